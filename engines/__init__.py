@@ -1,0 +1,1 @@
+"""Networks, compiled: manifests, sessions and the formats they come in; nothing about people."""

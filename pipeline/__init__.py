@@ -1,0 +1,1 @@
+"""What flows through musewatch and what drives it."""

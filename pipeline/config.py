@@ -1,0 +1,196 @@
+"""What a config file may say; unknown keys are refused.
+
+Relative paths start at the config file. A role's `use` is an entry-point name; its other keys are the
+plugin's own.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+STREAM_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
+
+
+def _from_config_file(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base_dir")
+    return path if base is None else Path(base, path.expanduser())
+
+
+ConfigPath = Annotated[Path, AfterValidator(_from_config_file)]
+"""A path that starts at the config file; for plugins too."""
+
+
+class Settings(BaseModel):
+    """Base of every part of the config, and of a plugin's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PluginChoice(BaseModel):
+    """`use` names the plugin, every other key is the plugin's own and checked by it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: str = Field(min_length=1, description="Entry-point name of the plugin.")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The plugin's own keys."""
+        return dict(self.model_extra or {})
+
+
+def choose(name: str, **settings: Any) -> PluginChoice:
+    """A choice made in code."""
+    return PluginChoice.model_validate({"use": name, **settings})
+
+
+Point = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
+
+
+class StreamConfig(Settings):
+    """One feed."""
+
+    id: str = Field(pattern=STREAM_ID)
+    source: PluginChoice
+    zones: tuple[Annotated[tuple[Point, ...], Field(min_length=3)], ...] = Field(
+        default=(),
+        description="Polygons in fractions of width, height; feet must be in one. None = everywhere.",
+    )
+    max_fps: float | None = Field(default=None, gt=0, description="Frames inferred per second at most.")
+
+
+class TracksConfig(Settings):
+    """What is kept of a track, and when it is asked against the watchlist."""
+
+    crops: int = Field(default=5, ge=1, le=32, description="Best crops kept of a track.")
+    ripe_crops: int = Field(default=3, ge=1, description="Crops before the first question...")
+    ripe_s: float = Field(default=0.5, ge=0, description="...and seconds since first sight.")
+    again_s: float = Field(default=1.0, gt=0, description="Shortest time between two questions.")
+    idle_s: float = Field(default=1.5, gt=0, description="Seconds unseen after which a track rests.")
+    relink_s: float = Field(default=4.0, ge=0, description="Seconds a resting track can be taken up again.")
+    min_height_px: int = Field(default=40, ge=1, description="Crops less tall are not evidence.")
+    min_quality: float = Field(default=0.15, ge=0, le=1, description="Crops below are not evidence.")
+    max_tracks: int = Field(default=256, ge=1, description="Tracks kept per stream; the stalest go first.")
+
+
+class MatcherConfig(Settings):
+    """The shortlist."""
+
+    top_c: int = Field(default=40, ge=1, description="Candidates per tracklet.")
+    index: PluginChoice = Field(default_factory=lambda: choose("exact"))
+
+
+class DecisionConfig(Settings):
+    """When a candidate becomes a hit."""
+
+    max_distance: Literal["auto"] | Annotated[float, Field(gt=0, le=2)] = Field(
+        default="auto",
+        description="Largest distance of a hit; auto = the embedder's operating point.",
+    )
+    margin: float = Field(
+        default=0.05,
+        ge=0,
+        le=2,
+        description="Lead over the next identity; counts from two enrolled identities on.",
+    )
+    cooldown_s: float = Field(
+        default=30.0, ge=0, description="Per identity and stream, after a hit was opened."
+    )
+
+
+class OutboxConfig(Settings):
+    """The durable queue in front of the sinks."""
+
+    drain_s: float = Field(default=30.0, ge=0, description="Longest wait for the sinks at the end.")
+    batch: int = Field(default=100, ge=1, le=1000, description="Events handed to a sink at once.")
+
+
+class EvidenceConfig(Settings):
+    """Pictures that hits refer to, kept as evidence/<sha256>.jpg."""
+
+    base_url: str | None = Field(
+        default=None, description="Put before the file name in events; else a file URI."
+    )
+    max_mb: float = Field(default=2048, gt=0)
+    max_age_days: float = Field(default=30, gt=0)
+
+
+class TelemetryConfig(Settings):
+    """/metrics, /healthz and /readyz."""
+
+    listen: str | None = Field(
+        default="127.0.0.1:9464",
+        pattern=r"^.+:\d{1,5}$",
+        description="HOST:PORT; null = off; port 0 = any free.",
+    )
+
+
+class RunnerConfig(Settings):
+    """How the stages are driven."""
+
+    max_batch: int = Field(default=8, ge=1, le=256, description="Frames detected together.")
+    silent_s: float = Field(
+        default=10.0, gt=0, description="A live stream without a frame for so long is lost."
+    )
+    backoff_s: tuple[float, float] = Field(
+        default=(0.5, 15.0), description="First and longest pause before reopening."
+    )
+
+
+def _hits_file() -> tuple[PluginChoice, ...]:
+    return (choose("jsonl", path="hits.jsonl"),)
+
+
+class Config(Settings):
+    """A whole config file."""
+
+    version: Literal[1]
+    site: str = Field(default="site", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    data_dir: ConfigPath = Field(default=Path("data"), validate_default=True)
+    streams: tuple[StreamConfig, ...] = ()
+    detector: PluginChoice = Field(default_factory=lambda: choose("hog"))
+    tracker: PluginChoice = Field(default_factory=lambda: choose("bytetrack"))
+    embedder: PluginChoice = Field(default_factory=lambda: choose("colour"))
+    tracks: TracksConfig = TracksConfig()
+    matcher: MatcherConfig = Field(default_factory=MatcherConfig)
+    verifier: PluginChoice = Field(default_factory=lambda: choose("distance"))
+    masker: PluginChoice = Field(default_factory=lambda: choose("box"))
+    codec: PluginChoice = Field(default_factory=lambda: choose("opencv"))
+    decision: DecisionConfig = DecisionConfig()
+    bus: PluginChoice = Field(default_factory=lambda: choose("memory"))
+    outbox: OutboxConfig = OutboxConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
+    sinks: tuple[PluginChoice, ...] = Field(default_factory=_hits_file)
+    telemetry: TelemetryConfig = TelemetryConfig()
+    runner: RunnerConfig = RunnerConfig()
+
+    _base_dir: Path = PrivateAttr(default=Path())
+
+    @field_validator("streams")
+    @classmethod
+    def _ids_differ(cls, streams: tuple[StreamConfig, ...]) -> tuple[StreamConfig, ...]:
+        ids = [stream.id for stream in streams]
+        twice = sorted({id_ for id_ in ids if ids.count(id_) > 1})
+        if twice:
+            raise ValueError(f"two streams are called {', '.join(twice)}")
+        return streams
+
+    @model_validator(mode="after")
+    def _remember_base_dir(self, info: ValidationInfo) -> Self:
+        self._base_dir = Path((info.context or {}).get("base_dir") or ".")
+        return self
+
+    @property
+    def base_dir(self) -> Path:
+        """Folder of the config file."""
+        return self._base_dir

@@ -1,0 +1,314 @@
+"""Every message of the stream, in the order in which it is produced.
+
+Boxes are xyxy in source pixels. `pts_s` is the stream's own time in seconds; `captured_at` is a wall clock.
+Messages are frozen and checked once, when they are made.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Clock(StrEnum):
+    """Where `captured_at` comes from."""
+
+    CAMERA = "camera"  # the camera's own wall clock
+    ARRIVAL = "arrival"  # this machine's clock when the frame arrived
+    FILE = "file"  # the clip's own time
+
+
+class EndReason(StrEnum):
+    """Why a track, and with it a hit, has ended."""
+
+    TRACK_ENDED = "track_ended"
+    STREAM_LOST = "stream_lost"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+
+
+class HitState(StrEnum):
+    """Where a hit stands in its life."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of one stream.
+
+    Attributes:
+        stream_id: Stream it belongs to; the runner sets it, a source may leave it empty.
+        index: Position in the source, from 0, dropped frames counted.
+        image: (H, W, 3) uint8 BGR.
+        pts_s: The stream's own time.
+        captured_at: Wall clock, aware; for files the clip's own time counted from its recording or from 1970.
+        clock: Where `captured_at` comes from.
+        epoch: One uninterrupted run of the stream; a source that leaves it empty gets one from the runner.
+    """
+
+    stream_id: str
+    index: int
+    image: NDArray[np.uint8]
+    pts_s: float
+    captured_at: datetime
+    clock: Clock
+    epoch: str = ""
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise ValueError(f"image must be (H, W, 3) uint8, not {self.image.shape} {self.image.dtype}")
+        if self.captured_at.tzinfo is None:
+            raise ValueError("captured_at must carry a time zone")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width, height in pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """An epoch of a stream is over; what it left open is to be closed for `reason`."""
+
+    stream_id: str
+    reason: EndReason
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """People in one frame.
+
+    Attributes:
+        xyxy: (N, 4) float32, source pixels.
+        score: (N,) float32 in [0, 1].
+    """
+
+    xyxy: NDArray[np.float32]
+    score: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n = len(self.xyxy)
+        if self.xyxy.shape != (n, 4) or self.score.shape != (n,):
+            raise ValueError(f"expected (N, 4) and (N,), got {self.xyxy.shape} and {self.score.shape}")
+        if not (np.isfinite(self.xyxy).all() and np.isfinite(self.score).all()):
+            raise ValueError("a box or a score is not finite")
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Detections":
+        return Detections(self.xyxy[rows], self.score[rows])
+
+    @classmethod
+    def empty(cls) -> "Detections":
+        """Nobody."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """A frame and the people found in it."""
+
+    frame: Frame
+    detections: Detections
+
+
+class TrackKey(NamedTuple):
+    """Identity of a track; a bare track id repeats across streams and epochs."""
+
+    stream_id: str
+    epoch: str
+    track_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """One person cut out of one frame.
+
+    Attributes:
+        image: (h, w, 3) uint8 BGR, the box clipped to the frame.
+        box: xyxy in source pixels.
+        pts_s: Time of the frame.
+        captured_at: Wall clock of the frame.
+        quality: In [0, 1]: size, sharpness, truncation, overlap.
+        embedding: (D,) float32 unit vector.
+    """
+
+    image: NDArray[np.uint8]
+    box: tuple[float, float, float, float]
+    pts_s: float
+    captured_at: datetime
+    quality: float
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The whole frame of a track's best crop, as JPEG; `size` is width, height of the source."""
+
+    jpeg: bytes
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracklet:
+    """What is asked against the watchlist: a track's best crops so far.
+
+    Attributes:
+        key: The track.
+        number: 1 for the first question about this track, then growing.
+        crops: Best first, at least one.
+        scene: The frame of the best crop.
+        embedding: (D,) float32 unit vector, the quality-weighted mean of the crops.
+        first_pts_s: First sight of the track.
+        last_pts_s: Last sight of the track.
+        decided_pts_s: Stream time when the question was asked.
+        clock: Clock of `captured_at` in the crops.
+        engines: Digest by role (detector, embedder), `sha256:...` or None.
+        end: Set on the last question about this track.
+    """
+
+    key: TrackKey
+    number: int
+    crops: tuple[Crop, ...]
+    scene: Scene
+    embedding: NDArray[np.float32]
+    first_pts_s: float
+    last_pts_s: float
+    decided_pts_s: float
+    clock: Clock
+    engines: dict[str, str | None] = field(default_factory=dict)
+    end: EndReason | None = None
+
+    @property
+    def best(self) -> Crop:
+        """The crop shown as evidence."""
+        return self.crops[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An identity shortlisted for a tracklet.
+
+    Attributes:
+        identity_id: The identity.
+        enrolment_id: Its nearest enrolment.
+        distance: Euclidean between unit vectors, in [0, 2].
+        rank: 1 = nearest.
+    """
+
+    identity_id: str
+    enrolment_id: int
+    distance: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the verifier said of (tracklet, candidate).
+
+    Attributes:
+        candidate: The candidate judged.
+        fused: Distance to decide by, in [0, 2]; smaller = nearer.
+        p_no: Probability that they differ, in [0, 1], or None when the verifier gives none.
+        p_no_swapped: The same asked in the other order, or None.
+        rank: Place after judging, 1 = nearest.
+        degraded: What the verifier had to leave out.
+    """
+
+    candidate: Candidate
+    fused: float
+    p_no: float | None = None
+    p_no_swapped: float | None = None
+    rank: int = 1
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """The person cut out of the scene, as COCO run lengths (column first) over `size` (height, width)."""
+
+    counts: tuple[int, ...]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRef:
+    """Evidence kept under its hash."""
+
+    uri: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class HitIdentity:
+    """Who was found, as the watchlist had it at that version."""
+
+    id: str
+    name: str | None
+    watchlist_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class HitBest:
+    """The best sight of the person. Box: xyxy in pixels of `frame_size` (width, height)."""
+
+    pts_s: float
+    frame_size: tuple[int, int]
+    box: tuple[float, float, float, float]
+    crop: PictureRef | None
+    frame: PictureRef | None
+    mask: Mask | None
+
+
+@dataclass(frozen=True, slots=True)
+class HitDecision:
+    """What the decision was made from.
+
+    Distances are Euclidean between unit vectors, in [0, 2]; `margin` is the lead over the next identity, None
+    when only one is enrolled; `degraded` names what had to be left out.
+    """
+
+    distance: float
+    p_no: float | None
+    p_no_swapped: float | None
+    fused: float | None
+    rank_before: int
+    rank_after: int
+    probability: float | None
+    max_distance: float
+    margin: float | None
+    degraded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An accepted candidate at one point of its life: the `data` of an event, field by field.
+
+    `revision` is 1 for `opened` and grows, with gaps. One `hit_id` at most per (stream, epoch, track,
+    identity).
+    """
+
+    hit_id: str
+    revision: int
+    state: HitState
+    reason: EndReason | None
+    stream_id: str
+    epoch: str
+    track_id: int
+    identity: HitIdentity
+    purpose: str | None
+    first_pts_s: float
+    last_pts_s: float
+    decided_pts_s: float
+    captured_at: datetime
+    clock: Clock
+    best: HitBest
+    decision: HitDecision
+    engines: dict[str, str | None]

@@ -1,0 +1,165 @@
+"""The interfaces that plugins implement; found by entry point, checked by shape, never inherited.
+
+Every plugin class nests a pydantic model `Config` (unknown keys refused) and takes it as its one argument.
+`close()` is optional everywhere. An attribute `engine_digest: str` ("sha256:...") names the engine behind a
+detector, an embedder or a verifier; without it the events carry null.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.messages import Candidate, Detections, Frame, Mask, Tracklet, Verdict
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Reads one stream.
+
+    `live` says that frames come whether or not anybody is ready: late ones are dropped, and the end of `frames`
+    means     a lost stream, to be opened again. Otherwise every frame is kept and the end is the end.
+    """
+
+    live: bool
+
+    def frames(self) -> Iterator[Frame]:
+        """Yields frames in order; blocks in a thread of the runner. May be called again after it ended.
+
+        Raises:
+            StreamError: The stream is lost or cannot be opened.
+        """
+        ...
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds people."""
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """One result a frame, in order; frames may differ in size and stream."""
+        ...
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Follows the people of one stream; one instance a stream.
+
+    `needs_embeddings` True: all detections are embedded before the tracker is called, and those vectors are
+    used again.
+    """
+
+    needs_embeddings: bool
+
+    def update(
+        self, frame: Frame, detections: Detections, embeddings: NDArray[np.float32] | None
+    ) -> NDArray[np.int64]:
+        """Track id of each detection, (N,); -1 = none yet."""
+        ...
+
+    def reset(self) -> None:
+        """Forgets everything; ids may start again."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns crops of people into unit vectors.
+
+    Optional attributes: `engine_digest`, `max_distance` (the engine's operating point), `min_height_px`.
+    """
+
+    dimension: int
+
+    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """(N, D) unit rows for N BGR crops of any size."""
+        ...
+
+
+@runtime_checkable
+class Index(Protocol):
+    """Nearest rows among enrolled vectors; exact unless the plugin says otherwise."""
+
+    def build(self, vectors: NDArray[np.float16]) -> None:
+        """Replaces all rows; (N, D) unit vectors."""
+        ...
+
+    def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Euclidean distances (Q, k) ascending and row numbers (Q, k); k is cut to the number of rows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What a verifier may look at for a candidate: the enrolled picture and its vector."""
+
+    identity_id: str
+    enrolment_id: int
+    picture: bytes
+    embedding: NDArray[np.float32]
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """Judges shortlisted candidates."""
+
+    def verify(
+        self, questions: Sequence[tuple[Tracklet, Sequence[tuple[Candidate, Enrolled]]]]
+    ) -> list[list[Verdict]]:
+        """For each tracklet its verdicts, nearest first."""
+        ...
+
+
+@runtime_checkable
+class Masker(Protocol):
+    """Cuts the person out of the scene."""
+
+    def mask(self, tracklets: Sequence[Tracklet]) -> list[Mask | None]:
+        """One mask over the scene of each tracklet, or None where it has none to give."""
+        ...
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """Pictures to bytes and back."""
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """(H, W, 3) BGR, turned as its EXIF says.
+
+        Raises:
+            InputError: Not a picture, damaged, or too large to be opened safely.
+        """
+        ...
+
+    def encode(self, image: NDArray[np.uint8], quality: int = 90) -> bytes:
+        """JPEG."""
+        ...
+
+    def resize(self, image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """To width, height."""
+        ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Delivers events."""
+
+    def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Returns when the events are safe on the other side, in the order given.
+
+        Raises:
+            BackpressureError: Not now; the outbox tries again after `retry_after_s`. Any other exception is
+                retried too.
+        """
+        ...
+
+
+@runtime_checkable
+class Bus(Protocol):
+    """Carries tracklets from where they are made to where they are identified."""
+
+    def publish(self, tracklets: Sequence[Tracklet]) -> None:
+        """Hands tracklets on; blocks when the other side is full."""
+        ...

@@ -1,0 +1,85 @@
+"""Plugins by role and name, found through entry points."""
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config import PluginChoice
+from pipeline.config_file import explain
+from pipeline.errors import ConfigError, UnknownPluginError
+
+ROLES = (
+    "source", "detector", "tracker", "embedder", "index", "verifier", "masker", "codec", "sink", "bus",
+    "rerank", "command",
+)  # fmt: skip
+
+
+@cache
+def known(role: str) -> dict[str, EntryPoint]:
+    """Entry points of a role by name, ours and other people's.
+
+    Raises:
+        ConfigError: Two installed packages claim one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"musewatch.{role}"):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise ConfigError(
+                f"two plugins call themselves {role} {point.name!r}: {other.value} and {point.value}",
+                "uninstall one of them",
+            )
+    return dict(sorted(found.items()))
+
+
+def load(role: str, name: str) -> Any:
+    """The class behind a plugin's name.
+
+    Raises:
+        UnknownPluginError: No such entry point, or its library is missing.
+    """
+    points = known(role)
+    if name not in points:
+        raise UnknownPluginError(
+            f"no {role} is called {name!r}; known: {', '.join(points) or 'none'}",
+            "install the package that brings it, or reinstall it if the entry point is new",
+        )
+    try:
+        return points[name].load()
+    except ImportError as error:
+        raise UnknownPluginError(
+            f"{role} {name!r} cannot be loaded: {error}",
+            "install the extra that brings its library",
+        ) from error
+
+
+def build(role: str, choice: PluginChoice, base_dir: Path, where: str) -> Any:
+    """A plugin made from its part of the config.
+
+    Args:
+        role: Which kind.
+        choice: `use` and the plugin's own keys.
+        base_dir: Where relative paths start.
+        where: Path in the config, for messages.
+
+    Raises:
+        ConfigError: A key is unknown, missing or wrong; or the plugin refused to start.
+    """
+    plugin = load(role, choice.use)
+    return plugin(settings_of(plugin, choice, base_dir, where))
+
+
+def settings_of(plugin: Any, choice: PluginChoice, base_dir: Path, where: str) -> BaseModel:
+    """The plugin's own settings, checked.
+
+    Raises:
+        ConfigError: With the path of the key, and the nearest known one.
+    """
+    try:
+        model: BaseModel = plugin.Config.model_validate(choice.settings, context={"base_dir": base_dir})
+    except ValidationError as error:
+        raise ConfigError(explain(error, plugin.Config, where)) from None
+    return model
