@@ -20,7 +20,9 @@ class Source(Protocol):
     """Reads one stream.
 
     `live` says that frames come whether or not anybody is ready: late ones are dropped, and the end of `frames`
-    means     a lost stream, to be opened again. Otherwise every frame is kept and the end is the end.
+    means a lost stream, to be opened again. Otherwise every frame is kept and the end is the end. An optional
+    attribute `finite: bool` True says that the end is the end although the stream is live: a recording at real
+    speed. A new `epoch` on a frame starts everything afresh: its times and index count from 0 again.
     """
 
     live: bool
