@@ -1,13 +1,49 @@
-"""How good a crop of a person is: sharpness."""
+"""People cut out of frames, and how much such a crop is worth."""
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.geometry import area, clip, intersection
+
+FULL_HEIGHT_PX = 160.0  # a person so tall is as good as any taller one
+EDGE_PX = 2.0  # a box this near the border of the frame is taken as cut off
 
 NETWORK_SIZE = (128, 64)
 """Height, width in pixels at which sharpness is judged: about what embedders look at."""
 
 _NOISE = 16.0  # grey levels squared: what a sensor adds to a flat picture
 _HALF = 0.05  # edge energy over contrast of a crop that is neither sharp nor blurred
+
+
+def cut(image: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The pixels of one box (4,), clipped to the picture; a copy of at least 1 x 1 px."""
+    height, width = image.shape[:2]
+    x0, y0 = int(np.clip(box[0], 0, width - 1)), int(np.clip(box[1], 0, height - 1))
+    x1 = int(np.clip(np.ceil(box[2]), x0 + 1, width))
+    y1 = int(np.clip(np.ceil(box[3]), y0 + 1, height))
+    return image[y0:y1, x0:x1].copy()
+
+
+def quality(image: NDArray[np.uint8], boxes: NDArray[np.float32], row: int) -> float:
+    """How well the person in one of a frame's boxes can be recognised, in [0, 1].
+
+    The product of size, sharpness, share not covered by others' boxes that reach further down (they stand in
+    front), and a half for every border of the frame that cuts the person off.
+
+    Args:
+        image: The frame, (H, W, 3).
+        boxes: All people of the frame, (N, 4) xyxy.
+        row: Which of them.
+    """
+    size = image.shape[1], image.shape[0]
+    box = clip(boxes[row : row + 1], size)[0]
+    tall = min(1.0, float(box[3] - box[1]) / FULL_HEIGHT_PX)
+    in_front = boxes[:, 3] > boxes[row, 3]
+    own = max(float(area(boxes[row : row + 1])[0]), 1.0)
+    covered = float(intersection(boxes[row : row + 1], boxes[in_front])[0].sum()) / own
+    edges = int((box[:2] <= EDGE_PX).sum() + (box[2:] >= np.float32(size) - EDGE_PX).sum())
+    clear = max(0.0, 1.0 - covered) * 0.5**edges
+    return float(tall * clear * sharpness(cut(image, boxes[row])) ** 0.5) if clear else 0.0
 
 
 def sharpness(image: NDArray[np.uint8]) -> float:

@@ -1,0 +1,113 @@
+"""From tracklets to hits: shortlist, verify, decide, mask, report."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from pipeline.decision import accept
+from pipeline.evidence import EvidenceStore
+from pipeline.hits import Answer, HitBook
+from pipeline.matcher import Matcher
+from pipeline.messages import Candidate, Hit, HitBest, HitIdentity, Tracklet, Verdict
+from pipeline.protocols import Codec, Enrolled, Masker, Verifier
+from pipeline.watchlist.snapshot import WatchlistSnapshot
+
+LookUp = Callable[[Sequence[int]], dict[int, Enrolled]]
+
+
+class IdentifyStage:
+    """Asks tracklets against the watchlist and keeps the hits that come of it.
+
+    Args:
+        matcher: Makes the shortlist.
+        verifier: Judges it; asked once a batch.
+        look_up: Enrolments by id, for the verifier.
+        book: The life of the hits.
+        max_distance: The cut.
+        margin: Least lead over the next identity.
+    """
+
+    def __init__(
+        self,
+        matcher: Matcher,
+        verifier: Verifier,
+        look_up: LookUp,
+        book: HitBook,
+        *,
+        max_distance: float,
+        margin: float,
+    ) -> None:
+        self._matcher = matcher
+        self._verifier = verifier
+        self._look_up = look_up
+        self._book = book
+        self._max_distance = max_distance
+        self._margin = margin
+        self._watchlist: WatchlistSnapshot | None = None
+
+    def use(self, watchlist: WatchlistSnapshot) -> None:
+        """Asks against this watchlist from now on."""
+        self._watchlist = watchlist
+        self._matcher.use(watchlist)
+
+    def on_batch(self, items: Sequence[Tracklet]) -> Iterable[Hit]:
+        """Hits opened, updated and closed, in order."""
+        shortlists = self._matcher.shortlist(items)
+        verdicts = self._judge(items, shortlists)
+        answers = [self._answer(item, judged) for item, judged in zip(items, verdicts, strict=True)]
+        return [hit for answer in answers for hit in self._book.record(answer)]
+
+    def _judge(
+        self, items: Sequence[Tracklet], shortlists: Sequence[Sequence[Candidate]]
+    ) -> list[list[Verdict]]:
+        asked = [i for i, shortlist in enumerate(shortlists) if shortlist]
+        wanted = sorted({c.enrolment_id for i in asked for c in shortlists[i]})
+        enrolled = self._look_up(wanted) if wanted else {}
+        questions = [
+            (items[i], [(c, enrolled[c.enrolment_id]) for c in shortlists[i] if c.enrolment_id in enrolled])
+            for i in asked
+        ]
+        judged = self._verifier.verify(questions) if questions else []
+        by_item = dict(zip(asked, judged, strict=True))
+        return [by_item.get(i, []) for i in range(len(items))]
+
+    def _answer(self, tracklet: Tracklet, verdicts: Sequence[Verdict]) -> Answer:
+        watchlist = self._watchlist
+        nobody = Answer(tracklet, None, None, None)
+        if watchlist is None:
+            return nobody
+        accepted = accept(verdicts, self._max_distance, self._margin, len(watchlist.identities))
+        if accepted is None:
+            return nobody
+        identity = watchlist.identities[accepted.verdict.candidate.identity_id]
+        who = HitIdentity(identity.id, identity.name, watchlist.version)
+        return Answer(tracklet, accepted, who, identity.purpose)
+
+
+class Evidence:
+    """Stores what a hit shows: crop, frame and mask.
+
+    Args:
+        store: Keeps the pictures.
+        codec: Encodes the crop.
+        masker: Cuts the person out.
+        now: Wall clock in seconds, for the age of the pictures.
+    """
+
+    def __init__(
+        self, store: EvidenceStore, codec: Codec, masker: Masker, now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._codec = codec
+        self._masker = masker
+        self._now = now
+
+    def show(self, tracklet: Tracklet) -> HitBest:
+        """The best sight of a tracklet, its pictures stored; a picture that cannot be stored is null."""
+        best = tracklet.best
+        return HitBest(
+            pts_s=best.pts_s,
+            frame_size=tracklet.scene.size,
+            box=best.box,
+            crop=self._store.put(self._codec.encode(best.image), self._now()),
+            frame=self._store.put(tracklet.scene.jpeg, self._now()),
+            mask=self._masker.mask([tracklet])[0],
+        )
