@@ -1,0 +1,1 @@
+"""Measuring the main job: clips, alerts, the demo and their report."""

@@ -1,0 +1,13 @@
+"""`musewatch evaluate`: measuring, one module a command."""
+
+import typer
+
+from trainers.evaluate.alerts import alerts
+
+app = typer.Typer(no_args_is_help=True, help="Measures the main job and its parts.")
+app.command()(alerts)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps the group a group while it has one command."""

@@ -1,0 +1,1 @@
+"""Measures of people found: pure functions on arrays and small records."""
