@@ -6,6 +6,7 @@ MusewatchError            exit_code: what the process ends with when nobody hand
 +-- InputError         3  a picture, a data set or a file was refused: give another
 +-- OutsideError       4  something outside cannot be reached: mend that, or wait
     +-- StreamError        one stream failed: the runner reconnects it, the others go on
+    +-- OutboxError        the outbox cannot be written: nothing was taken, hold the events and try again
     +-- BackpressureError  a sink asks for a pause: wait retry_after_s, then again
 """
 
@@ -52,6 +53,10 @@ class OutsideError(MusewatchError):
 
 class StreamError(OutsideError):
     """One stream failed; the runner opens it again after a back-off."""
+
+
+class OutboxError(OutsideError):
+    """The outbox cannot be read or written now (disk full, locked); nothing of the call was done."""
 
 
 class BackpressureError(OutsideError):

@@ -1,0 +1,116 @@
+"""Hits into a file, one JSON object a line."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from pipeline.config import ConfigPath, Settings
+from pipeline.errors import ConfigError, InputError
+from pipeline.events import encode
+
+_CHUNK = 4096
+
+
+class JsonlSink:
+    """Appends; a line is on the disk before `publish` returns.
+
+    What a crash left of a half-written line is cut off before the next write: its event still waits in the
+    outbox.
+    """
+
+    class Config(Settings):
+        """Keys of this sink."""
+
+        path: ConfigPath = Field(description="File to append to; folders are made.")
+
+    def __init__(self, config: Config) -> None:
+        self._path = config.path
+        if self._path.is_dir():
+            raise ConfigError(f"{self._path} is a folder, not a file", "give the path of a file")
+
+    def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Appends all, or, when the disk does not take them, none.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            start = _mend(handle)
+            try:
+                _write(handle, b"".join(encode(event) + b"\n" for event in events))
+                os.fsync(handle)
+            except OSError:
+                os.ftruncate(handle, start)
+                raise
+        finally:
+            os.close(handle)
+
+    def read(self, from_start: bool) -> Iterator[dict[str, Any] | None]:
+        """The events of the file, then those that come; None whenever there is nothing new.
+
+        Raises:
+            InputError: A whole line is not JSON.
+        """
+        place = 0 if from_start else _size(self._path)
+        while True:
+            if _size(self._path) < place:  # moved away and begun anew
+                place = 0
+            for line in _whole_lines(self._path, place):
+                place += len(line)
+                yield _parse(line, self._path)
+            yield None
+
+
+def _mend(handle: int) -> int:
+    """Ends the file with a whole line; its size then, in bytes."""
+    size = os.fstat(handle).st_size
+    tail = b""
+    start = size
+    while start > 0 and b"\n" not in tail:
+        start = max(0, start - _CHUNK)
+        tail = os.pread(handle, size - start, start)
+    torn = tail.rpartition(b"\n")[2]
+    if not torn:
+        return size
+    try:
+        json.loads(torn)
+    except ValueError:
+        os.ftruncate(handle, size - len(torn))
+        return size - len(torn)
+    _write(handle, b"\n")
+    return size + 1
+
+
+def _write(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _whole_lines(path: Path, place: int) -> Iterator[bytes]:
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(place)
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line
+
+
+def _parse(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict):
+        raise InputError(f"{path}: not an event: {line[:60]!r}", "each line must be one JSON object")
+    return event
