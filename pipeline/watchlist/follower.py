@@ -1,0 +1,94 @@
+"""Brings changes of the watchlist to a running pipeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.errors import InputError
+from pipeline.protocols import Codec, Embedder
+from pipeline.watchlist.records import Enrolment
+from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
+from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.vectors import digest_of, embed_checked
+
+_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """An enrolment that no vector could be made of, and why; nobody is compared with it."""
+
+    enrolment_id: int
+    identity_id: str
+    problem: str
+
+
+class WatchlistFollower:
+    """Gives a new snapshot when the watchlist was changed, by whatever process, or someone expired.
+
+    It owns no thread and reads no clock: call `refresh` a few times a second, where the embedder may be
+    called, since an enrolment made for another engine is embedded there and then.
+
+    Attributes:
+        unusable: Enrolments left out of the latest snapshot, and why.
+    """
+
+    def __init__(self, store: WatchlistStore, embedder: Embedder, codec: Codec) -> None:
+        self._store, self._embedder, self._codec = store, embedder, codec
+        self._state: tuple[int, int] | None = None
+        self._next_change: datetime | None = None
+        self.unusable: tuple[Unusable, ...] = ()
+
+    def refresh(self, now: datetime) -> WatchlistSnapshot | None:
+        """The watchlist at `now` (aware), or None when it is as it was; the first call always gives one.
+
+        Costs about 20 microseconds when nothing has changed.
+
+        Raises:
+            ConfigError: The embedder gave no unit vectors.
+            OutsideError: The store cannot be read.
+        """
+        state = self._store.state()
+        expired = self._next_change is not None and now >= self._next_change
+        if state == self._state and not expired:
+            return None
+        if state != self._state:
+            self.unusable = ensure_vectors(self._store, self._embedder, self._codec)
+        snapshot = take_snapshot(self._store, self._embedder, now)
+        self._state, self._next_change = state, snapshot.next_change
+        return snapshot
+
+
+def ensure_vectors(store: WatchlistStore, embedder: Embedder, codec: Codec) -> tuple[Unusable, ...]:
+    """Makes the vectors that this embedder's engine lacks, from the stored pictures.
+
+    Returns:
+        The enrolments whose picture can no longer be read.
+
+    Raises:
+        ConfigError: The embedder gave no unit vectors.
+    """
+    digest = digest_of(embedder)
+    lacking = store.lacking_vectors(digest, embedder.dimension)
+    unusable: list[Unusable] = []
+    for start in range(0, len(lacking), _BATCH):
+        unusable += _embed(store, embedder, codec, digest, lacking[start : start + _BATCH])
+    return tuple(unusable)
+
+
+def _embed(
+    store: WatchlistStore, embedder: Embedder, codec: Codec, digest: str, batch: Sequence[Enrolment]
+) -> list[Unusable]:
+    images, unusable = {}, []
+    pictures = store.pictures(enrolment.id for enrolment in batch)
+    for enrolment in batch:
+        if enrolment.id not in pictures:
+            continue
+        try:
+            images[enrolment.id] = codec.decode(pictures[enrolment.id])
+        except InputError as error:
+            unusable.append(Unusable(enrolment.id, enrolment.identity_id, str(error)))
+    if images:
+        vectors = embed_checked(embedder, list(images.values()))
+        store.add_vectors(digest, dict(zip(images, vectors, strict=True)))
+    return unusable

@@ -1,0 +1,85 @@
+"""What the watchlist holds: identities, and the pictures they were enrolled from."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+
+IDENTITY_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One enrolled person.
+
+    Attributes:
+        id: Letters, digits, `.`, `_` and `-`, at most 63.
+        name: What people call them, or None.
+        purpose: Why they are looked for; copied into every hit.
+        valid_until: Aware; from then on nobody is compared with them. None = for ever.
+        created_at: Aware.
+    """
+
+    id: str
+    name: str | None
+    purpose: str | None
+    valid_until: datetime | None
+    created_at: datetime
+
+    def __post_init__(self) -> None:
+        check_identity_id(self.id)
+        for moment in (self.valid_until, self.created_at):
+            if moment is not None and moment.tzinfo is None:
+                raise ValueError(f"identity {self.id!r}: times must carry a time zone")
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether they are still looked for."""
+        return self.valid_until is None or now < self.valid_until
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """One picture of one identity; the bytes stay in the store."""
+
+    id: int
+    identity_id: str
+    kind: str
+    sha256: str
+    size_bytes: int
+    added_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewPicture:
+    """A picture about to be enrolled: file bytes that show one person.
+
+    `engine_digest` and `vector`, (D,), may be left out: the vector is made when a pipeline needs it.
+    """
+
+    picture: bytes
+    added_at: datetime
+    engine_digest: str | None = None
+    vector: NDArray[np.float32] | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the bytes, hexadecimal."""
+        return hashlib.sha256(self.picture).hexdigest()
+
+
+def check_identity_id(text: str) -> None:
+    """Refuses what cannot be an identity's id.
+
+    Raises:
+        ConfigError: It has other characters, or is too long.
+    """
+    if not re.fullmatch(IDENTITY_ID, text):
+        raise ConfigError(
+            f"{text!r} cannot be the id of an identity",
+            "use 1 to 63 letters, digits, '.', '_' or '-', a letter or digit first",
+        )

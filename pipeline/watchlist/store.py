@@ -1,0 +1,235 @@
+"""The watchlist's store: identities, pictures and vectors, in the file that is the truth."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.watchlist.database import Database
+from pipeline.watchlist.records import Enrolment, Identity, NewPicture
+from pipeline.watchlist.vectors import to_blob
+
+FILE_NAME = "watchlist.db"
+
+
+class WatchlistStore:
+    """Reads and changes the watchlist; any number of processes and threads may do so at once.
+
+    `version` grows by one with every change of who is enrolled, and from which pictures. Vectors follow from
+    pictures and engines, and do not count.
+
+    Args:
+        path: The SQLite file, `data_dir/watchlist.db`.
+
+    Raises:
+        ConfigError: The file has a newer format.
+        InputError: It is damaged, or no watchlist.
+        OutsideError: It cannot be opened or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+
+    @classmethod
+    def in_folder(cls, data_dir: Path) -> "WatchlistStore":
+        """The store of a config's `data_dir`."""
+        return cls(data_dir / FILE_NAME)
+
+    def __enter__(self) -> "WatchlistStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; safe to call twice."""
+        self._database.close()
+
+    @property
+    def version(self) -> int:
+        """Number of changes so far."""
+        with self._database.reading() as connection:
+            return _version(connection)
+
+    def state(self) -> tuple[int, int]:
+        """Differs from an earlier call when anything, vectors included, may have changed; cheap.
+
+        Own changes to vectors alone do not show.
+        """
+        return self._database.data_version(), self.version
+
+    def identities(self) -> list[Identity]:
+        """All, valid or not, by id."""
+        with self._database.reading() as connection:
+            rows = connection.execute(f"SELECT {_IDENTITY} FROM identity ORDER BY id").fetchall()
+        return [_identity(row) for row in rows]
+
+    def identity(self, identity_id: str) -> Identity | None:
+        """One, or None."""
+        with self._database.reading() as connection:
+            return _find(connection, identity_id)
+
+    def enrolments(self, identity_id: str | None = None) -> list[Enrolment]:
+        """Of one identity, or of all; oldest first."""
+        where = "" if identity_id is None else "WHERE identity_id = ?"
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"SELECT id, identity_id, kind, sha256, length(picture), added_at FROM enrolment {where} "
+                "ORDER BY id",
+                () if identity_id is None else (identity_id,),
+            ).fetchall()
+        return [_enrolment(row) for row in rows]
+
+    def pictures(self, enrolment_ids: Iterable[int]) -> dict[int, bytes]:
+        """The stored file bytes by enrolment id; removed ones are missing."""
+        with self._database.reading() as connection:
+            rows = [
+                connection.execute("SELECT id, picture FROM enrolment WHERE id = ?", (id_,)).fetchone()
+                for id_ in enrolment_ids
+            ]
+        return {row[0]: bytes(row[1]) for row in rows if row is not None}
+
+    def add(self, identity: Identity, pictures: Sequence[NewPicture]) -> list[int]:
+        """Enrols pictures, all or none; returns their enrolment ids.
+
+        Where the identity exists, what `identity` leaves at None stays as it was.
+        """
+        with self._changing() as connection:
+            return _add(connection, identity, pictures)
+
+    def replace(self, entries: Iterable[tuple[Identity, Sequence[NewPicture]]]) -> int:
+        """Puts identities in, each in place of one of the same id, all or none; returns how many."""
+        count = 0
+        with self._changing() as connection:
+            for identity, pictures in entries:
+                connection.execute("DELETE FROM identity WHERE id = ?", (identity.id,))
+                _add(connection, identity, pictures)
+                count += 1
+        self._database.forget_deleted()
+        return count
+
+    def remove(self, identity_id: str) -> bool:
+        """Erases an identity, its pictures and vectors, from the disk too; False when there is none."""
+        with self._database.reading() as connection:
+            known = _find(connection, identity_id) is not None
+        if known:
+            with self._changing() as connection:
+                connection.execute("DELETE FROM identity WHERE id = ?", (identity_id,))
+            self._database.forget_deleted()
+        return known
+
+    def lacking_vectors(self, engine_digest: str, dimension: int) -> list[Enrolment]:
+        """Enrolments without a usable vector of that engine, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT id FROM enrolment WHERE NOT EXISTS (SELECT 1 FROM vector WHERE enrolment_id = id "
+                "AND engine_digest = ? AND length(float16) = ?)",
+                (engine_digest, 2 * dimension),
+            ).fetchall()
+            lacking = {row[0] for row in rows}
+            return [found for found in self.enrolments() if found.id in lacking] if lacking else []
+
+    def add_vectors(self, engine_digest: str, vectors: Mapping[int, NDArray[np.float32]]) -> None:
+        """Keeps vectors by enrolment id; those of enrolments removed meanwhile are dropped."""
+        with self._database.changing() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO vector SELECT id, ?, ? FROM enrolment WHERE id = ?",
+                [(engine_digest, to_blob(vector), id_) for id_, vector in vectors.items()],
+            )
+
+    def read_rows(
+        self, engine_digest: str, dimension: int
+    ) -> tuple[int, list[Identity], list[tuple[int, str, bytes]]]:
+        """Version, identities, and (enrolment id, identity id, float16 vector) by enrolment id; one view."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT enrolment.id, identity_id, float16 FROM enrolment "
+                "JOIN vector ON enrolment_id = enrolment.id AND engine_digest = ? "
+                "WHERE length(float16) = ? ORDER BY enrolment.id",
+                (engine_digest, 2 * dimension),
+            ).fetchall()
+            return _version(connection), self.identities(), rows
+
+    def backup(self, target: Path) -> None:
+        """Writes a consistent copy of everything while others go on working.
+
+        Raises:
+            OutsideError: It cannot be written.
+        """
+        self._database.backup(target)
+
+    def restore(self, source: Path) -> None:
+        """Takes over a backup; `version` goes on growing, so running pipelines see it.
+
+        Raises:
+            ConfigError: The backup has a newer format.
+            InputError: It is missing, damaged, or no watchlist.
+        """
+        before = self.version
+        self._database.restore(source)
+        with self._database.changing() as connection:
+            newest = max(before, _version(connection)) + 1
+            connection.execute("UPDATE watchlist SET version = ?", (newest,))
+        self._database.forget_deleted()
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with self._database.changing() as connection:
+            yield connection
+            connection.execute("UPDATE watchlist SET version = version + 1")
+
+
+_IDENTITY = "id, name, purpose, valid_until, created_at"
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (number,) = connection.execute("SELECT version FROM watchlist").fetchone()
+    return int(number)
+
+
+def _find(connection: sqlite3.Connection, identity_id: str) -> Identity | None:
+    row = connection.execute(f"SELECT {_IDENTITY} FROM identity WHERE id = ?", (identity_id,)).fetchone()
+    return None if row is None else _identity(row)
+
+
+def _identity(row: tuple[str, str | None, str | None, str | None, str]) -> Identity:
+    until = None if row[3] is None else datetime.fromisoformat(row[3])
+    return Identity(row[0], row[1], row[2], until, datetime.fromisoformat(row[4]))
+
+
+def _enrolment(row: tuple[int, str, str, str, int, str]) -> Enrolment:
+    id_, identity_id, kind, sha256, size_bytes, added_at = row
+    return Enrolment(id_, identity_id, kind, sha256, size_bytes, datetime.fromisoformat(added_at))
+
+
+def _add(connection: sqlite3.Connection, identity: Identity, pictures: Sequence[NewPicture]) -> list[int]:
+    until = None if identity.valid_until is None else _text(identity.valid_until)
+    connection.execute(
+        f"INSERT INTO identity ({_IDENTITY}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+        "name = coalesce(excluded.name, name), purpose = coalesce(excluded.purpose, purpose), "
+        "valid_until = coalesce(excluded.valid_until, valid_until)",
+        (identity.id, identity.name, identity.purpose, until, _text(identity.created_at)),
+    )
+    return [_add_picture(connection, identity.id, picture) for picture in pictures]
+
+
+def _add_picture(connection: sqlite3.Connection, identity_id: str, new: NewPicture) -> int:
+    cursor = connection.execute(
+        "INSERT INTO enrolment (identity_id, kind, picture, sha256, added_at) "
+        "VALUES (?, 'picture', ?, ?, ?) RETURNING id",
+        (identity_id, new.picture, new.sha256, _text(new.added_at)),
+    )
+    enrolment_id = int(cursor.fetchone()[0])
+    if new.vector is not None and new.engine_digest is not None:
+        connection.execute(
+            "INSERT INTO vector VALUES (?, ?, ?)", (enrolment_id, new.engine_digest, to_blob(new.vector))
+        )
+    return enrolment_id
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()

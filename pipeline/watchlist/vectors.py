@@ -1,0 +1,55 @@
+"""Vectors of enrolled pictures: whose engine made them, checked, and kept as float16."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+from pipeline.protocols import Embedder
+
+_UNIT_TOLERANCE = 1e-2
+
+
+def digest_of(embedder: Embedder) -> str:
+    """Names the engine behind an embedder; vectors of different digests are never compared.
+
+    An embedder without `engine_digest` is known by its class and dimension.
+    """
+    digest = getattr(embedder, "engine_digest", None)
+    if digest:
+        return str(digest)
+    kind = type(embedder)
+    return f"class:{kind.__module__}.{kind.__qualname__}/{embedder.dimension}"
+
+
+def embed_checked(embedder: Embedder, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Unit vectors (N, D) of N crops.
+
+    Raises:
+        ConfigError: The engine gave something else, a vector that is not finite or not of unit length.
+    """
+    vectors = embedder.embed(crops)
+    if vectors.shape != (len(crops), embedder.dimension):
+        raise ConfigError(
+            f"embedder {digest_of(embedder)} gave {vectors.shape}, "
+            f"not {(len(crops), embedder.dimension)}: its manifest or its plugin is wrong"
+        )
+    lengths = np.linalg.norm(vectors, axis=1)
+    if not (np.abs(lengths - 1) <= _UNIT_TOLERANCE).all():
+        raise ConfigError(
+            f"embedder {digest_of(embedder)} gave a vector that is not of unit length",
+            "check its preprocessing and its outputs: musewatch engines check",
+        )
+    return vectors
+
+
+def to_blob(vector: NDArray[np.float32]) -> bytes:
+    """Little-endian float16."""
+    return vector.astype("<f2").tobytes()
+
+
+def from_blobs(blobs: Sequence[bytes], dimension: int) -> NDArray[np.float16]:
+    """(R, D) float16 of R blobs."""
+    flat = np.frombuffer(b"".join(blobs), "<f2").astype(np.float16, copy=False)
+    return flat.reshape(len(blobs), dimension)
