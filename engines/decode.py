@@ -1,0 +1,218 @@
+"""A detector's raw answer to boxes and scores, for every kind of decoder a manifest may name.
+
+Boxes are xyxy in pixels of the input tensor, one `Boxes` a picture. Each decoder checks the shapes it gets.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import OutputError, TensorError
+from engines.manifest import (
+    Decoder,
+    DetrDecoder,
+    EndToEndDecoder,
+    SsdDecoder,
+    UltralyticsDecoder,
+    YoloxDecoder,
+)
+from engines.nms import nms
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """People found in one picture, best score first. xyxy: (N, 4) float32; score: (N,) float32 in [0, 1]."""
+
+    xyxy: Floats
+    score: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How an answer is to be read.
+
+    Attributes:
+        size: Height, width of the input tensor.
+        batch: Pictures that went in.
+        min_score: Boxes below are left out.
+        nms_iou: Greatest overlap that stays, for networks that leave suppression to us.
+    """
+
+    size: tuple[int, int]
+    batch: int
+    min_score: float
+    nms_iou: float
+
+
+def decode(outputs: Sequence[NDArray[Any]], decoder: Decoder, reading: Reading) -> list[Boxes]:
+    """One `Boxes` for each picture of the batch.
+
+    Raises:
+        TensorError: An output has another shape than this kind of decoder reads.
+        OutputError: A score or a box is not a number.
+    """
+    return _DECODERS[decoder.kind]([np.asarray(array, np.float32) for array in outputs], decoder, reading)
+
+
+def _yolox(outputs: list[Floats], decoder: YoloxDecoder, reading: Reading) -> list[Boxes]:
+    """Source: Ge et al., YOLOX (2021), section 2: anchor-free cells, one box a cell."""
+    grid, stride = _cells(reading.size, decoder.strides)
+    rows = _one(outputs, (reading.batch, len(grid), None), "yolox", "N, cells of the strides, 5 + classes")
+    _need_class(rows.shape[2] - 5, decoder.person_class, "yolox")
+
+    def read(row: Floats) -> Boxes:
+        score = row[:, 4] * row[:, 5 + decoder.person_class]
+        good = _good(score, reading)
+        centre = (row[good, :2] + grid[good]) * stride[good]
+        return _suppress(centre, np.exp(np.minimum(row[good, 2:4], 20)) * stride[good], score[good], reading)
+
+    return [read(row) for row in rows]
+
+
+def _cells(size: tuple[int, int], strides: Sequence[int]) -> tuple[Floats, Floats]:
+    """Column and row (A, 2) of every cell, finest stride first, and its stride (A, 1)."""
+    grids, scales = [], []
+    for stride in strides:
+        rows, columns = np.mgrid[: size[0] // stride, : size[1] // stride]
+        grids.append(np.stack([columns.ravel(), rows.ravel()], axis=1))
+        scales.append(np.full((rows.size, 1), stride))
+    return np.concatenate(grids).astype(np.float32), np.concatenate(scales).astype(np.float32)
+
+
+def _ultralytics(outputs: list[Floats], decoder: UltralyticsDecoder, reading: Reading) -> list[Boxes]:
+    if len(outputs) == 1 and outputs[0].ndim == 3 and outputs[0].shape[2] == 6:
+        return _end_to_end(outputs, decoder, reading)
+    columns = _one(outputs, (reading.batch, None, None), "ultralytics", "N, 4 + classes, cells")
+    _need_class(columns.shape[1] - 4, decoder.person_class, "ultralytics")
+
+    def read(column: Floats) -> Boxes:
+        score = column[4 + decoder.person_class]
+        good = _good(score, reading)
+        return _suppress(column[:2, good].T, column[2:4, good].T, score[good], reading)
+
+    return [read(column) for column in columns]
+
+
+def _end_to_end(
+    outputs: list[Floats], decoder: EndToEndDecoder | UltralyticsDecoder, reading: Reading
+) -> list[Boxes]:
+    rows = _one(outputs, (reading.batch, None, 6), decoder.kind, "N, detections, 6")
+
+    def read(row: Floats) -> Boxes:
+        good = _good(row[:, 4], reading, row[:, 5] == decoder.person_class)
+        return _sorted(row[good, :4], row[good, 4])
+
+    return [read(row) for row in rows]
+
+
+def _detr(outputs: list[Floats], decoder: DetrDecoder, reading: Reading) -> list[Boxes]:
+    """Source: Carion et al., DETR (2020), section 3: a set of queries, no suppression."""
+    boxes = [array for array in outputs if array.ndim == 3 and array.shape[2] == 4]
+    logits = [array for array in outputs if array.ndim == 3 and array.shape[2] != 4]
+    if len(boxes) != 1 or len(logits) != 1 or boxes[0].shape[:2] != logits[0].shape[:2]:
+        raise _unreadable(outputs, "detr", "logits (N, queries, classes) and boxes (N, queries, 4)")
+    if len(boxes[0]) != reading.batch:
+        raise _unreadable(outputs, "detr", f"boxes ({reading.batch}, queries, 4)")
+    classes = logits[0].shape[2] - (decoder.scores == "softmax")
+    _need_class(classes, decoder.person_class, "detr")
+    scores = _ACTIVATIONS[decoder.scores](logits[0])[:, :, decoder.person_class]
+
+    def read(box: Floats, score: Floats) -> Boxes:
+        good = _good(score, reading)
+        pixels = _pixels(box[good], reading)
+        return _sorted(_corners(pixels[:, :2], pixels[:, 2:]), score[good])
+
+    return [read(box, score) for box, score in zip(boxes[0], scores, strict=True)]
+
+
+def _ssd(outputs: list[Floats], decoder: SsdDecoder, reading: Reading) -> list[Boxes]:
+    """Source: Liu et al., SSD (2016); the rows are those of the detection output layer."""
+    rows = _one(outputs, (1, 1, None, 7), "ssd", "1, 1, detections, 7")[0, 0]
+    ends = np.flatnonzero(rows[:, 0] < 0)
+    rows = rows[: ends[0]] if len(ends) else rows
+
+    def read(picture: int) -> Boxes:
+        wanted = (rows[:, 0] == picture) & (rows[:, 1] == decoder.person_class)
+        good = _good(rows[:, 2], reading, wanted)
+        return _sorted(_pixels(rows[good, 3:], reading), rows[good, 2])
+
+    return [read(picture) for picture in range(reading.batch)]
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    return (1 / (1 + np.exp(-np.clip(logits, -80, 80)))).astype(np.float32)
+
+
+def _softmax(logits: Floats) -> Floats:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: Floats = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+_ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"sigmoid": _sigmoid, "softmax": _softmax}
+_DECODERS: dict[str, Callable[[list[Floats], Any, Reading], list[Boxes]]] = {
+    "yolox": _yolox,
+    "ultralytics": _ultralytics,
+    "end_to_end": _end_to_end,
+    "detr": _detr,
+    "ssd": _ssd,
+}
+
+
+def _good(score: Floats, reading: Reading, wanted: NDArray[np.bool_] | bool = True) -> NDArray[np.bool_]:
+    if not np.isfinite(score).all():
+        raise OutputError("a score is not a number", "replace the engine's file")
+    good: NDArray[np.bool_] = (score >= reading.min_score) & wanted
+    return good
+
+
+def _pixels(fractions: Floats, reading: Reading) -> Floats:
+    height, width = reading.size
+    return fractions * np.array([width, height, width, height], np.float32)
+
+
+def _corners(centre: Floats, size: Floats) -> Floats:
+    return np.concatenate([centre - size / 2, centre + size / 2], axis=1)
+
+
+def _suppress(centre: Floats, size: Floats, score: Floats, reading: Reading) -> Boxes:
+    xyxy = _corners(centre, size)
+    rows = nms(xyxy, score, reading.nms_iou)
+    return _sorted(xyxy[rows], score[rows])
+
+
+def _sorted(xyxy: Floats, score: Floats) -> Boxes:
+    if not np.isfinite(xyxy).all():
+        raise OutputError("a box is not finite", "replace the engine's file")
+    best_first = np.argsort(-score, kind="stable")
+    return Boxes(xyxy[best_first], np.clip(score[best_first], 0, 1))
+
+
+def _one(outputs: list[Floats], shape: tuple[int | None, ...], kind: str, words: str) -> Floats:
+    """The only output, when it has the shape; None = any size."""
+    fits = len(outputs) == 1 and len(outputs[0].shape) == len(shape)
+    if not fits or any(want not in (None, got) for want, got in zip(shape, outputs[0].shape, strict=True)):
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise _unreadable(outputs, kind, f"one of ({sizes}): {words}")
+    return outputs[0]
+
+
+def _unreadable(outputs: list[Floats], kind: str, wanted: str) -> TensorError:
+    found = " and ".join(str(array.shape) for array in outputs)
+    return TensorError(
+        f"decoder {kind} reads {wanted}; the network gives {found}",
+        "choose the decoder kind, strides and preprocess size that the network was exported with",
+    )
+
+
+def _need_class(classes: int, person_class: int, kind: str) -> None:
+    if person_class >= classes:
+        raise TensorError(
+            f"decoder {kind}: person_class {person_class}, but the network has {max(classes, 0)} classes",
+            "set decoder.person_class to the number of the person among the network's classes",
+        )

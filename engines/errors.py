@@ -1,0 +1,42 @@
+"""The errors of engines, and what to do about each.
+
+EngineError           exit_code 2: an engine that does not fit stops the start
++-- ManifestError     the manifest is missing, unreadable or says something that it may not: mend it
++-- EngineFileError   the file behind it is missing, damaged, another one or of a refused kind: replace it
++-- TensorError       a tensor has another shape or type than the manifest makes of it: mend the manifest
++-- OutputError       the network answered nonsense (not a number, no length): replace the engine
+"""
+
+from typing import ClassVar
+
+
+class EngineError(Exception):
+    """An engine cannot be used; the text is fit for the operator's eyes.
+
+    Args:
+        problem: What is wrong, and with which engine.
+        fix: What to do about it; may be empty.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, problem: str, fix: str = "") -> None:
+        self.problem = problem
+        self.fix = fix
+        super().__init__(f"{problem}. {fix}" if fix else problem)
+
+
+class ManifestError(EngineError):
+    """The manifest is missing, unreadable, or says something that it may not."""
+
+
+class EngineFileError(EngineError):
+    """The file behind a manifest is missing, damaged, not the one of the digest, or of a refused kind."""
+
+
+class TensorError(EngineError):
+    """A tensor has another shape or type than the manifest makes of it."""
+
+
+class OutputError(EngineError):
+    """The network's answer cannot be used."""

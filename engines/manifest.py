@@ -1,0 +1,229 @@
+"""What an engine is: a YAML manifest beside the network's file.
+
+The file is named relative to the manifest and pinned by its sha256; unknown keys are refused.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from engines.errors import ManifestError
+
+Triple = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
+Pixels = Annotated[int, Field(ge=8, le=4096)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Preprocess(_Part):
+    """How pixels become the input tensor: (x * scale - mean) / std, channels first."""
+
+    colour: Literal["bgr", "rgb"] = Field(description="Order of the channels, of mean and of std too.")
+    scale: Positive = 1.0
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: tuple[Positive, Positive, Positive] = (1.0, 1.0, 1.0)
+    resize: Literal["letterbox_top_left", "letterbox_centre", "stretch"]
+    pad: int = Field(default=114, ge=0, le=255, description="Grey beside a letterboxed picture.")
+    size: tuple[Pixels, Pixels] = Field(description="Height, width.")
+
+
+class _PersonDecoder(_Part):
+    person_class: int = Field(default=0, ge=0, description="Number of the class that is a person.")
+
+
+class YoloxDecoder(_PersonDecoder):
+    """Raw YOLOX: (N, A, 5 + C) rows of x, y, log w, log h on the grid, objectness, class scores."""
+
+    kind: Literal["yolox"]
+    strides: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(8, 16, 32), min_length=1)
+
+
+class UltralyticsDecoder(_PersonDecoder):
+    """Ultralytics exports: (N, 4 + C, A) without NMS inside, (N, D, 6) with; told apart by their shape."""
+
+    kind: Literal["ultralytics"]
+
+
+class EndToEndDecoder(_PersonDecoder):
+    """Finished rows (N, D, 6): x1, y1, x2, y2 in input pixels, score, class."""
+
+    kind: Literal["end_to_end"]
+
+
+class DetrDecoder(_PersonDecoder):
+    """Two outputs: class logits (N, Q, C) and boxes (N, Q, 4), centre x, y, width, height in fractions."""
+
+    kind: Literal["detr"]
+    scores: Literal["sigmoid", "softmax"] = Field(
+        default="sigmoid", description="softmax = the first DETR, whose last class is nothing."
+    )
+
+
+class SsdDecoder(_PersonDecoder):
+    """Finished rows (1, 1, D, 7): picture (-1 = the end), class, score, x1, y1, x2, y2 in fractions."""
+
+    kind: Literal["ssd"]
+
+
+Decoder = Annotated[
+    YoloxDecoder | UltralyticsDecoder | EndToEndDecoder | DetrDecoder | SsdDecoder,
+    Field(discriminator="kind"),
+]
+
+
+class OperatingPoint(_Part):
+    """The cut that belongs to this engine."""
+
+    max_distance: float = Field(
+        gt=0, le=2, description="Largest Euclidean distance of one and the same person."
+    )
+    chosen_on: str | None = Field(default=None, description="What data the cut was chosen on.")
+
+
+class Manifest(_Part):
+    """An engine: what it is for, which file, what it eats and how its answer is read."""
+
+    schema_: Literal["musewatch.engine/1"] = Field(alias="schema")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
+    role: Literal["detector", "embedder", "verifier", "masker"]
+    file: Path = Field(description="The network, relative to the manifest.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the file, in lower case.")
+    licence: str = Field(min_length=1)
+    provenance: str = Field(min_length=1, description="Where the weights come from, and from which data.")
+    created: str | None = None
+    accuracy: dict[str, Any] = Field(default={}, description="What was measured, on what.")
+    preprocess: Preprocess
+    decoder: Decoder | None = Field(default=None, description="How a detector's answer is read.")
+    max_batch: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Pictures a call; null = what the network takes, 32 when any.",
+    )
+    operating_point: OperatingPoint | None = None
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _decoder_belongs_to_detectors(self) -> "Manifest":
+        if (self.role == "detector") != (self.decoder is not None):
+            raise ValueError(f"role {self.role} {'needs a' if self.role == 'detector' else 'has no'} decoder")
+        return self
+
+    @model_validator(mode="after")
+    def _remember_folder(self, info: ValidationInfo) -> "Manifest":
+        self._folder = (info.context or {}).get("folder", Path())
+        return self
+
+    @property
+    def path(self) -> Path:
+        """The network's file."""
+        return self._folder / self.file
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and the file's digest, as events carry it."""
+        return f"sha256:{self.sha256}"
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Reads and checks a manifest; the file behind it is not touched.
+
+    Raises:
+        ManifestError: Missing, not YAML, or with keys or values that it may not have; all of them are named.
+    """
+    return parse_manifest(_read(path), path.resolve().parent, str(path))
+
+
+def parse_manifest(document: Any, folder: Path, where: str = "manifest") -> Manifest:
+    """Checks a manifest already read; `file` is found from `folder`.
+
+    Raises:
+        ManifestError: It says something that it may not.
+    """
+    if not isinstance(document, dict):
+        raise ManifestError(f"{where}: expected keys and values", "start with 'schema: musewatch.engine/1'")
+    try:
+        return Manifest.model_validate(document, context={"folder": folder})
+    except ValidationError as error:
+        raise ManifestError(_explain(error, where)) from None
+
+
+def manifest_schema() -> dict[str, Any]:
+    """JSON Schema of a manifest."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Manifest.model_json_schema()}
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ManifestError(f"there is no manifest {path}", "see `musewatch engines list`") from None
+    except (OSError, UnicodeDecodeError):
+        raise ManifestError(f"{path} is not a manifest", "give the YAML file beside the network") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ManifestError(f"{path}{place}: {getattr(error, 'problem', None) or 'not YAML'}") from None
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        known, keys = _walk(item["loc"])
+        place = f"{where}: {'.'.join(keys)}" if keys else where
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{place}: unknown key; {_nearest(str(item['loc'][-1]), known)}")
+        else:
+            lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)
+
+
+def _walk(loc: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
+    """Keys that may stand where `loc` points, and `loc` without the names of union members."""
+    models: list[type[BaseModel]] = [Manifest]
+    keys = []
+    for part in loc:
+        chosen = [model for model in models if model.__name__ == part or _kind(model) == part]
+        if chosen:
+            models = chosen
+            continue
+        keys.append(str(part))
+        inner = [field for model in models for field in _fields(model).get(str(part), [])]
+        models = inner or models
+    return sorted({name for model in models for name in _fields(model)}), keys
+
+
+def _kind(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation)[0] if field else None
+
+
+def _fields(model: type[BaseModel]) -> dict[str, list[type[BaseModel]]]:
+    """Keys of a model, each with the models that its value may be."""
+    return {field.alias or name: _models_in(field.annotation) for name, field in model.model_fields.items()}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
