@@ -1,0 +1,105 @@
+"""From the outbox to one sink: what to publish, when to try again, what to say about it."""
+
+import logging
+import random
+from collections.abc import Sequence
+
+from pipeline.errors import BackpressureError
+from pipeline.outbox import Outbox, Waiting
+from pipeline.protocols import Sink
+from pipeline.secrets import redact
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 0.5
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
+
+
+class Relay:
+    """Publishes what waits for a sink, oldest first, one batch a step.
+
+    After a failure it goes on with one event, then two, four...: a sink that takes some and refuses one gets
+    few repeats.
+
+    Args:
+        outbox: Where events wait.
+        sink: Where they go.
+        name: The sink's name in the outbox.
+        batch: Most events published at once.
+        rng: For the jitter of the pauses.
+
+    Attributes:
+        failing: What the sink said at the last failure; None while it takes events.
+        idle: The last step left nothing waiting.
+    """
+
+    def __init__(
+        self, outbox: Outbox, sink: Sink, name: str, batch: int = 100, rng: random.Random | None = None
+    ) -> None:
+        self.name = name
+        self.failing: str | None = None
+        self.idle = False
+        self._outbox = outbox
+        self._sink = sink
+        self._batch = batch
+        self._size = batch
+        self._rng = rng or random.Random()
+        self._failures = 0
+        self._due_s = float("-inf")
+
+    def step(self, now_s: float) -> float:
+        """Publishes one batch if it is time; never raises.
+
+        Returns:
+            When to call again, on the clock of `now_s`; sooner is harmless.
+        """
+        if now_s < self._due_s:
+            return self._due_s
+        try:
+            rows = self._outbox.take(self.name, self._size)
+            if rows:
+                self._publish(rows)
+        except Exception as error:
+            return self._failed(error, now_s)
+        return self._worked(rows, now_s)
+
+    def hurry(self) -> None:
+        """Lets the next step try at once, whatever pause was due."""
+        self._due_s = float("-inf")
+        self._failures = 0
+
+    def close(self) -> None:
+        """Closes the sink."""
+        close = getattr(self._sink, "close", None)
+        if close is not None:
+            close()
+
+    def _publish(self, rows: Sequence[Waiting]) -> None:
+        self._sink.publish([row.event for row in rows])
+        self._outbox.done(self.name, [row.seq for row in rows])
+
+    def _worked(self, rows: Sequence[Waiting], now_s: float) -> float:
+        self._failures = 0
+        self.idle = len(rows) < self._size
+        self._size = min(self._batch, self._size * 2)
+        if self.failing and (self.idle or self._size == self._batch):
+            self.failing = None
+            logger.info("sink %s takes events again", self.name)
+        return now_s + IDLE_S if self.idle else now_s
+
+    def _failed(self, error: Exception, now_s: float) -> float:
+        problem = redact(str(error) or type(error).__name__)
+        if self.failing is None:
+            logger.warning("sink %s does not take events, they wait in the outbox: %s", self.name, problem)
+        self.failing = problem
+        self.idle = False
+        self._size = 1
+        self._due_s = now_s + self._pause_s(error)
+        return self._due_s
+
+    def _pause_s(self, error: Exception) -> float:
+        if isinstance(error, BackpressureError):
+            return error.retry_after_s
+        pause_s: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        return max(FIRST_PAUSE_S, pause_s * self._rng.uniform(0.5, 1.0))
