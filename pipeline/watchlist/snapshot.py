@@ -57,17 +57,17 @@ class WatchlistSnapshot:
         return row if row < len(self) and self.enrolment_ids[row] == enrolment_id else None
 
 
-def take_snapshot(store: WatchlistStore, embedder: Embedder, now: datetime) -> WatchlistSnapshot:
+def take_snapshot(store: WatchlistStore, embedder: Embedder, now: datetime | None) -> WatchlistSnapshot:
     """The watchlist as it is; enrolments without a vector of this embedder are left out.
 
     Args:
         store: The truth.
         embedder: Whose vectors to read.
-        now: Identities no longer valid at that time are left out.
+        now: Identities no longer valid at that time are left out; None = nobody is.
     """
     digest = digest_of(embedder)
     version, everyone, rows = store.read_rows(digest, embedder.dimension)
-    identities = {identity.id: identity for identity in everyone if identity.is_valid(now)}
+    identities = {identity.id: identity for identity in everyone if now is None or identity.is_valid(now)}
     rows = [row for row in rows if row[1] in identities]
     vectors = from_blobs([row[2] for row in rows], embedder.dimension)
     vectors.setflags(write=False)

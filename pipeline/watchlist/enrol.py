@@ -1,0 +1,130 @@
+"""Enrols people from picture files, and says what is odd about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.protocols import Embedder
+from pipeline.watchlist.follower import ensure_vectors
+from pipeline.watchlist.portrait import Portrait, PortraitMaker, RefusedError
+from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
+from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.vectors import digest_of, embed_checked
+
+NEAR_DUPLICATE = 0.1  # distance below which two pictures teach the same
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A picture that was not enrolled."""
+
+    image: Path
+    error: RefusedError
+
+
+@dataclass(slots=True)
+class EnrolReport:
+    """What came of it: pictures enrolled, pictures refused, and what to look at."""
+
+    enrolled: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def enrol(
+    store: WatchlistStore,
+    identity: Identity,
+    images: Sequence[Path],
+    maker: PortraitMaker,
+    embedder: Embedder,
+    *,
+    max_distance: float | None,
+    now: datetime,
+) -> EnrolReport:
+    """Enrols every picture that passes, in one change of the watchlist; the others are reported.
+
+    Where no picture passes, nothing is changed.
+
+    Args:
+        store: The watchlist.
+        identity: New, or known: then what it leaves at None stays as it was.
+        images: Picture files.
+        maker: Cuts the person out.
+        embedder: Makes the vectors.
+        max_distance: Two people nearer than this look alike; None = not looked at.
+        now: Aware.
+
+    Raises:
+        ConfigError: The embedder gave no unit vectors, or a box lies outside its picture.
+    """
+    report = EnrolReport()
+    portraits: list[tuple[Path, Portrait]] = []
+    for image in images:
+        try:
+            portraits.append((image, maker.read(image)))
+        except RefusedError as error:
+            report.refused.append(Refused(image, error))
+    if not portraits:
+        return report
+    ensure_vectors(store, embedder, maker.codec)
+    vectors = embed_checked(embedder, [portrait.image for _, portrait in portraits])
+    paths = [path for path, _ in portraits]
+    known = take_snapshot(store, embedder, None)
+    report.warnings += _repeats(known, identity.id, paths, vectors)
+    if max_distance is not None:
+        report.warnings += _lookalikes(known, identity.id, paths, vectors, max_distance)
+    digest = digest_of(embedder)
+    pictures = [
+        NewPicture(portrait.picture, now, digest, vector)
+        for (_, portrait), vector in zip(portraits, vectors, strict=True)
+    ]
+    report.enrolled = len(store.add(identity, pictures))
+    return report
+
+
+def _repeats(
+    known: WatchlistSnapshot, identity_id: str, images: Sequence[Path], vectors: NDArray[np.float32]
+) -> list[str]:
+    """Pictures that add nothing to what is enrolled, or to one given before them."""
+    own = known.vectors[[id_ == identity_id for id_ in known.identity_ids]].astype(np.float32)
+    to_own, to_each_other = _distances(vectors, own), _distances(vectors, vectors)
+    warnings = []
+    for i, image in enumerate(images):
+        before = np.flatnonzero(to_each_other[i, :i] < NEAR_DUPLICATE)
+        if len(before):
+            warnings.append(f"{image} is almost the same picture as {images[before[0]]}")
+        elif (to_own[i] < NEAR_DUPLICATE).any():
+            warnings.append(f"{image} is almost a picture already enrolled for {identity_id}")
+    return warnings
+
+
+def _lookalikes(
+    known: WatchlistSnapshot,
+    identity_id: str,
+    images: Sequence[Path],
+    vectors: NDArray[np.float32],
+    max_distance: float,
+) -> list[str]:
+    """Pictures that would be taken for somebody else."""
+    others = [row for row, id_ in enumerate(known.identity_ids) if id_ != identity_id]
+    if not others:
+        return []
+    distances = _distances(vectors, known.vectors[others].astype(np.float32))
+    return [
+        f"{image} looks like {known.identity_ids[others[int(row.argmin())]]}, who is enrolled too "
+        f"(distance {row.min():.2f}, the cut is {max_distance:.2f})"
+        for image, row in zip(images, distances, strict=True)
+        if row.min() <= max_distance
+    ]
+
+
+def _distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Euclidean (N, M) between unit rows."""
+    squared = 2 - 2 * (a @ b.T)
+    distances: NDArray[np.float32] = np.sqrt(np.clip(squared, 0, None))
+    return distances
