@@ -20,6 +20,10 @@ class ByteTracker:
 
     Frames may come at any rate and unevenly: prediction and forgetting go by `frame.pts_s`. Ids belong to the
     instance and start at 0 again after `reset`; a person has one from their second sight on.
+
+    The defaults were chosen on simulated crowds at 3 to 10 frames a second with a tenth of the boxes missing.
+    There the library's own `motion_fps` of 30 breaks tracks two to three times as often as 7, and a larger
+    `min_iou` or a shorter `lost_s` break more tracks than they keep pure.
     """
 
     needs_embeddings = False
@@ -28,28 +32,31 @@ class ByteTracker:
         """When boxes are one person."""
 
         lost_s: float = Field(
-            default=1.5,
+            default=1.0,
             ge=0,
             description="Seconds unseen after which a track ends; its id is never used again.",
         )
         start_score: float = Field(
-            default=0.4, ge=0, le=1, description="A detection below never starts a track."
+            default=0.5, ge=0, le=1, description="A detection below never starts a track."
         )
         sure_score: float = Field(
-            default=0.4, ge=0, le=1, description="Detections below are only matched to tracks left over."
+            default=0.5, ge=0, le=1, description="Detections below are only matched to tracks left over."
         )
         min_iou: float = Field(
             default=0.1, ge=0, le=1, description="Least overlap with the predicted box to be the same person."
         )
         min_sights: int = Field(default=1, ge=1, description="Consecutive matches before a track has an id.")
-        frame_rate: float = Field(
-            default=10.0, gt=0, description="Usual frames inferred per second; only sets the first step."
+        motion_fps: float = Field(
+            default=7.0,
+            gt=0,
+            le=120,
+            description="Frames a second that the motion model is tuned for.",
         )
 
     def __init__(self, config: Config) -> None:
         self._tracker = ByteTrackTracker(
             lost_track_buffer=round(config.lost_s * _LIBRARY_FPS),
-            frame_rate=config.frame_rate,
+            frame_rate=config.motion_fps,
             track_activation_threshold=config.start_score,
             minimum_consecutive_frames=config.min_sights,
             minimum_iou_threshold=config.min_iou,
