@@ -31,7 +31,14 @@ class Placement:
 def preprocess(
     images: Sequence[NDArray[np.uint8]], settings: Preprocess
 ) -> tuple[NDArray[np.float32], list[Placement]]:
-    """The input tensor (N, 3, height, width) of (H, W, 3) BGR pictures of any sizes, and where each lies."""
+    """The input tensor (N, 3, height, width) of (H, W, 3) BGR pictures of any sizes, and where each lies.
+
+    Raises:
+        ValueError: A picture has no pixels or not three channels.
+    """
+    for number, image in enumerate(images, start=1):
+        if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise ValueError(f"picture {number} of {len(images)} is {image.shape}, not (H, W, 3)")
     height, width = settings.size
     pixels = np.empty((len(images), height, width, 3), np.uint8)
     placements = [_place(image, canvas, settings) for image, canvas in zip(images, pixels, strict=True)]

@@ -1,6 +1,8 @@
 """Networks run by onnxruntime, which says nothing, sends nothing and spins on nothing."""
 
+import contextlib
 import ctypes
+import io
 import os
 from typing import Any
 
@@ -83,7 +85,8 @@ def _options(threads: int) -> Any:
 def _providers(name: str, device: Device) -> list[str]:
     """What to ask onnxruntime for; it lists GPU providers even where no driver is."""
     if device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers() and gpu_works():
-        ort.preload_dlls()
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it did not find
+            ort.preload_dlls()
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
     if device == "cuda":
         raise _no_gpu(name)

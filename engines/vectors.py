@@ -47,8 +47,9 @@ class VectorNetwork:
         bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
         if len(bad):
             fault = "has no length" if lengths[bad[0]] == 0 else "is not a number"
+            name = self._network.manifest.name
             raise OutputError(
-                f"engine {self._network.manifest.name}: the vector of picture {bad[0] + 1} of {len(images)} {fault}",
+                f"engine {name}: the vector of picture {bad[0] + 1} of {len(images)} {fault}",
                 "replace the engine's file",
             )
         unit: NDArray[np.float32] = rows / lengths

@@ -1,0 +1,151 @@
+"""`musewatch engines`: the engines at hand, and whether they work here."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from engines.boxes import BoxNetwork
+from engines.errors import EngineError, ManifestError
+from engines.manifest import Manifest, load_manifest
+from engines.network import PictureNetwork
+from engines.session import Session, open_session
+from engines.shelf import Shelf
+from engines.vectors import VectorNetwork
+
+app = typer.Typer(no_args_is_help=True, help="Networks: list, show, add, check.")
+
+ANSWER_IS_NO = 1
+
+Name = Annotated[str, typer.Argument(metavar="M", help="Manifest, or the name of a listed engine.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", metavar="FILE", help="Config whose data_dir holds the added engines."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+
+
+@app.command("list")
+def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Engines that ship with us and engines added."""
+    rows, problems = [], []
+    for path in _shelf(config).manifests():
+        try:
+            rows.append(_summary(load_manifest(path), path))
+        except ManifestError as error:
+            problems.append(_problem(path, error))
+    if as_json:
+        _print_json({"engines": rows, "problems": problems})
+        return
+    _print_table(("name", "role", "max_distance", "licence", "manifest"), rows)
+    for problem in problems:
+        sys.stderr.write(f"musewatch: {problem['problem']}\n")
+
+
+@app.command()
+def show(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """What a manifest says, defaults filled in."""
+    path = _shelf(config).find(m)
+    document = load_manifest(path).model_dump(mode="json", by_alias=True)
+    if as_json:
+        _print_json({**document, "manifest": str(path)})
+    else:
+        sys.stdout.write(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+
+@app.command()
+def check(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Loads an engine and tries it; exit code 1 when it does not fit its manifest."""
+    path = _shelf(config).find(m)
+    manifest = load_manifest(path)
+    try:
+        session = _try_out(manifest)
+    except EngineError as error:
+        problem = _problem(path, error)
+        if as_json:
+            _print_json({"ok": False, "problems": [problem]})
+        else:
+            sys.stdout.write(f"{problem['where']}: {problem['problem']}\n  {problem['fix']}\n")
+        raise typer.Exit(ANSWER_IS_NO) from None
+    tensors = {
+        "inputs": [str(spec) for spec in session.inputs],
+        "outputs": [str(spec) for spec in session.outputs],
+    }
+    if as_json:
+        _print_json({"ok": True, "problems": [], "name": manifest.name, **tensors})
+    else:
+        sys.stdout.write(
+            f"{manifest.name} fits: {', '.join(tensors['inputs'])} -> {', '.join(tensors['outputs'])}\n"
+        )
+
+
+@app.command()
+def add(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Tries an engine, then keeps a copy of it and its manifest under data_dir/engines."""
+    path = _shelf(config).find(m)
+    manifest = load_manifest(path)
+    _try_out(manifest)
+    kept = _shelf(config).keep(manifest, path)
+    if as_json:
+        _print_json(_summary(manifest, kept))
+    else:
+        sys.stdout.write(f"{manifest.name} is now {kept}\n")
+
+
+def _try_out(manifest: Manifest) -> Session:
+    """The engine, loaded and run once; raises `EngineError` when it does not fit its manifest."""
+    session = open_session(manifest)
+    if manifest.role == "detector":
+        BoxNetwork(manifest, session)
+    elif manifest.role == "embedder":
+        VectorNetwork(manifest, session)
+    else:
+        PictureNetwork(manifest, session).dry_run()
+    return session
+
+
+def _shelf(config: Path | None) -> Shelf:
+    """The shelf under the config's data_dir; under ./data where there is no config."""
+    named = config or os.environ.get("MUSEWATCH_CONFIG")
+    path = Path(named or "musewatch.yaml")
+    if not named and not path.exists():
+        return Shelf(Path("data", "engines"))
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise EngineError(f"config {path} cannot be read: {error}", "give another with -c FILE") from None
+    data_dir = document.get("data_dir", "data") if isinstance(document, dict) else "data"
+    return Shelf(path.parent / Path(os.path.expandvars(str(data_dir))).expanduser() / "engines")
+
+
+def _summary(manifest: Manifest, path: Path) -> dict[str, Any]:
+    point = manifest.operating_point
+    return {
+        "name": manifest.name,
+        "role": manifest.role,
+        "digest": manifest.digest,
+        "licence": manifest.licence,
+        "max_distance": point.max_distance if point else None,
+        "manifest": str(path),
+    }
+
+
+def _problem(path: Path, error: EngineError) -> dict[str, str]:
+    return {"where": str(path), "problem": error.problem, "fix": error.fix}
+
+
+def _print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    lines = [columns, *(["-" if row[name] is None else str(row[name]) for name in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
