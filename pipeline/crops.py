@@ -41,7 +41,7 @@ def quality(image: NDArray[np.uint8], boxes: NDArray[np.float32], row: int) -> f
     in_front = boxes[:, 3] > boxes[row, 3]
     own = max(float(area(boxes[row : row + 1])[0]), 1.0)
     covered = float(intersection(boxes[row : row + 1], boxes[in_front])[0].sum()) / own
-    edges = int((box[:2] <= EDGE_PX).sum() + (box[2:] >= np.float32(size) - EDGE_PX).sum())
+    edges = int((box[:2] <= EDGE_PX).sum() + (box[2:] >= np.array(size, np.float32) - EDGE_PX).sum())
     clear = max(0.0, 1.0 - covered) * 0.5**edges
     return float(tall * clear * sharpness(cut(image, boxes[row])) ** 0.5) if clear else 0.0
 

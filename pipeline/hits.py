@@ -83,7 +83,8 @@ class HitBook:
     def _opened(self, hits: dict[str, Hit], answer: Answer) -> Hit | None:
         """A new hit, unless the track already stands nearer to somebody else or the cool-down forbids it."""
         tracklet, accepted, identity = answer.tracklet, answer.accepted, answer.identity
-        assert accepted is not None and identity is not None
+        assert accepted is not None
+        assert identity is not None
         if any(hit.decision.distance <= accepted.verdict.candidate.distance for hit in hits.values()):
             return None
         at = decided_at(tracklet)
@@ -114,6 +115,8 @@ class HitBook:
         """The hit with newer evidence, when that says more than the old."""
         tracklet, accepted = answer.tracklet, answer.accepted
         assert accepted is not None
+        if tracklet.number <= known.revision:
+            return None
         seen_better = tracklet.best.pts_s != known.best.pts_s
         nearer = accepted.verdict.candidate.distance <= known.decision.distance - NEARER
         if not (seen_better or nearer):

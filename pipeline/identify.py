@@ -1,25 +1,28 @@
 """From tracklets to hits: shortlist, verify, decide, mask, report."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.decision import accept
 from pipeline.evidence import EvidenceStore
 from pipeline.hits import Answer, HitBook
 from pipeline.matcher import Matcher
-from pipeline.messages import Candidate, Hit, HitBest, HitIdentity, Tracklet, Verdict
-from pipeline.protocols import Codec, Enrolled, Masker, Verifier
+from pipeline.messages import Candidate, Hit, HitBest, HitIdentity, TrackKey, Tracklet, Verdict
+from pipeline.protocols import Codec, Masker, Verifier
+from pipeline.secrets import redact
 from pipeline.watchlist.snapshot import WatchlistSnapshot
 
-LookUp = Callable[[Sequence[int]], dict[int, Enrolled]]
+logger = logging.getLogger("musewatch.identify")
 
 
 class IdentifyStage:
     """Asks tracklets against the watchlist and keeps the hits that come of it.
 
+    State: the latest tracklet of every track in view, forgotten with the track's last one.
+
     Args:
         matcher: Makes the shortlist.
         verifier: Judges it; asked once a batch.
-        look_up: Enrolments by id, for the verifier.
         book: The life of the hits.
         max_distance: The cut.
         margin: Least lead over the next identity.
@@ -29,7 +32,6 @@ class IdentifyStage:
         self,
         matcher: Matcher,
         verifier: Verifier,
-        look_up: LookUp,
         book: HitBook,
         *,
         max_distance: float,
@@ -37,19 +39,28 @@ class IdentifyStage:
     ) -> None:
         self._matcher = matcher
         self._verifier = verifier
-        self._look_up = look_up
         self._book = book
         self._max_distance = max_distance
         self._margin = margin
         self._watchlist: WatchlistSnapshot | None = None
+        self._latest: dict[TrackKey, Tracklet] = {}
 
-    def use(self, watchlist: WatchlistSnapshot) -> None:
-        """Asks against this watchlist from now on."""
+    def use(self, watchlist: WatchlistSnapshot) -> Iterable[Hit]:
+        """Asks against this watchlist from now on, the people in view at once; what comes of that."""
         self._watchlist = watchlist
         self._matcher.use(watchlist)
+        return self._ask(list(self._latest.values()))
 
     def on_batch(self, items: Sequence[Tracklet]) -> Iterable[Hit]:
         """Hits opened, updated and closed, in order."""
+        for item in items:
+            if item.end is None:
+                self._latest[item.key] = item
+            else:
+                self._latest.pop(item.key, None)
+        return self._ask(items)
+
+    def _ask(self, items: Sequence[Tracklet]) -> list[Hit]:
         shortlists = self._matcher.shortlist(items)
         verdicts = self._judge(items, shortlists)
         answers = [self._answer(item, judged) for item, judged in zip(items, verdicts, strict=True)]
@@ -59,13 +70,19 @@ class IdentifyStage:
         self, items: Sequence[Tracklet], shortlists: Sequence[Sequence[Candidate]]
     ) -> list[list[Verdict]]:
         asked = [i for i, shortlist in enumerate(shortlists) if shortlist]
-        wanted = sorted({c.enrolment_id for i in asked for c in shortlists[i]})
-        enrolled = self._look_up(wanted) if wanted else {}
+        if not asked:
+            return [[] for _ in items]
+        assert self._watchlist is not None
+        enrolled = self._watchlist.look_up({c.enrolment_id for i in asked for c in shortlists[i]})
         questions = [
             (items[i], [(c, enrolled[c.enrolment_id]) for c in shortlists[i] if c.enrolment_id in enrolled])
             for i in asked
         ]
-        judged = self._verifier.verify(questions) if questions else []
+        try:
+            judged = self._verifier.verify(questions)
+        except Exception as error:
+            logger.error("the verifier failed, the plain distance decides instead: %s", redact(str(error)))
+            judged = [_by_distance(shortlists[i]) for i in asked]
         by_item = dict(zip(asked, judged, strict=True))
         return [by_item.get(i, []) for i in range(len(items))]
 
@@ -82,6 +99,13 @@ class IdentifyStage:
         return Answer(tracklet, accepted, who, identity.purpose)
 
 
+def _by_distance(shortlist: Sequence[Candidate]) -> list[Verdict]:
+    return [
+        Verdict(candidate, candidate.distance, rank=candidate.rank, degraded=("verifier",))
+        for candidate in shortlist
+    ]
+
+
 class Evidence:
     """Stores what a hit shows: crop, frame and mask.
 
@@ -92,9 +116,7 @@ class Evidence:
         now: Wall clock in seconds, for the age of the pictures.
     """
 
-    def __init__(
-        self, store: EvidenceStore, codec: Codec, masker: Masker, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, store: EvidenceStore, codec: Codec, masker: Masker, now: Callable[[], float]) -> None:
         self._store = store
         self._codec = codec
         self._masker = masker

@@ -160,8 +160,17 @@ class Sink(Protocol):
 
 @runtime_checkable
 class Bus(Protocol):
-    """Carries tracklets from where they are made to where they are identified."""
+    """Carries tracklets from where they are made to where they are identified.
+
+    `in_process` True: both ends are in this process; otherwise `run` only publishes.
+    """
+
+    in_process: bool
 
     def publish(self, tracklets: Sequence[Tracklet]) -> None:
-        """Hands tracklets on; blocks when the other side is full."""
+        """Hands tracklets on; blocks while the other side is full."""
+        ...
+
+    def receive(self, limit: int, timeout_s: float) -> list[Tracklet]:
+        """Up to `limit` tracklets in order; waits for the first at most `timeout_s`, may be empty."""
         ...

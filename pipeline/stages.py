@@ -20,23 +20,23 @@ from pipeline.messages import (
     Frame,
     Scene,
     StreamEnd,
-    Tracklet,
     TrackKey,
+    Tracklet,
 )
 from pipeline.protocols import Codec, Detector, Embedder, Tracker
 from pipeline.relink import find_predecessor
 from pipeline.track_buffer import Record, TrackBuffer
 
-In = TypeVar("In", contravariant=True)
-Out = TypeVar("Out", covariant=True)
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
 OnError = Callable[[str, Exception], None]
 Zones = dict[str, list[NDArray[np.float32]]]
 
 
-class Stage(Protocol[In, Out]):
+class Stage(Protocol[In_contra, Out_co]):
     """A step of the stream; it never blocks, sleeps, starts threads or reads a clock."""
 
-    def on_batch(self, items: Sequence[In]) -> Iterable[Out]:
+    def on_batch(self, items: Sequence[In_contra]) -> Iterable[Out_co]:
         """Takes messages in order; returns what came of them, in order per stream."""
         ...
 
@@ -237,7 +237,9 @@ class TrackStage:
         if not zones:
             return np.ones(len(detections), bool)
         boxes = detections.xyxy
-        feet = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1) / np.float32(frame.size)
+        feet = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1) / np.array(
+            frame.size, np.float32
+        )
         return inside_any(np.minimum(feet, np.float32(1 - 1e-6)), zones)
 
     def _take(
@@ -250,7 +252,9 @@ class TrackStage:
             return
         images = [cut(item.frame.image, item.detections.xyxy[row]) for _, item, row, _ in wanted]
         fresh = [i for i, (_, item, *_) in enumerate(wanted) if item.frame.stream_id not in vectors]
-        new_rows = dict(zip(fresh, self._embed([(wanted[i][1].frame.stream_id, images[i]) for i in fresh]), strict=True))
+        new_rows = dict(
+            zip(fresh, self._embed([(wanted[i][1].frame.stream_id, images[i]) for i in fresh]), strict=True)
+        )
         scenes: dict[str, Scene] = {}
         for i, (record, item, row, value) in enumerate(wanted):
             frame = item.frame

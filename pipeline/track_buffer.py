@@ -1,7 +1,7 @@
 """What is remembered of every track: its best crops, and when to ask about it.
 
-State is keyed by `TrackKey` and ends when the track has been unseen for `idle_s + relink_s`, when its stream
-ends, or when more than `max_tracks` of its stream are kept (the stalest go first). The clock is the stream's own
+State is keyed by `TrackKey` and ends when the track has been unseen for `idle_s + relink_s`, when its
+stream ends, or when more than `max_tracks` of its stream are kept (the stalest go first). The clock is the stream's own
 time; nothing here reads another.
 """
 
@@ -15,8 +15,10 @@ from pipeline.geometry import Box
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 
 BEST_LEAD = 1.05  # a new best crop must be this much better: its whole frame is kept as evidence
-FRESH_GAIN = 1.1  # the crops must be this much better in sum before the same question is asked again
+FRESH_GAIN = 1.25  # the evidence must have grown by this much before the same question is asked again
 CROP_GAP_S = 0.15  # crops nearer in time show the same picture
+SAMPLE_S = 1.0  # a crop no better than the others, but so much later, still makes the mean a better one
+SAMPLE_QUALITY = 0.5  # of the best crop's
 
 
 @dataclass(slots=True)
@@ -30,21 +32,18 @@ class Record:
     last_box: Box
     crops: list[Crop] = field(default_factory=list)
     scene: Scene | None = None
+    taken_pts_s: float = -np.inf
+    weight: float = 0.0
+    weighted: NDArray[np.float32] | None = None
     questions: int = 0
     asked_pts_s: float = -np.inf
-    asked_quality: float = 0.0
-
-    @property
-    def quality(self) -> float:
-        """Sum over the crops kept."""
-        return sum(crop.quality for crop in self.crops)
+    asked_weight: float = 0.0
 
     @property
     def embedding(self) -> NDArray[np.float32]:
-        """(D,) unit vector: the mean of the crops, weighted by quality."""
-        weights = np.array([crop.quality for crop in self.crops], np.float32)
-        mean = weights @ np.stack([crop.embedding for crop in self.crops])
-        unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+        """(D,) unit vector: the mean of all crops taken so far, weighted by quality."""
+        assert self.weighted is not None
+        unit: NDArray[np.float32] = self.weighted / max(float(np.linalg.norm(self.weighted)), 1e-12)
         return unit
 
 
@@ -74,13 +73,22 @@ class TrackBuffer:
         """Whether a crop of that quality, taken now, would improve the track."""
         if quality < self._config.min_quality:
             return False
+        if not record.crops:
+            return True
+        if pts_s - record.taken_pts_s >= SAMPLE_S and quality >= SAMPLE_QUALITY * record.crops[0].quality:
+            return True
         near = [crop for crop in record.crops if abs(crop.pts_s - pts_s) < CROP_GAP_S]
         if near:
             return quality > BEST_LEAD * max(crop.quality for crop in near)
         return len(record.crops) < self._config.crops or quality > record.crops[-1].quality * BEST_LEAD
 
     def add(self, record: Record, crop: Crop) -> bool:
-        """Keeps a crop; True when it is the new best and `record.scene` has to follow."""
+        """Takes a crop into the mean and, if it is good enough, among the kept.
+
+        True when it is the new best and `record.scene` has to follow.
+        """
+        _weigh_in(record, crop.quality, crop.quality * crop.embedding)
+        record.taken_pts_s = max(record.taken_pts_s, crop.pts_s)
         others = [kept for kept in record.crops if abs(kept.pts_s - crop.pts_s) >= CROP_GAP_S]
         best_goes = not others or others[0] is not record.crops[0]
         leads = best_goes or crop.quality > others[0].quality * BEST_LEAD
@@ -99,7 +107,7 @@ class TrackBuffer:
         del records[new.key.track_id]
         old.last_pts_s, old.last_box = new.last_pts_s, new.last_box
         for crop in new.crops:
-            if self.wants(old, crop.quality, crop.pts_s) and self.add(old, crop):
+            if self.add(old, crop):
                 old.scene = new.scene
         return old
 
@@ -134,12 +142,12 @@ class TrackBuffer:
         if len(record.crops) < config.ripe_crops or pts_s - record.first_pts_s < config.ripe_s:
             return False
         is_later = pts_s - record.asked_pts_s >= config.again_s
-        return is_later and record.quality > FRESH_GAIN * record.asked_quality
+        return is_later and record.weight > FRESH_GAIN * record.asked_weight
 
     def _ask(self, record: Record, pts_s: float, end: EndReason | None = None) -> Tracklet:
         assert record.scene is not None
         record.questions += 1
-        record.asked_pts_s, record.asked_quality = pts_s, record.quality
+        record.asked_pts_s, record.asked_weight = pts_s, record.weight
         return Tracklet(
             key=record.key,
             number=record.questions,
@@ -164,3 +172,8 @@ class TrackBuffer:
         records = sorted(self._of(stream_id), key=lambda r: r.last_pts_s)
         surplus = records[: max(0, len(records) - self._config.max_tracks)]
         return [q for r in surplus for q in self._end(r, EndReason.TRACK_ENDED, pts_s)]
+
+
+def _weigh_in(record: Record, weight: float, weighted: NDArray[np.float32]) -> None:
+    record.weight += weight
+    record.weighted = weighted if record.weighted is None else record.weighted + weighted

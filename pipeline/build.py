@@ -1,0 +1,213 @@
+"""From a config to the parts it names; the only place that wires."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import registry
+from pipeline.config import Config, PluginChoice, StreamConfig
+from pipeline.decision import CoolDown
+from pipeline.errors import ConfigError
+from pipeline.evidence import EvidenceStore
+from pipeline.hits import HitBook
+from pipeline.identify import Evidence, IdentifyStage
+from pipeline.matcher import Matcher
+from pipeline.outbox import Outbox, sink_names
+from pipeline.protocols import Bus, Codec, Detector, Embedder, Masker, Sink, Tracker, Verifier
+from pipeline.stages import DetectStage, OnError, TrackStage
+from pipeline.track_buffer import TrackBuffer
+from pipeline.watchlist.follower import WatchlistFollower
+from pipeline.watchlist.store import WatchlistStore
+
+RELINK_SHARE = 0.75  # of the cut: fragments of one track are far nearer than the photo they are searched by
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """The plugins that look at pictures."""
+
+    detector: Detector
+    embedder: Embedder
+    codec: Codec
+
+    @property
+    def digests(self) -> dict[str, str | None]:
+        """Digest of the engine behind each, None where there is none."""
+        roles = {"detector": self.detector, "embedder": self.embedder}
+        return {role: getattr(plugin, "engine_digest", None) for role, plugin in roles.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that one process runs on."""
+
+    networks: Networks
+    verifier: Verifier
+    masker: Masker
+    bus: Bus
+    sinks: dict[str, Sink]
+    max_distance: float
+    watchlist: WatchlistStore
+    outbox: Outbox
+    evidence: EvidenceStore
+
+
+def plugin(config: Config, role: str, choice: PluginChoice, where: str | None = None) -> Any:
+    """One plugin of the config."""
+    return registry.build(role, choice, config.base_dir, where or role)
+
+
+def networks(config: Config) -> Networks:
+    """Detector, embedder and codec.
+
+    Raises:
+        ConfigError: One of them cannot start, or its engine is wrong.
+    """
+    return Networks(
+        plugin(config, "detector", config.detector),
+        plugin(config, "embedder", config.embedder),
+        plugin(config, "codec", config.codec),
+    )
+
+
+def max_distance(config: Config, embedder: Embedder) -> float:
+    """The cut: the config's own, or the operating point of the embedder's engine.
+
+    Raises:
+        ConfigError: It is `auto` and the engine has none.
+    """
+    if config.decision.max_distance != "auto":
+        return config.decision.max_distance
+    found = getattr(embedder, "max_distance", None)
+    if found is None:
+        raise ConfigError(
+            f"decision.max_distance is auto, but the embedder {config.embedder.use!r} has no operating point",
+            "add operating_point.max_distance to its manifest, or give decision.max_distance a number",
+        )
+    return float(found)
+
+
+def sinks(config: Config) -> dict[str, Sink]:
+    """The sinks by their names in the outbox."""
+    names = sink_names(config.sinks)
+    return {
+        name: plugin(config, "sink", choice, f"sinks.{i}")
+        for i, (name, choice) in enumerate(zip(names, config.sinks, strict=True))
+    }
+
+
+def source_factory(config: Config, stream: StreamConfig) -> Callable[[], Any]:
+    """Makes sources of one stream; the settings are checked now, by making one.
+
+    Raises:
+        ConfigError: The source's settings are wrong.
+    """
+
+    def make() -> Any:
+        return plugin(config, "source", stream.source, f"streams.{stream.id}.source")
+
+    first = [make()]
+    return lambda: first.pop() if first else make()
+
+
+@contextmanager
+def open_parts(config: Config) -> Iterator[Parts]:
+    """Builds all parts, and closes them at the end.
+
+    Raises:
+        ConfigError: A part cannot start.
+        OutsideError: A file of the data folder cannot be opened.
+    """
+    looking = networks(config)
+    cut = max_distance(config, looking.embedder)
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    store = WatchlistStore.in_folder(config.data_dir)
+    outgoing = sinks(config)
+    outbox = Outbox(config.data_dir / "outbox.db", list(outgoing))
+    limits = config.evidence
+    evidence = EvidenceStore(
+        config.data_dir / "evidence", limits.base_url, max_mb=limits.max_mb, max_age_days=limits.max_age_days
+    )
+    parts = Parts(
+        networks=looking,
+        verifier=plugin(config, "verifier", config.verifier),
+        masker=plugin(config, "masker", config.masker),
+        bus=plugin(config, "bus", config.bus),
+        sinks=outgoing,
+        max_distance=cut,
+        watchlist=store,
+        outbox=outbox,
+        evidence=evidence,
+    )
+    try:
+        yield parts
+    finally:
+        for part in (parts.verifier, parts.masker, parts.bus, looking.detector, looking.embedder):
+            close = getattr(part, "close", None)
+            if close is not None:
+                close()
+        outbox.close()
+        store.close()
+
+
+def tracker_factory(config: Config) -> Callable[[], Tracker]:
+    """Makes one tracker a stream; the settings are checked now, by making one.
+
+    Raises:
+        ConfigError: The tracker's settings are wrong.
+    """
+
+    def make() -> Tracker:
+        tracker: Tracker = plugin(config, "tracker", config.tracker)
+        return tracker
+
+    make()
+    return make
+
+
+def zones(config: Config) -> dict[str, list[NDArray[np.float32]]]:
+    """Polygons (K, 2) of the streams that have any."""
+    return {
+        stream.id: [np.array(zone, np.float32) for zone in stream.zones]
+        for stream in config.streams
+        if stream.zones
+    }
+
+
+def front_stages(
+    config: Config, looking: Networks, cut: float, on_error: OnError
+) -> tuple[DetectStage, TrackStage]:
+    """The stages from frames to tracklets."""
+    track_stage = TrackStage(
+        tracker_factory(config),
+        looking.embedder,
+        looking.codec,
+        TrackBuffer(config.tracks, looking.digests),
+        zones(config),
+        RELINK_SHARE * cut,
+        on_error,
+        min_height_px=config.tracks.min_height_px,
+    )
+    return DetectStage(looking.detector, on_error), track_stage
+
+
+def identify_stage(config: Config, parts: Parts, wall: Callable[[], float]) -> IdentifyStage:
+    """The stage from tracklets to hits."""
+    evidence = Evidence(parts.evidence, parts.networks.codec, parts.masker, wall)
+    cooldown = CoolDown(config.decision.cooldown_s)
+    return IdentifyStage(
+        Matcher(plugin(config, "index", config.matcher.index, "matcher.index"), config.matcher.top_c),
+        parts.verifier,
+        HitBook(config.site, parts.max_distance, cooldown, evidence.show),
+        max_distance=parts.max_distance,
+        margin=config.decision.margin,
+    )
+
+
+def follower(parts: Parts) -> WatchlistFollower:
+    """Brings the watchlist's changes."""
+    return WatchlistFollower(parts.watchlist, parts.networks.embedder, parts.networks.codec)

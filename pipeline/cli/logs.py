@@ -1,0 +1,39 @@
+"""What the program says while it runs: one line an event on stderr, without secrets and without libraries."""
+
+import json
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+
+from pipeline.secrets import redact
+
+
+class _Lines(logging.Formatter):
+    """`12:00:01 warning stream door: ...`, or one JSON object with MUSEWATCH_LOG=json."""
+
+    def __init__(self, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        level, text = record.levelname.lower(), redact(record.getMessage())
+        if self._as_json:
+            time = moment.isoformat(timespec="milliseconds")
+            return json.dumps({"time": time, "level": level, "logger": record.name, "message": text})
+        return f"{moment:%H:%M:%S} {level} {text}"
+
+
+def start_logging() -> None:
+    """Sends musewatch's own log to stderr and libraries' warnings nowhere; MUSEWATCH_LOG=json|debug changes it."""
+    wish = os.environ.get("MUSEWATCH_LOG", "")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("json" in wish))
+    root = logging.getLogger()
+    root.handlers = [logging.NullHandler()]
+    for name in ("musewatch", "pipeline", "plugins", "engines", "trainers"):
+        own = logging.getLogger(name)
+        own.handlers = [handler]
+        own.propagate = False
+        own.setLevel(logging.DEBUG if "debug" in wish else logging.INFO)

@@ -1,0 +1,33 @@
+"""`musewatch schema`: JSON Schema of what goes in and out."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.common import print_json
+from pipeline.config import Config
+from pipeline.errors import ConfigError
+from pipeline.events import hit_schema
+from pipeline.registry import load
+from pipeline.watchlist.archive import watchlist_schema
+
+
+def _engine_schema() -> dict[str, Any]:
+    schema: dict[str, Any] = load("schema", "engine")()
+    return schema
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "config": Config.model_json_schema,
+    "hit": hit_schema,
+    "watchlist": watchlist_schema,
+    "engine": _engine_schema,
+}
+
+
+def command(name: Annotated[str, typer.Argument(metavar="|".join(SCHEMAS))]) -> None:
+    """Print the JSON Schema of a config, a hit, a watchlist or an engine's manifest."""
+    if name not in SCHEMAS:
+        raise ConfigError(f"there is no schema {name!r}", f"one of {', '.join(SCHEMAS)}")
+    print_json(SCHEMAS[name]())

@@ -1,0 +1,1 @@
+"""What drives the stages: threads, queues, clocks and signals, here and nowhere else."""

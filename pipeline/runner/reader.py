@@ -1,0 +1,148 @@
+"""The thread that reads one stream, and opens it again when it is lost."""
+
+import logging
+import math
+import random
+import threading
+import uuid
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.errors import OutsideError, StreamError
+from pipeline.messages import EndReason
+from pipeline.runner.gate import FrameGate
+from pipeline.secrets import redact
+
+logger = logging.getLogger("musewatch.stream")
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderSettings:
+    """How a stream is read.
+
+    Attributes:
+        max_fps: Frames handed on per second of the stream, None = all.
+        backoff_s: First and longest pause before a lost stream is opened again.
+    """
+
+    max_fps: float | None
+    backoff_s: tuple[float, float]
+
+
+class StreamReader:
+    """Reads one stream until it ends or is told to stop; a lost live stream is opened again after a pause.
+
+    The pauses double from one failure to the next and are drawn from their upper half, so that many cameras do not
+    come back at once. Sources are made afresh for every opening.
+
+    Args:
+        stream_id: The stream.
+        make_source: A new source.
+        gate: Takes the frames.
+        settings: Frame rate and pauses.
+    """
+
+    def __init__(
+        self, stream_id: str, make_source: Callable[[], Any], gate: FrameGate, settings: ReaderSettings
+    ) -> None:
+        self.stream_id = stream_id
+        self.failure: Exception | None = None
+        self._make_source = make_source
+        self._gate = gate
+        self._settings = settings
+        self._source: Any = None
+        self._recording = False
+        self._frames = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"stream {stream_id}", daemon=True)
+
+    def start(self) -> None:
+        """Begins reading."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """False once the stream has ended for good."""
+        return self._thread.is_alive()
+
+    @property
+    def live(self) -> bool:
+        """Whether silence means that the stream is lost."""
+        return not self._recording
+
+    def stop(self) -> None:
+        """Asks the thread to end; what blocks inside the source ends at the source's own limit."""
+        self._stop.set()
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Closes the present source, so that a stalled stream is opened again."""
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            with suppress(Exception):
+                close()
+
+    def join(self, timeout_s: float) -> None:
+        """Waits for the thread."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            self._frames = 0
+            error = self._read_once()
+            reason = EndReason.STREAM_LOST if error else EndReason.TRACK_ENDED
+            self._gate.end(self.stream_id, EndReason.STOPPED if self._stop.is_set() else reason)
+            if error is None or self._stop.is_set():
+                return
+            if self._recording or not isinstance(error, OutsideError):
+                self.failure = error
+                logger.error("stream %s: %s", self.stream_id, redact(str(error)))
+                return
+            failures = 1 if self._frames else failures + 1
+            pause_s = self._pause_s(failures)
+            if failures == 1:
+                logger.warning("stream %s: %s; opening it again", self.stream_id, redact(str(error)))
+            self._stop.wait(pause_s)
+            self._gate.count_reconnect(self.stream_id)
+
+    def _read_once(self) -> Exception | None:
+        """One opening of the stream, to its end; None when that end is final."""
+        try:
+            self._source = source = self._make_source()
+            self._recording = not source.live or getattr(source, "finite", False)
+            self._hand_on(source)
+        except Exception as error:
+            return error
+        finally:
+            self.interrupt()
+        return None if self._recording else StreamError("the camera ended the stream")
+
+    def _hand_on(self, source: Any) -> None:
+        connection = uuid.uuid4().hex
+        last = ("", -math.inf)
+        with closing(source.frames()) as frames:
+            for frame in frames:
+                if self._stop.is_set():
+                    return
+                self._frames += 1
+                epoch = frame.epoch or connection
+                if epoch == last[0] and self._too_soon(frame.pts_s - last[1]):
+                    self._gate.skip(self.stream_id)
+                    continue
+                last = (epoch, frame.pts_s)
+                if self._frames == 1:
+                    logger.info("stream %s: up", self.stream_id)
+                stamped = replace(frame, stream_id=self.stream_id, epoch=epoch)
+                if not self._gate.put(stamped, newest_only=source.live):
+                    return
+
+    def _too_soon(self, since_s: float) -> bool:
+        max_fps = self._settings.max_fps
+        return max_fps is not None and since_s < 0.99 / max_fps
+
+    def _pause_s(self, failures: int) -> float:
+        first_s, longest_s = self._settings.backoff_s
+        return min(longest_s, first_s * 2.0 ** min(failures - 1, 16)) * random.uniform(0.5, 1.0)

@@ -1,0 +1,258 @@
+"""A run from its first frame to its last event: starts the threads, watches over them, drains and stops."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline import build
+from pipeline.config import Config, StreamConfig
+from pipeline.errors import OutsideError
+from pipeline.messages import EndReason
+from pipeline.relay import Relay
+from pipeline.relay_thread import RelayThread
+from pipeline.runner.gate import FrameGate, StreamCounts
+from pipeline.runner.reader import ReaderSettings, StreamReader
+from pipeline.runner.threads import Failures, FrontThreads, IdentifyThread
+from pipeline.telemetry import Telemetry, TelemetryServer
+
+logger = logging.getLogger("musewatch.runner")
+
+TICK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSummary:
+    """What became of one stream's frames."""
+
+    id: str
+    frames_in: int
+    frames_inferred: int
+    dropped: int
+    reconnects: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run did.
+
+    Attributes:
+        streams: One entry a stream.
+        hits: Hits opened.
+        outbox: Events that a sink has not acknowledged.
+        failure: Why the run, or a recorded stream, ended early; None when all went well.
+    """
+
+    streams: tuple[StreamSummary, ...]
+    hits: int
+    outbox: int
+    failure: Exception | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `musewatch run --json`."""
+        return {"streams": [asdict(s) for s in self.streams], "hits": self.hits, "outbox": self.outbox}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a run stands, for the status line.
+
+    Attributes:
+        streams: Live counts by stream.
+        hits: Hits opened so far.
+        outbox: Events that wait for a sink.
+    """
+
+    streams: dict[str, StreamCounts]
+    hits: int
+    outbox: int
+
+
+class Runner:
+    """Owns the threads of one run.
+
+    Args:
+        config: What to run.
+
+    Raises:
+        ConfigError: A part cannot start; nothing has been started.
+        OutsideError: A file or the telemetry address cannot be opened.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stop = threading.Event()
+        self._reload: Config | None = None
+        self._readers: dict[str, StreamReader] = {}
+        self._resources = ExitStack()
+        self._gate = FrameGate(time.monotonic)
+        try:
+            self._assemble()
+        except BaseException:
+            self._resources.close()
+            raise
+
+    def stop(self) -> None:
+        """Asks for the end: streams stop, what is in the stages is finished, sinks are waited for."""
+        self._stop.set()
+
+    def reload(self, config: Config) -> None:
+        """Takes the streams of another config: new ones start, missing ones stop, changed ones do both."""
+        self._reload = config
+
+    def run(
+        self, duration_s: float | None = None, on_status: Callable[[Status], None] | None = None
+    ) -> RunSummary:
+        """Runs until all recordings have ended, `duration_s` is over or `stop` is called; drains before it returns."""
+        with self._resources:
+            try:
+                self._start()
+                self._watch(duration_s, on_status)
+            finally:
+                summary = self._finish()
+        return summary
+
+    def _assemble(self) -> None:
+        config = self._config
+        self._factories = {s.id: build.source_factory(config, s) for s in config.streams}
+        self._parts = self._resources.enter_context(build.open_parts(config))
+        self._telemetry = Telemetry(self._gate.counts)
+        self._failures = Failures(self._telemetry)
+        detect, track = build.front_stages(
+            config, self._parts.networks, self._parts.max_distance, self._failures.report
+        )
+        self._front = FrontThreads(
+            self._gate,
+            detect,
+            track,
+            self._parts.bus,
+            self._telemetry,
+            self._failures,
+            config.runner.max_batch,
+        )
+        self._relays = [
+            Relay(self._parts.outbox, sink, name, config.outbox.batch)
+            for name, sink in self._parts.sinks.items()
+        ]
+        self._relay_threads = [RelayThread(relay) for relay in self._relays]
+        self._identify = IdentifyThread(
+            self._parts,
+            config.site,
+            build.identify_stage(config, self._parts, time.time),
+            build.follower(self._parts),
+            self._relay_threads,
+            self._telemetry,
+            self._failures,
+        )
+        self._serve_telemetry()
+
+    def _serve_telemetry(self) -> None:
+        telemetry = self._config.telemetry
+        if telemetry.listen is None:
+            return
+        try:
+            server = TelemetryServer(telemetry.listen, self._telemetry, self._problems)
+        except OutsideError as error:
+            if "listen" in telemetry.model_fields_set:
+                raise
+            logger.warning("no telemetry: %s", error)
+            return
+        self._resources.callback(server.close)
+
+    def _problems(self) -> list[str]:
+        """Reasons not to be ready."""
+        down = [f"stream {name} is down" for name, counts in self._gate.counts().items() if not counts.up]
+        sinks = [f"sink {relay.name}: {relay.failing}" for relay in self._relays if relay.failing]
+        return down + sinks + ([self._identify.held] if self._identify.held else [])
+
+    def _start(self) -> None:
+        closed = self._parts.outbox.close_interrupted()
+        if closed:
+            logger.warning("%d hits of an interrupted run closed", len(closed))
+        self._identify.start()
+        for thread in self._relay_threads:
+            thread.start()
+        self._front.start()
+        for stream in self._config.streams:
+            self._open(stream)
+
+    def _open(self, stream: StreamConfig) -> None:
+        settings = ReaderSettings(stream.max_fps, self._config.runner.backoff_s)
+        self._gate.add(stream.id)
+        reader = StreamReader(stream.id, self._factories[stream.id], self._gate, settings)
+        self._readers[stream.id] = reader
+        reader.start()
+
+    def _watch(self, duration_s: float | None, on_status: Callable[[Status], None] | None) -> None:
+        start_s = time.monotonic()
+        while not self._stop.wait(TICK_S):
+            if duration_s is not None and time.monotonic() - start_s >= duration_s:
+                return
+            if not any(reader.alive for reader in self._readers.values()) or self._failures.fatal:
+                return
+            self._wake_silent_streams()
+            if self._reload is not None:
+                self._change_streams(self._reload)
+            self._telemetry.outbox_depth.set(self._waiting())
+            if on_status is not None:
+                on_status(Status(self._gate.counts(), self._identify.hits_opened, self._waiting()))
+
+    def _wake_silent_streams(self) -> None:
+        """Interrupts live streams that have been open without a frame for too long."""
+        now_s = time.monotonic()
+        for stream_id, counts in self._gate.counts().items():
+            silent = counts.up and now_s - (counts.last_frame_s or now_s) > self._config.runner.silent_s
+            if silent and self._readers[stream_id].live:
+                logger.warning("stream %s: no frame for %.0f s", stream_id, self._config.runner.silent_s)
+                self._gate.end(stream_id, EndReason.STREAM_LOST)
+                self._readers[stream_id].interrupt()
+
+    def _change_streams(self, config: Config) -> None:
+        self._reload = None
+        old = {stream.id: stream for stream in self._config.streams}
+        new = {stream.id: stream for stream in config.streams}
+        for stream_id in [name for name in old if old[name] != new.get(name)]:
+            self._readers.pop(stream_id).stop()
+            self._gate.end(stream_id, EndReason.STOPPED)
+            self._gate.remove(stream_id)
+            logger.info("stream %s: removed", stream_id)
+        for stream_id in [name for name in new if old.get(name) != new[name]]:
+            self._factories[stream_id] = build.source_factory(config, new[stream_id])
+            self._open(new[stream_id])
+            logger.info("stream %s: added", stream_id)
+        self._config = config
+
+    def _waiting(self) -> int:
+        try:
+            return self._parts.outbox.waiting()
+        except OutsideError:
+            return 0
+
+    def _finish(self) -> RunSummary:
+        stopped = self._stop.is_set() or any(reader.alive for reader in self._readers.values())
+        for reader in self._readers.values():
+            reader.stop()
+        self._gate.close(EndReason.STOPPED if stopped else None)
+        deadline_s = time.monotonic() + self._config.outbox.drain_s
+        self._front.join(max(1.0, deadline_s - time.monotonic()))
+        self._identify.finish()
+        self._identify.join(max(1.0, deadline_s - time.monotonic()))
+        for thread in self._relay_threads:
+            thread.stop(deadline_s)
+        for thread in self._relay_threads:
+            thread.join()
+        waiting = self._waiting()
+        self._telemetry.outbox_depth.set(waiting)
+        return self._summary(waiting)
+
+    def _summary(self, waiting: int) -> RunSummary:
+        failures = [self._failures.fatal, *(reader.failure for reader in self._readers.values())]
+        streams = tuple(
+            StreamSummary(name, c.frames_in, c.frames_inferred, c.dropped, c.reconnects)
+            for name, c in self._gate.counts().items()
+        )
+        first = next((failure for failure in failures if failure is not None), None)
+        return RunSummary(streams, self._identify.hits_opened, waiting, first)

@@ -1,0 +1,135 @@
+"""What the process tells about itself: metrics by name, and whether it is healthy and ready."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pipeline.errors import OutsideError
+from pipeline.runner.gate import StreamCounts
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+AGE_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15)
+STAGE_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
+
+
+class _Frames(Collector):
+    """Frame counts, read from the gate when somebody asks."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, StreamCounts]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        taken = CounterMetricFamily("musewatch_frames", "Frames that arrived.", labels=["stream"])
+        dropped = CounterMetricFamily("musewatch_frames_dropped", "Frames never inferred.", labels=["stream"])
+        up = GaugeMetricFamily("musewatch_stream_up", "1 while frames come.", labels=["stream"])
+        for stream_id, counts in self._counts().items():
+            taken.add_metric([stream_id], counts.frames_in)
+            dropped.add_metric([stream_id], counts.dropped)
+            up.add_metric([stream_id], float(counts.up))
+        return [taken, dropped, up]
+
+
+class Telemetry:
+    """The metrics of one run; names and labels are the contract's.
+
+    Args:
+        counts: Frame counts by stream.
+    """
+
+    def __init__(self, counts: Callable[[], Mapping[str, StreamCounts]]) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_Frames(counts))
+        self.frame_age = Histogram(
+            "musewatch_frame_age_seconds", "Age of a frame when it is inferred.", ["stream"],
+            buckets=AGE_BUCKETS_S, registry=self.registry,
+        )  # fmt: skip
+        self.stage_seconds = Histogram(
+            "musewatch_stage_seconds", "Time one batch takes in a stage.", ["stage"],
+            buckets=STAGE_BUCKETS_S, registry=self.registry,
+        )  # fmt: skip
+        self.queue_depth = Gauge(
+            "musewatch_queue_depth", "Messages waiting before a stage.", ["stage"], registry=self.registry
+        )
+        self.hits = Counter("musewatch_hits", "Hit events made.", ["stream", "state"], registry=self.registry)
+        self.errors = Counter("musewatch_errors", "Failures survived.", ["stream"], registry=self.registry)
+        self.outbox_depth = Gauge(
+            "musewatch_outbox_depth", "Events that a sink has not acknowledged.", registry=self.registry
+        )
+
+    @contextmanager
+    def timing(self, stage: str) -> Iterator[None]:
+        """Times one batch of a stage."""
+        start_s = perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_seconds.labels(stage).observe(perf_counter() - start_s)
+
+
+class TelemetryServer:
+    """Serves /metrics, /healthz and /readyz from a thread of its own.
+
+    Args:
+        listen: HOST:PORT; port 0 takes any free one.
+        telemetry: What /metrics shows.
+        problems: Reasons not to be ready; none = ready.
+
+    Raises:
+        OutsideError: The address is taken or not ours.
+    """
+
+    def __init__(self, listen: str, telemetry: Telemetry, problems: Callable[[], list[str]]) -> None:
+        host, _, port = listen.rpartition(":")
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.split("?")[0]
+                if path == "/metrics":
+                    self._answer(200, generate_latest(telemetry.registry), CONTENT_TYPE)
+                elif path == "/healthz":
+                    self._answer(200, b'{"ok": true}\n', "application/json")
+                elif path == "/readyz":
+                    found = problems()
+                    body = json.dumps({"ready": not found, "problems": found}) + "\n"
+                    self._answer(503 if found else 200, body.encode(), "application/json")
+                else:
+                    self._answer(404, b"try /metrics, /healthz or /readyz\n", "text/plain")
+
+            def _answer(self, status: int, body: bytes, content_type: str) -> None:
+                self.send_response(status)
+                self.send_header("content-type", content_type)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Requests are not logged."""
+
+        try:
+            self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+        except (OSError, OverflowError) as error:
+            raise OutsideError(
+                f"telemetry.listen: {listen} cannot be opened: {error}", "choose another port, or null"
+            ) from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT that is served."""
+        host, port = self._server.server_address[:2]
+        return f"{host!s}:{port}"
+
+    def close(self) -> None:
+        """Stops serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
