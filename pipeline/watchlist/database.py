@@ -27,8 +27,9 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        with self.reported():
+        with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+        with self.reported():
             self._connection = _connect(path)
             try:
                 self._connection.execute("PRAGMA journal_mode = WAL")
@@ -86,11 +87,12 @@ class Database:
 
         Raises:
             ConfigError: `target` is this file.
+            OutsideError: It cannot be written.
         """
         if _same(target, self.path):
             raise ConfigError(f"{target} is the watchlist itself", "give another file")
         part = target.with_name(target.name + ".part")
-        with self._lock, self.reported():
+        with self._lock, self.reported(target), _writing(target):
             part.unlink(missing_ok=True)
             copy = sqlite3.connect(part)
             try:
@@ -137,8 +139,6 @@ class Database:
             raise OutsideError(f"the watchlist {where} cannot be used: {error}", _fix(error)) from error
         except sqlite3.DatabaseError as error:
             raise InputError(f"the watchlist {where} is damaged: {error}", "restore a backup") from error
-        except OSError as error:
-            raise OutsideError(f"the watchlist {where} cannot be used: {error}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -155,6 +155,14 @@ def _check_backup(backup: sqlite3.Connection, source: Path) -> None:
     (verdict,) = backup.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise InputError(f"{source} is damaged: {verdict}", "give another backup")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutsideError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _fix(error: sqlite3.OperationalError) -> str:

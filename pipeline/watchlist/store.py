@@ -49,6 +49,12 @@ class WatchlistStore:
         """Closes the file; safe to call twice."""
         self._database.close()
 
+    @contextmanager
+    def view(self) -> Iterator[None]:
+        """Everything read inside belongs to one version, whatever others change meanwhile."""
+        with self._database.reading():
+            yield
+
     @property
     def version(self) -> int:
         """Number of changes so far."""

@@ -1,0 +1,204 @@
+"""`musewatch watchlist`: who is looked for."""
+
+import difflib
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from pipeline import registry
+from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json
+from pipeline.cli.watchlist_add import ManyImages, add, pictures_text
+from pipeline.errors import InputError
+from pipeline.protocols import Codec
+from pipeline.watchlist.archive import Listing, export_watchlist, import_watchlist
+from pipeline.watchlist.records import Enrolment, Identity
+from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.validity import in_utc
+
+app = typer.Typer(no_args_is_help=True, help="Who is looked for: add, list, show, remove, export, import.")
+
+app.command("add", cls=ManyImages)(add)
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the identity.")]
+
+
+@app.command("list")
+def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Lists everyone.
+
+    JSON: {"version", "identities": [{"id", "name", "purpose", "valid_until", "valid", "created_at",
+    "enrolments": COUNT}]}.
+    """
+    with _store(config) as store, store.view():
+        version, everyone = store.version, store.identities()
+        counts = Counter(enrolment.identity_id for enrolment in store.enrolments())
+    if as_json:
+        rows = [_document(identity) | {"enrolments": counts[identity.id]} for identity in everyone]
+        print_json({"version": version, "identities": rows})
+        return
+    table = Table("id", "name", "pictures", "valid until", "purpose")
+    for identity in everyone:
+        until = "" if identity.valid_until is None else in_utc(identity.valid_until)
+        over = "" if identity.is_valid(datetime.now(UTC)) else " (over)"
+        pictures = str(counts[identity.id])
+        table.add_row(identity.id, identity.name, pictures, until + over, identity.purpose)
+    console().print(table if everyone else "nobody is enrolled")
+
+
+@app.command()
+def show(identity_id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Shows one identity.
+
+    JSON: {"id", "name", "purpose", "valid_until", "valid", "created_at",
+    "enrolments": [{"id", "kind", "sha256", "size_bytes", "added_at"}]}.
+    """
+    with _store(config) as store:
+        identity = _known(store, identity_id)
+        enrolments = store.enrolments(identity_id)
+    document = _document(identity) | {"enrolments": [_enrolment_document(each) for each in enrolments]}
+    if as_json:
+        print_json(document)
+        return
+    lines = [f"{key}: {'' if value is None else value}" for key, value in _document(identity).items()]
+    lines += [
+        f"picture {each.id}: {each.size_bytes} bytes, added {in_utc(each.added_at)}, sha256 {each.sha256}"
+        for each in enrolments
+    ]
+    console().print("\n".join(lines), markup=False)
+
+
+@app.command()
+def remove(identity_id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Erases an identity with its pictures and vectors.
+
+    JSON: {"id", "removed": COUNT OF PICTURES, "version"}.
+    """
+    with _store(config) as store:
+        _known(store, identity_id)
+        pictures = len(store.enrolments(identity_id))
+        store.remove(identity_id)
+        version = store.version
+    if as_json:
+        print_json({"id": identity_id, "removed": pictures, "version": version})
+        return
+    console().print(f"{identity_id} removed, with {pictures_text(pictures)}", markup=False)
+
+
+@app.command("export")
+def export_(
+    target: Annotated[Path, typer.Argument(metavar="OUT.zip")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Writes everyone and their pictures to one zip file, without vectors.
+
+    JSON: {"file", "identities": COUNT, "enrolments": COUNT}.
+    """
+    with _store(config) as store:
+        listing = export_watchlist(store, target)
+    _tell_archive(listing, target, "written to", as_json=as_json)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(metavar="IN.zip")],
+    config: ConfigOption = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace people of the same id.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Takes in everyone of an exported zip file, or nobody; pipelines make the vectors.
+
+    JSON: {"file", "identities": COUNT, "enrolments": COUNT}.
+    """
+    settings = config_of(config)
+    codec: Codec = registry.build("codec", settings.codec, settings.base_dir, "codec")
+    with WatchlistStore.in_folder(settings.data_dir) as store:
+        listing = import_watchlist(store, source, codec, replace=replace)
+    _tell_archive(listing, source, "taken in from", as_json=as_json)
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copies the whole watchlist, vectors included, while pipelines go on running.
+
+    JSON: {"file", "version"}.
+    """
+    with _store(config) as store:
+        store.backup(target)
+        version = store.version
+    _tell_copy(target, version, "backed up to", as_json=as_json)
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Puts a backup in place of the whole watchlist; running pipelines take it over.
+
+    JSON: {"file", "version"}.
+    """
+    with _store(config) as store:
+        store.restore(source)
+        version = store.version
+    _tell_copy(source, version, "restored from", as_json=as_json)
+
+
+def _store(config: Path | None) -> WatchlistStore:
+    return WatchlistStore.in_folder(config_of(config).data_dir)
+
+
+def _known(store: WatchlistStore, identity_id: str) -> Identity:
+    identity = store.identity(identity_id)
+    if identity is not None:
+        return identity
+    ids = [each.id for each in store.identities()]
+    near = difflib.get_close_matches(identity_id, ids, n=3) or ids[:5]
+    fix = f"enrolled are, among others: {', '.join(near)}" if near else "nobody is enrolled"
+    raise InputError(f"nobody is enrolled as {identity_id!r}", fix)
+
+
+def _document(identity: Identity) -> dict[str, Any]:
+    return {
+        "id": identity.id,
+        "name": identity.name,
+        "purpose": identity.purpose,
+        "valid_until": None if identity.valid_until is None else in_utc(identity.valid_until),
+        "valid": identity.is_valid(datetime.now(UTC)),
+        "created_at": in_utc(identity.created_at),
+    }
+
+
+def _enrolment_document(enrolment: Enrolment) -> dict[str, Any]:
+    return {
+        "id": enrolment.id,
+        "kind": enrolment.kind,
+        "sha256": enrolment.sha256,
+        "size_bytes": enrolment.size_bytes,
+        "added_at": in_utc(enrolment.added_at),
+    }
+
+
+def _tell_archive(listing: Listing, path: Path, done: str, *, as_json: bool) -> None:
+    people = len(listing.identities)
+    pictures = sum(len(person.enrolments) for person in listing.identities)
+    if as_json:
+        print_json({"file": str(path), "identities": people, "enrolments": pictures})
+        return
+    console().print(f"{people} identities with {pictures_text(pictures)} {done} {path}", markup=False)
+
+
+def _tell_copy(path: Path, version: int, done: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"file": str(path), "version": version})
+        return
+    console().print(f"watchlist version {version} {done} {path}", markup=False)

@@ -1,0 +1,150 @@
+"""`musewatch watchlist add`: enrols a person from pictures."""
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from pipeline import registry
+from pipeline.cli.common import REFUSED_INPUT, ConfigOption, JsonOption, config_of, console, print_json, say
+from pipeline.config import Config
+from pipeline.errors import ConfigError
+from pipeline.geometry import Box
+from pipeline.protocols import Codec, Detector, Embedder
+from pipeline.watchlist.enrol import EnrolReport, Refused, enrol
+from pipeline.watchlist.portrait import PortraitMaker
+from pipeline.watchlist.records import Identity
+from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.validity import parse_valid_until
+
+
+class ManyImages(TyperCommand):
+    """Lets several files follow one `--image`, as the shell expands `--image p3/*.jpg`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts `--image` before every file that follows one."""
+        spread: list[str] = []
+        in_images = False
+        for arg in args:
+            if arg.startswith("-"):
+                in_images = arg == "--image" or arg.startswith("--image=")
+            elif in_images and spread[-1] != "--image":
+                spread.append("--image")
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+def add(
+    *,
+    identity_id: Annotated[
+        str, typer.Option("--id", metavar="ID", help="New, or known: pictures are added.")
+    ],
+    image: Annotated[list[Path], typer.Option(metavar="FILE...", help="Pictures; may be repeated.")],
+    config: ConfigOption = None,
+    name: Annotated[str | None, typer.Option(help="What people call them.")] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Each picture already is one person.")] = False,
+    box: Annotated[
+        str | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Where the person is, in pixels.")
+    ] = None,
+    purpose: Annotated[str | None, typer.Option(help="Why they are looked for; goes into hits.")] = None,
+    valid_until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="ISO 8601; a date alone means its end in UTC.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Enrols a person from pictures; exit 3 when one was refused, the others are enrolled all the same.
+
+    JSON: {"id", "enrolled", "refused": [{"image", "reason", "detail", "boxes"?}], "warnings", "version"}.
+    """
+    place = _place(box, whole=whole, images=len(image))
+    until, warning = (None, None) if valid_until is None else parse_valid_until(valid_until)
+    now = datetime.now(UTC)
+    identity = Identity(identity_id, name, purpose, until, now)
+    settings = config_of(config)
+    embedder: Embedder = registry.build("embedder", settings.embedder, settings.base_dir, "embedder")
+    maker = _maker(settings, embedder, place, whole=whole)
+    with WatchlistStore.in_folder(settings.data_dir) as store:
+        cut = _cut(settings, embedder)
+        report = enrol(store, identity, image, maker, embedder, max_distance=cut, now=now)
+        version = store.version
+    if warning:
+        report.warnings.append(warning)
+    if until is not None and until <= now:
+        report.warnings.append(f"--valid-until {valid_until} is over: nobody will be compared with them")
+    _tell(identity_id, report, version, as_json=as_json)
+    if report.refused:
+        raise typer.Exit(REFUSED_INPUT)
+
+
+def pictures_text(count: int) -> str:
+    """One picture, two pictures."""
+    return f"{count} picture{'' if count == 1 else 's'}"
+
+
+def _place(text: str | None, *, whole: bool, images: int) -> Box | None:
+    """The box of the command line."""
+    if text is None:
+        return None
+    if whole:
+        raise ConfigError("--whole and --box contradict each other", "give one of them")
+    if images > 1:
+        raise ConfigError(f"one --box cannot fit {images} pictures", "add them one by one")
+    try:
+        x1, y1, x2, y2 = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--box {text!r} is not X1,Y1,X2,Y2", "give four numbers, in pixels") from None
+    if not all(map(math.isfinite, (x1, y1, x2, y2))) or x2 <= x1 or y2 <= y1:
+        raise ConfigError(f"--box {text!r} is empty", "give left, top, right and bottom, in pixels")
+    return x1, y1, x2, y2
+
+
+def _maker(settings: Config, embedder: Embedder, place: Box | None, *, whole: bool) -> PortraitMaker:
+    codec: Codec = registry.build("codec", settings.codec, settings.base_dir, "codec")
+    wanted = settings.detector.settings.get("min_height_px", settings.tracks.min_height_px)
+    least = max(int(wanted), int(getattr(embedder, "min_height_px", None) or 0))
+    detector = None if whole or place is not None else _detector(settings)
+    return PortraitMaker(codec, detector, place, min_height_px=least)
+
+
+def _detector(settings: Config) -> Detector:
+    """The config's detector, without its own least height: too small is another answer than nobody."""
+    choice = settings.detector
+    if "min_height_px" in registry.load("detector", choice.use).Config.model_fields:
+        choice = choice.model_copy(update={"min_height_px": 1})
+    detector: Detector = registry.build("detector", choice, settings.base_dir, "detector")
+    return detector
+
+
+def _cut(settings: Config, embedder: Embedder) -> float | None:
+    """The largest distance at which two pictures are taken for one person; None where nothing says so."""
+    if settings.decision.max_distance != "auto":
+        return settings.decision.max_distance
+    return getattr(embedder, "max_distance", None)
+
+
+def _tell(identity_id: str, report: EnrolReport, version: int, *, as_json: bool) -> None:
+    for refused in report.refused:
+        say(f"{refused.image}: {refused.error.reason}: {refused.error}")
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    if as_json:
+        print_json(
+            {
+                "id": identity_id,
+                "enrolled": report.enrolled,
+                "refused": [_refused_document(refused) for refused in report.refused],
+                "warnings": report.warnings,
+                "version": version,
+            }
+        )
+        return
+    console().print(f"{identity_id}: {pictures_text(report.enrolled)} enrolled", markup=False)
+
+
+def _refused_document(refused: Refused) -> dict[str, Any]:
+    error = refused.error
+    document = {"image": str(refused.image), "reason": str(error.reason), "detail": str(error)}
+    return document | ({"boxes": error.boxes} if error.boxes else {})
