@@ -112,22 +112,30 @@ def _end_to_end(
 
 def _detr(outputs: list[Floats], decoder: DetrDecoder, reading: Reading) -> list[Boxes]:
     """Source: Carion et al., DETR (2020), section 3: a set of queries, no suppression."""
-    boxes = [array for array in outputs if array.ndim == 3 and array.shape[2] == 4]
-    logits = [array for array in outputs if array.ndim == 3 and array.shape[2] != 4]
-    if len(boxes) != 1 or len(logits) != 1 or boxes[0].shape[:2] != logits[0].shape[:2]:
-        raise _unreadable(outputs, "detr", "logits (N, queries, classes) and boxes (N, queries, 4)")
-    if len(boxes[0]) != reading.batch:
+    boxes, logits = _boxes_and_logits(outputs, decoder)
+    if len(boxes) != reading.batch:
         raise _unreadable(outputs, "detr", f"boxes ({reading.batch}, queries, 4)")
-    classes = logits[0].shape[2] - (decoder.scores == "softmax")
-    _need_class(classes, decoder.person_class, "detr")
-    scores = _ACTIVATIONS[decoder.scores](logits[0])[:, :, decoder.person_class]
+    _need_class(logits.shape[2] - (decoder.scores == "softmax"), decoder.person_class, "detr")
+    scores = _ACTIVATIONS[decoder.scores](logits)[:, :, decoder.person_class]
 
     def read(box: Floats, score: Floats) -> Boxes:
         good = _good(score, reading)
         pixels = _pixels(box[good], reading)
         return _sorted(_corners(pixels[:, :2], pixels[:, 2:]), score[good])
 
-    return [read(box, score) for box, score in zip(boxes[0], scores, strict=True)]
+    return [read(box, score) for box, score in zip(boxes, scores, strict=True)]
+
+
+def _boxes_and_logits(outputs: list[Floats], decoder: DetrDecoder) -> tuple[Floats, Floats]:
+    found = [i for i, array in enumerate(outputs) if array.ndim == 3 and array.shape[2] == 4]
+    if decoder.boxes_output is not None:
+        found = [i for i in found if i == decoder.boxes_output]
+    if len(outputs) == 2 and len(found) == 1:
+        boxes, logits = outputs[found[0]], outputs[1 - found[0]]
+        if logits.ndim == 3 and logits.shape[:2] == boxes.shape[:2]:
+            return boxes, logits
+    words = "logits (N, queries, classes) and boxes (N, queries, 4)"
+    raise _unreadable(outputs, "detr", words + ("; name boxes_output" if len(found) == 2 else ""))
 
 
 def _ssd(outputs: list[Floats], decoder: SsdDecoder, reading: Reading) -> list[Boxes]:

@@ -71,6 +71,9 @@ class DetrDecoder(_PersonDecoder):
     scores: Literal["sigmoid", "softmax"] = Field(
         default="sigmoid", description="softmax = the first DETR, whose last class is nothing."
     )
+    boxes_output: Literal[0, 1] | None = Field(
+        default=None, description="Which output holds the boxes; null = the one with four columns."
+    )
 
 
 class SsdDecoder(_PersonDecoder):
