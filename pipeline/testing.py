@@ -1,12 +1,15 @@
 """Fakes of the protocols, for tests of the pipeline and of other people's plugins."""
 
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.messages import Clock, Frame
+from pipeline.errors import InputError
+from pipeline.geometry import Box
+from pipeline.messages import Clock, Detections, Frame
 
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,6 +33,80 @@ class ListSource:
             if isinstance(item, Exception):
                 raise item
             yield item
+
+
+class FakeDetector:
+    """Sees the same people in every frame.
+
+    Args:
+        boxes: xyxy in pixels.
+    """
+
+    def __init__(self, *boxes: Box) -> None:
+        self._boxes = np.array(boxes, np.float32).reshape(-1, 4)
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Everyone with score 1."""
+        return [Detections(self._boxes, np.ones(len(self._boxes), np.float32)) for _ in frames]
+
+
+class FakeEmbedder:
+    """Tells people apart by the mean colour of their crop; distances fall with the difference in colour.
+
+    Args:
+        engine_digest: Says whose vectors these are.
+        max_distance: The engine's operating point.
+
+    Attributes:
+        embedded: Number of crops so far.
+    """
+
+    dimension = 4
+
+    def __init__(self, engine_digest: str = "sha256:fake", max_distance: float | None = 0.2) -> None:
+        self.engine_digest, self.max_distance = engine_digest, max_distance
+        self.embedded = 0
+
+    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """(N, 4) unit rows."""
+        self.embedded += len(crops)
+        rows = np.ones((len(crops), 4), np.float32)
+        for row, crop in zip(rows, crops, strict=True):
+            row[:3] = crop.mean(axis=(0, 1)) / 64.0
+        unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit
+
+
+class FakeCodec:
+    """Keeps pixels as they are, behind a header: nothing is lost, nothing is slow."""
+
+    _HEADER = struct.Struct(">4sHH")
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """The pixels.
+
+        Raises:
+            InputError: `encode` did not write it.
+        """
+        try:
+            mark, height, width = self._HEADER.unpack_from(data)
+            pixels = np.frombuffer(data, np.uint8, offset=self._HEADER.size)
+            if mark == b"FAKE":
+                return pixels.reshape(height, width, 3)
+        except (struct.error, ValueError):
+            pass
+        raise InputError("not a fake picture", "encode one")
+
+    def encode(self, image: NDArray[np.uint8], quality: int = 90) -> bytes:
+        """Header and pixels; `quality` is ignored."""
+        return self._HEADER.pack(b"FAKE", *image.shape[:2]) + image.tobytes()
+
+    def resize(self, image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """To width, height, by the nearest pixel."""
+        rows = np.arange(size[1]) * image.shape[0] // size[1]
+        columns = np.arange(size[0]) * image.shape[1] // size[0]
+        resized: NDArray[np.uint8] = image[rows][:, columns]
+        return resized
 
 
 def frame(

@@ -16,7 +16,8 @@ from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
 from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.vectors import digest_of, embed_checked
 
-NEAR_DUPLICATE = 0.1  # distance below which two pictures teach the same
+NEAR_SHARE = 0.2  # of the cut: two pictures nearer than this teach the same
+NEAR = 0.02  # where there is no cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def enrol(
     vectors = embed_checked(embedder, [portrait.image for _, portrait in portraits])
     paths = [path for path, _ in portraits]
     known = take_snapshot(store, embedder, None)
-    report.warnings += _repeats(known, identity.id, paths, vectors)
+    near = NEAR if max_distance is None else NEAR_SHARE * max_distance
+    report.warnings += _repeats(known, identity.id, paths, vectors, near=near)
     if max_distance is not None:
         report.warnings += _lookalikes(known, identity.id, paths, vectors, max_distance)
     digest = digest_of(embedder)
@@ -88,17 +90,22 @@ def enrol(
 
 
 def _repeats(
-    known: WatchlistSnapshot, identity_id: str, images: Sequence[Path], vectors: NDArray[np.float32]
+    known: WatchlistSnapshot,
+    identity_id: str,
+    images: Sequence[Path],
+    vectors: NDArray[np.float32],
+    *,
+    near: float,
 ) -> list[str]:
     """Pictures that add nothing to what is enrolled, or to one given before them."""
     own = known.vectors[[id_ == identity_id for id_ in known.identity_ids]].astype(np.float32)
     to_own, to_each_other = _distances(vectors, own), _distances(vectors, vectors)
     warnings = []
     for i, image in enumerate(images):
-        before = np.flatnonzero(to_each_other[i, :i] < NEAR_DUPLICATE)
+        before = np.flatnonzero(to_each_other[i, :i] < near)
         if len(before):
             warnings.append(f"{image} is almost the same picture as {images[before[0]]}")
-        elif (to_own[i] < NEAR_DUPLICATE).any():
+        elif (to_own[i] < near).any():
             warnings.append(f"{image} is almost a picture already enrolled for {identity_id}")
     return warnings
 
