@@ -14,6 +14,9 @@ from engines.errors import EngineFileError, TensorError
 from engines.session import Device, Tensors, TensorSpec
 
 SILENT = 4
+NOWHERE = (
+    os.devnull
+)  # weights in a second file, which no digest covers, would be read from the working directory
 ort.set_default_logger_severity(SILENT)
 
 
@@ -21,7 +24,7 @@ class OrtSession:
     """An ONNX network, held in one piece.
 
     Args:
-        data: The file's bytes; weights kept in a second file are not found.
+        data: The file's bytes; weights in a second file are refused.
         name: The engine's name, for messages.
         threads: Processor threads of one run.
         device: `auto` takes a GPU when there is one that works.
@@ -79,6 +82,7 @@ def _options(threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = SILENT
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
     return options
 
 

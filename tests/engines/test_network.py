@@ -1,0 +1,148 @@
+"""Pictures through a network: batches it can take, and what does not fit stops at the start."""
+
+import numpy as np
+import pytest
+
+from engines.boxes import BoxNetwork
+from engines.errors import ManifestError, OutputError, TensorError
+from engines.manifest import parse_manifest
+from engines.network import PictureNetwork
+from engines.session import TensorSpec
+from engines.testing import FunctionSession
+from engines.vectors import VectorNetwork
+
+SIZE = (16, 8)
+
+
+def manifest(tmp_path, role="embedder", **keys):
+    document = {
+        "schema": "musewatch.engine/1", "name": "tiny", "role": role, "file": "tiny.onnx", "sha256": "0" * 64,
+        "licence": "none", "provenance": "a test",
+        "preprocess": {"colour": "bgr", "resize": "stretch", "size": SIZE},
+    }  # fmt: skip
+    if role == "detector":
+        document["decoder"] = {"kind": "end_to_end"}
+    return parse_manifest(document | keys, tmp_path)
+
+
+class Recorder(FunctionSession):
+    """Answers each picture with its mean colour and remembers how many came at once."""
+
+    def __init__(self, shape=(None, 3, *SIZE), dtype="float32", inputs=1, answer=None):
+        specs = [TensorSpec(f"x{i}", shape, dtype) for i in range(inputs)]
+        super().__init__(self._answer, specs)
+        self.batches = []
+        self._given = answer or (lambda x: {"y": x.mean(axis=(2, 3))})
+
+    def _answer(self, feeds):
+        (x,) = feeds.values()
+        self.batches.append(len(x))
+        assert x.dtype == self.inputs[0].dtype
+        return self._given(x)
+
+
+def pictures(n):
+    return [np.full((5 + i, 9, 3), 10 * (i + 1), np.uint8) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("max_batch", "shape", "batches"),
+    [
+        (None, (None, 3, *SIZE), [7]),
+        (3, (None, 3, *SIZE), [3, 3, 1]),
+        (1, (None, 3, *SIZE), [1] * 7),
+        (None, (1, 3, *SIZE), [1] * 7),
+        (1, (1, 3, *SIZE), [1] * 7),
+        (None, (4, 3, *SIZE), [4, 4]),
+        (4, (4, 3, None, None), [4, 4]),
+    ],
+)
+def test_batches_are_what_manifest_and_network_allow(max_batch, shape, batches, tmp_path):
+    session = Recorder(shape)
+    network = VectorNetwork(manifest(tmp_path, max_batch=max_batch), session)
+    session.batches.clear()
+
+    given = [np.full((6, 9, 3), [40, 30, 10 * i], np.uint8) for i in range(7)]
+    rows = network.embed(given)
+
+    assert session.batches == batches
+    expected = np.array([picture[0, 0] for picture in given], float)
+    assert rows == pytest.approx(expected / np.linalg.norm(expected, axis=1, keepdims=True), abs=1e-6)
+
+
+def test_half_precision_networks_get_half_precision(tmp_path):
+    network = VectorNetwork(manifest(tmp_path), Recorder(dtype="float16"))
+    assert network.embed(pictures(2)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("session", "keys", "says"),
+    [
+        (Recorder((None, 3, 32, 8)), {}, r"'x0' \(any, 3, 32, 8\) float32, the manifest makes 'x0' \(any, 3, 16, 8\)"),
+        (Recorder((None, 1, *SIZE)), {}, r"\(any, 1, 16, 8\)"),
+        (Recorder((None, *SIZE, 3)), {}, r"\(any, 16, 8, 3\)"),
+        (Recorder((None, 384)), {}, r"\(any, 384\)"),
+        (Recorder((1, 3, *SIZE)), {"max_batch": 8}, r"\(1, 3, 16, 8\).*\(8, 3, 16, 8\)"),
+        (Recorder(dtype="uint8"), {}, "uint8"),
+        (Recorder(inputs=2), {}, "wants 2 inputs"),
+    ],
+)  # fmt: skip
+def test_an_input_that_is_not_what_the_manifest_makes(session, keys, says, tmp_path):
+    with pytest.raises(TensorError, match=says) as caught:
+        PictureNetwork(manifest(tmp_path, **keys), session)
+    assert "engine tiny" in str(caught.value)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda x: {"y": np.ones((1, 12), np.float32)},  # says any batch, but the graph is made for one
+        lambda x: {"y": np.ones((len(x), 12)), "z": np.ones((len(x), 3))},
+        lambda x: {"y": np.float32(1)},
+    ],
+)
+def test_an_embedder_with_another_output_stops_at_the_start(answer, tmp_path):
+    with pytest.raises(TensorError, match="engine tiny: an embedder gives one output"):
+        VectorNetwork(manifest(tmp_path), Recorder(answer=answer))
+
+
+def test_a_detector_with_another_output_stops_at_the_start(tmp_path):
+    session = Recorder(answer=lambda x: {"y": np.zeros((len(x), 10, 5))})
+    with pytest.raises(TensorError, match=r"engine tiny: decoder end_to_end reads .* gives \(2, 10, 5\)"):
+        BoxNetwork(manifest(tmp_path, "detector"), session)
+
+
+def test_roles_are_not_mixed_up(tmp_path):
+    with pytest.raises(ManifestError, match="no embedder"):
+        VectorNetwork(manifest(tmp_path, "detector"), Recorder())
+    with pytest.raises(ManifestError, match="no detector"):
+        BoxNetwork(manifest(tmp_path), Recorder())
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [(0, "has no length"), (np.nan, "is not a number"), (np.inf, "is not")]
+)
+def test_a_vector_without_direction_names_engine_and_picture(value, says, tmp_path):
+    def answer(x):
+        rows = np.ones((len(x), 4), np.float32)
+        rows[x.mean(axis=(1, 2, 3)) > 25] = value
+        return {"y": rows}
+
+    network = VectorNetwork(manifest(tmp_path, max_batch=2), Recorder(answer=answer))
+    network.embed(pictures(2))
+    with pytest.raises(OutputError, match=f"engine tiny: the vector of picture 3 of 4 {says}"):
+        network.embed(pictures(4))
+
+
+def test_boxes_that_are_not_numbers_name_the_engine(tmp_path):
+    def answer(x):
+        return {"y": np.where(x.mean() > 5, np.nan, 0) * np.ones((len(x), 3, 6))}
+
+    network = BoxNetwork(manifest(tmp_path, "detector"), Recorder(answer=answer))
+    with pytest.raises(OutputError, match="engine tiny: a score is not a number"):
+        network.find(pictures(1))
+
+
+def test_nothing_in_nothing_out(tmp_path):
+    assert VectorNetwork(manifest(tmp_path), Recorder()).embed([]).shape == (0, 3)
