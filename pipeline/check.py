@@ -1,0 +1,169 @@
+"""Opens everything that a config names, and says what is wrong before a run would."""
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import build
+from pipeline.config import Config, StreamConfig
+from pipeline.messages import Detections, Frame
+from pipeline.secrets import redact
+
+FRAMES = 25  # looked at per stream; the one with most people is shown
+EVERY = 5
+GREEN = (80, 220, 80)
+LINE_PX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that a run would stumble over: where in the config, what, and what to do."""
+
+    where: str
+    problem: str
+    fix: str = ""
+
+    @classmethod
+    def of(cls, where: str, error: Exception) -> "Problem":
+        """From an error; one of ours brings its fix."""
+        text = str(getattr(error, "problem", None) or error or type(error).__name__)
+        return cls(where, redact(text), redact(str(getattr(error, "fix", ""))))
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a stream shows: a frame and the people found in it."""
+
+    stream_id: str
+    frame: Frame
+    detections: Detections
+
+    @property
+    def heights_px(self) -> list[int]:
+        """How tall the people are, tallest first."""
+        boxes = self.detections.xyxy
+        return sorted((int(h) for h in boxes[:, 3] - boxes[:, 1]), reverse=True)
+
+
+def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list[Sight]]:
+    """Problems found, and what each stream that opened shows.
+
+    Args:
+        config: What to open.
+        patience_s: Longest wait for the streams, all of them together.
+    """
+    problems: list[Problem] = []
+
+    def attempt(where: str, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except Exception as error:
+            problems.append(Problem.of(where, error))
+            return None
+
+    detector = attempt("detector", lambda: build.plugin(config, "detector", config.detector))
+    embedder = attempt("embedder", lambda: build.plugin(config, "embedder", config.embedder))
+    for role in ("codec", "verifier", "masker", "bus"):
+        attempt(role, lambda role=role: build.plugin(config, role, getattr(config, role)))  # type: ignore[misc]
+    attempt("tracker", lambda: build.tracker_factory(config))
+    attempt("matcher.index", lambda: build.plugin(config, "index", config.matcher.index, "matcher.index"))
+    if embedder is not None:
+        attempt("decision.max_distance", lambda: build.max_distance(config, embedder))
+    for i, choice in enumerate(config.sinks):
+        attempt(f"sinks.{i}", lambda i=i, choice=choice: _open_sink(config, choice, f"sinks.{i}"))  # type: ignore[misc]
+    if not config.streams:
+        problems.append(Problem("streams", "there are no streams", "list them under 'streams'"))
+    sights = _look_at_streams(config, detector, patience_s, problems)
+    problems += [problem for sight in sights if (problem := _too_small(sight, config))]
+    return problems, sights
+
+
+def _open_sink(config: Config, choice: Any, where: str) -> None:
+    sink = build.plugin(config, "sink", choice, where)
+    try:
+        if hasattr(sink, "check"):
+            sink.check()
+    finally:
+        if hasattr(sink, "close"):
+            sink.close()
+
+
+def _look_at_streams(
+    config: Config, detector: Any, patience_s: float, problems: list[Problem]
+) -> list[Sight]:
+    """One look at every stream, all at once; the detector is asked by one thread at a time."""
+    found: dict[str, Sight | Problem] = {}
+    asking = threading.Lock()
+
+    def look(stream: StreamConfig) -> None:
+        try:
+            found[stream.id] = _look(config, stream, detector, asking)
+        except Exception as error:
+            found[stream.id] = Problem.of(f"streams.{stream.id}", error)
+
+    threads = [threading.Thread(target=look, args=(stream,), daemon=True) for stream in config.streams]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(patience_s)
+    for stream in config.streams:
+        where = f"streams.{stream.id}"
+        result = found.get(stream.id, Problem(where, f"no frame within {patience_s:.0f} s", "is it sending?"))
+        if isinstance(result, Problem):
+            problems.append(result)
+    return [result for result in found.values() if isinstance(result, Sight)]
+
+
+def _look(config: Config, stream: StreamConfig, detector: Any, asking: threading.Lock) -> Sight | Problem:
+    source = build.source_factory(config, stream)()
+    best: Sight | None = None
+    with closing(source.frames()) as frames:
+        for number, frame in enumerate(frames):
+            if number % EVERY == 0:
+                with asking:
+                    found = detector.detect([frame])[0] if detector else Detections.empty()
+                if best is None or len(found) > len(best.detections):
+                    best = Sight(stream.id, frame, found)
+            if number >= FRAMES:
+                break
+    return best or Problem(f"streams.{stream.id}", "it opened but has no frames", "is the recording empty?")
+
+
+def _too_small(sight: Sight, config: Config) -> Problem | None:
+    wanted = config.tracks.min_height_px
+    heights = sight.heights_px
+    if not heights or heights[0] >= wanted:
+        return None
+    return Problem(
+        f"streams.{sight.stream_id}",
+        f"the tallest person seen is {heights[0]} px, evidence starts at {wanted} px",
+        "bring the camera nearer, or use a higher resolution",
+    )
+
+
+def save_snapshots(
+    sights: list[Sight], folder: Path, encode: Callable[[NDArray[np.uint8]], bytes]
+) -> list[Path]:
+    """A still of each stream with the boxes found, as <stream>.jpg."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for sight in sights:
+        path = folder / f"{sight.stream_id}.jpg"
+        path.write_bytes(encode(_with_boxes(sight)))
+        paths.append(path)
+    return paths
+
+
+def _with_boxes(sight: Sight) -> NDArray[np.uint8]:
+    image = sight.frame.image.copy()
+    height, width = image.shape[:2]
+    for x0, y0, x1, y1 in sight.detections.xyxy.round().astype(int).clip(0, max(height, width)):
+        image[y0:y1, x0 : x0 + LINE_PX] = image[y0:y1, max(x1 - LINE_PX, 0) : x1] = GREEN
+        image[y0 : y0 + LINE_PX, x0:x1] = image[max(y1 - LINE_PX, 0) : y1, x0:x1] = GREEN
+    return image
