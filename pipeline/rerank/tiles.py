@@ -1,0 +1,274 @@
+"""Nearest and farthest images from one pass over the upper half of the distance table, tile by tile.
+
+The pass works on approximate float32 distances with a proven error bound: it keeps a few more columns a row than
+are wanted, and says below which distance nothing was left out. `neighbours` makes the result exact.
+
+Source: our own; the bound is the usual one of a dot product, Higham, Accuracy and Stability of Numerical
+Algorithms, 3.1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.rerank.farthest import Farthest
+
+FILL = np.uint64(2**64 - 1)
+_COLUMN = np.uint64(2**32 - 1)
+_SHIFT = np.uint64(32)
+_ROUNDOFF = 2.0**-24
+
+
+class Kind(Enum):
+    """Which images a row looks at; itself never."""
+
+    ALL = "all"
+    SAME = "same camera"
+    OTHER = "other cameras"
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """So many nearest images of a kind."""
+
+    depth: int
+    kind: Kind = Kind.ALL
+
+
+def pack(values: NDArray[np.float32], cols: NDArray[Any]) -> NDArray[np.uint64]:
+    """One sortable number of a distance (not negative) and a column: nearest first, ties by index."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
+    return (bits << _SHIFT) | cols.astype(np.uint64)
+
+
+def unpack(keys: NDArray[np.uint64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Distances and columns of packed keys; (inf, -1) where there is none."""
+    values = (keys >> _SHIFT).astype(np.uint32).view(np.float32)
+    none = keys == FILL
+    return np.where(none, np.float32(np.inf), values), np.where(none, -1, (keys & _COLUMN).astype(np.int64))
+
+
+def padded(row: NDArray[Any], keys: NDArray[np.uint64], n_rows: int) -> NDArray[np.uint64]:
+    """Keys as (n_rows, longest), unsorted, filled up with FILL."""
+    order = np.argsort(row.astype(np.uint16) if n_rows <= 2**16 else row, kind="stable")
+    row = row[order]
+    count = np.bincount(row, minlength=n_rows)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    table = np.full((n_rows, int(count.max(initial=0))), FILL)
+    table[row, place] = keys[order]
+    return table
+
+
+class Shortlist:
+    """The nearest columns seen so far of a block of rows.
+
+    Attributes:
+        keys: (rows, <= keep) packed, sorted after `settle`.
+        bound: (rows,) every column seen that is not in `keys` is at least so far.
+    """
+
+    def __init__(self, keep: int, keys: NDArray[np.uint64], bound: NDArray[np.float32]) -> None:
+        self._keep = keep
+        self.keys = keys
+        self.bound = bound
+        self._rows: list[NDArray[np.int64]] = []
+        self._keys: list[NDArray[np.uint64]] = []
+        self._waiting = 0
+
+    def offer(self, tile: NDArray[np.float32], first: int, axis: int) -> None:
+        """Shows a tile of squared distances.
+
+        Args:
+            tile: (rows, columns) for axis 0, (columns, rows) for axis 1.
+            first: Number of the first column.
+            axis: Where this block's rows are.
+        """
+        others = 1 - axis
+        if tile.shape[others] > self._keep and np.isinf(self.bound).any():
+            near = np.partition(tile, self._keep, axis=others).take(self._keep, axis=others)
+            self.bound = np.minimum(self.bound, near)
+        limit = self.bound[:, None] if axis == 0 else self.bound
+        found = np.flatnonzero(tile < limit)
+        if not len(found):
+            return
+        values = np.maximum(tile.reshape(-1)[found], np.float32(0)) + np.float32(0)
+        place = np.divmod(found, tile.shape[1])
+        self._rows.append(place[axis])
+        self._keys.append(pack(values, place[others] + first))
+        self._waiting += len(found)
+        if self._waiting > self._keep * len(self.bound):
+            self.settle()
+
+    def settle(self) -> None:
+        """Merges what has come in, and lowers the bound."""
+        if self._rows:
+            came = padded(np.concatenate(self._rows), np.concatenate(self._keys), len(self.bound))
+            self.keys = np.concatenate([self.keys, came], axis=1)
+            self._rows, self._keys, self._waiting = [], [], 0
+        if self.keys.shape[1] > self._keep:
+            self.keys.partition(self._keep, axis=1)
+            self.bound = np.minimum(self.bound, unpack(self.keys[:, self._keep])[0])
+            self.keys = self.keys[:, : self._keep].copy()
+        self.keys.sort(axis=1)
+
+
+class Table:
+    """Squared distances of all images, a tile at a time, as one float32 product.
+
+    Attributes:
+        error: (N,) no tile value of a row is further than this from the true squared distance.
+    """
+
+    def __init__(self, features: NDArray[Any], centre: NDArray[np.float64] | None = None) -> None:
+        self.centre = features.mean(axis=0, dtype=np.float64) if centre is None else centre
+        n, width = features.shape
+        self._left = np.ones((n, width + 2), np.float32)
+        self._right = np.ones((n, width + 2), np.float32)
+        self._left[:, :width] = features - self.centre
+        squares = np.einsum("ij,ij->i", self._left[:, :width], self._left[:, :width], dtype=np.float64)
+        self._left[:, width] = self._right[:, width + 1] = squares
+        np.multiply(self._left[:, :width], np.float32(-2), out=self._right[:, :width])
+        bound = 2 * (width + 8) * _ROUNDOFF * (squares + squares.max())
+        self.error: NDArray[np.float32] = bound.astype(np.float32)
+
+    def tile(self, rows: slice | NDArray[np.int64], cols: slice) -> NDArray[np.float32]:
+        """Approximate squared distances."""
+        return self._left[rows] @ self._right[cols].T
+
+
+@dataclass(slots=True)
+class Pass:
+    """What a pass has found.
+
+    Attributes:
+        keys: For each want (N, keep) packed squared distances and columns.
+        bounds: For each want (N,): nothing left out is nearer (squared).
+        farthest: Candidates for the farthest image, if asked for.
+    """
+
+    keys: list[NDArray[np.uint64]]
+    bounds: list[NDArray[np.float32]]
+    farthest: Farthest | None
+
+    @classmethod
+    def empty(cls, n: int, wants: int, farthest: bool) -> "Pass":
+        """Before anything was seen."""
+        return cls(
+            [np.zeros((n, 0), np.uint64) for _ in range(wants)],
+            [np.full(n, np.inf, np.float32) for _ in range(wants)],
+            Farthest(n) if farthest else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A pass that was made before, and may be used instead of a new one.
+
+    Attributes:
+        wants: What it looked for.
+        found: What it found.
+        error: (N,) as in `Table`.
+        cameras: (N,) it was made with.
+    """
+
+    wants: tuple[Want, ...]
+    found: Pass
+    error: NDArray[np.float32]
+    cameras: NDArray[np.int64] | None
+
+    def covers(self, wants: Sequence[Want], cameras: NDArray[np.int64] | None) -> Pass | None:
+        """The pass for these wants, in their order, or None when it does not hold them."""
+        numbers = []
+        for want in wants:
+            if want.kind is not Kind.ALL and not np.array_equal(cameras, self.cameras):  # type: ignore[arg-type]
+                return None
+            number = next((i for i, w in enumerate(self.wants) if w.kind is want.kind), None)
+            if number is None or self.wants[number].depth < want.depth:
+                return None
+            numbers.append(number)
+        found = self.found
+        return Pass([found.keys[i] for i in numbers], [found.bounds[i] for i in numbers], found.farthest)
+
+
+def sweep(
+    table: Table,
+    wants: Sequence[Want],
+    keeps: Sequence[NDArray[np.int64]],
+    cameras: NDArray[np.int64] | None,
+    before: Pass,
+    blocks: Sequence[tuple[slice, bool]],
+) -> Pass:
+    """Offers every tile of the upper half that has something new in it to its rows and to its columns.
+
+    Args:
+        table: Where tiles come from.
+        wants: What is looked for.
+        keeps: For each want (N,) columns to keep for each row; the most in a block is kept for the block.
+        cameras: (N,) for the kinds that need them.
+        before: What is known of the blocks that are not new.
+        blocks: All rows in consecutive slices, and whether a slice is new.
+    """
+    lists = [
+        [
+            Shortlist(int(keep[rows].max()), before.keys[w][rows], before.bounds[w][rows].copy())
+            for rows, _ in blocks
+        ]
+        for w, keep in enumerate(keeps)
+    ]
+    far = before.farthest
+    for a, (rows, row_new) in enumerate(blocks):
+        for b in range(a, len(blocks)):
+            cols, col_new = blocks[b]
+            if not (row_new or col_new):
+                continue
+            tile = table.tile(rows, cols)
+            if far is not None:
+                far.offer(tile, table.error, rows.start, cols.start, 0)
+                if a != b:
+                    far.offer(tile, table.error, cols.start, rows.start, 1)
+            if a == b:
+                np.fill_diagonal(tile, np.inf)
+            for want, shortlists in zip(wants, lists, strict=True):
+                seen = only(want.kind, tile, cameras, rows, cols)
+                shortlists[a].offer(seen, cols.start, 0)
+                if a != b:
+                    shortlists[b].offer(seen, rows.start, 1)
+    if far is not None:
+        far.settle(table.error)
+    return _settled(lists, far)
+
+
+def only(
+    kind: Kind,
+    tile: NDArray[np.float32],
+    cameras: NDArray[np.int64] | None,
+    rows: slice | NDArray[np.int64],
+    cols: slice,
+) -> NDArray[np.float32]:
+    """The tile with what is not of this kind put out of reach."""
+    if kind is Kind.ALL or cameras is None:
+        return tile
+    same = cameras[rows][:, None] == cameras[cols]
+    return np.where(same == (kind is Kind.SAME), tile, np.float32(np.inf))
+
+
+def _settled(lists: list[list[Shortlist]], far: Farthest | None) -> Pass:
+    keys, bounds = [], []
+    for shortlists in lists:
+        for shortlist in shortlists:
+            shortlist.settle()
+        width = max(shortlist.keys.shape[1] for shortlist in shortlists)
+        keys.append(
+            np.concatenate(
+                [
+                    np.pad(s.keys, ((0, 0), (0, width - s.keys.shape[1])), constant_values=FILL)
+                    for s in shortlists
+                ]
+            )
+        )
+        bounds.append(np.concatenate([shortlist.bound for shortlist in shortlists]))
+    return Pass(keys, bounds, far)
