@@ -1,0 +1,109 @@
+"""Older files are brought up to date, newer ones are left alone."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError, InputError
+from pipeline.watchlist.migrations import STEPS, migrate
+from pipeline.watchlist.store import WatchlistStore
+
+NEXT = (*STEPS, ("ALTER TABLE identity ADD COLUMN colour TEXT", "UPDATE identity SET colour = 'red'"))
+
+FIRST_FORMAT = """
+CREATE TABLE watchlist (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT;
+INSERT INTO watchlist VALUES (1, 12);
+CREATE TABLE identity (id TEXT PRIMARY KEY, name TEXT, purpose TEXT, valid_until TEXT, created_at TEXT NOT NULL)
+    STRICT;
+INSERT INTO identity VALUES ('p3', 'Ann', NULL, NULL, '2026-11-21T07:00:00+00:00');
+CREATE TABLE enrolment (id INTEGER PRIMARY KEY AUTOINCREMENT,
+    identity_id TEXT NOT NULL REFERENCES identity ON DELETE CASCADE, kind TEXT NOT NULL, picture BLOB NOT NULL,
+    sha256 TEXT NOT NULL, added_at TEXT NOT NULL) STRICT;
+INSERT INTO enrolment VALUES (5, 'p3', 'picture', x'ffd8', 'ab', '2026-11-21T07:00:00+00:00');
+CREATE TABLE vector (enrolment_id INTEGER NOT NULL REFERENCES enrolment ON DELETE CASCADE,
+    engine_digest TEXT NOT NULL, float16 BLOB NOT NULL, PRIMARY KEY (enrolment_id, engine_digest))
+    STRICT, WITHOUT ROWID;
+PRAGMA application_id = 0x6D757365;
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(tmp_path / "w.db", isolation_level=None, check_same_thread=False)
+    connection.executescript(FIRST_FORMAT)
+    with closing(connection):
+        yield connection
+
+
+def test_a_file_of_the_first_format_opens_as_it_is(old: sqlite3.Connection, tmp_path: Path) -> None:
+    with WatchlistStore(tmp_path / "w.db") as store:
+        assert store.version == 12
+        assert [(i.id, i.name) for i in store.identities()] == [("p3", "Ann")]
+        assert store.pictures([5]) == {5: b"\xff\xd8"}
+
+
+def test_an_empty_file_becomes_a_watchlist(tmp_path: Path) -> None:
+    (tmp_path / "w.db").touch()
+    with WatchlistStore(tmp_path / "w.db") as store:
+        assert store.version == 0
+
+
+def test_an_older_file_is_migrated_with_its_content(old: sqlite3.Connection) -> None:
+    migrate(old, "w.db", NEXT)
+    assert old.execute("SELECT id, colour FROM identity").fetchall() == [("p3", "red")]
+    assert old.execute("PRAGMA user_version").fetchone() == (len(NEXT),)
+    migrate(old, "w.db", NEXT)
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(old: sqlite3.Connection) -> None:
+    broken = (*NEXT, ("CREATE TABLE half (x)", "CREATE TABLE half (x)"))
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(old, "w.db", broken)
+    assert old.execute("PRAGMA user_version").fetchone() == (1,)
+    assert old.execute("SELECT * FROM identity").fetchall()[0][0] == "p3"
+    assert old.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
+
+
+def test_a_newer_file_is_refused_with_both_formats(old: sqlite3.Connection, tmp_path: Path) -> None:
+    old.execute("PRAGMA user_version = 7")
+    with pytest.raises(ConfigError, match=r"w\.db has watchlist format 7.*formats up to 1"):
+        WatchlistStore(tmp_path / "w.db")
+    assert old.execute("SELECT version FROM watchlist").fetchone() == (12,)
+
+
+def test_a_newer_backup_is_refused_and_changes_nothing(old: sqlite3.Connection, tmp_path: Path) -> None:
+    old.execute("PRAGMA user_version = 7")
+    with WatchlistStore(tmp_path / "here.db") as store:
+        with pytest.raises(ConfigError, match="watchlist format 7"):
+            store.restore(tmp_path / "w.db")
+        assert store.version == 0
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "w.db")) as other:
+        other.execute("CREATE TABLE t (x)")
+    with pytest.raises(InputError, match="not a watchlist"):
+        WatchlistStore(tmp_path / "w.db")
+
+
+def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    stores: list[WatchlistStore] = []
+    start = threading.Barrier(6)
+
+    def open_it() -> None:
+        start.wait()
+        stores.append(WatchlistStore(tmp_path / "w.db"))
+
+    threads = [threading.Thread(target=open_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [store.version for store in stores] == [0] * 6
+    for store in stores:
+        store.close()
