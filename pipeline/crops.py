@@ -24,32 +24,42 @@ def cut(image: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.uint8]
     return image[y0:y1, x0:x1].copy()
 
 
-def quality(image: NDArray[np.uint8], boxes: NDArray[np.float32], row: int) -> float:
-    """How well the person in one of a frame's boxes can be recognised, in [0, 1].
+def view(size: tuple[int, int], boxes: NDArray[np.float32], row: int) -> float:
+    """How well one of a frame's boxes shows its person, in [0, 1]; sharpness aside, so never below `quality`.
 
-    The product of size, sharpness, share not covered by others' boxes that reach further down (they stand in
-    front), and a half for every border of the frame that cuts the person off.
+    The product of height, share not covered by others' boxes that reach further down (they stand in front), and
+    a half for every border of the frame that cuts the person off.
+
+    Args:
+        size: Width, height of the frame.
+        boxes: All people of the frame, (N, 4) xyxy.
+        row: Which of them.
+    """
+    own = boxes[row : row + 1]
+    box = clip(own, size)[0]
+    tall = min(1.0, float(box[3] - box[1]) / FULL_HEIGHT_PX)
+    in_front = boxes[boxes[:, 3] > boxes[row, 3]]
+    covered = float(intersection(own, in_front).sum()) / max(float(area(own)[0]), 1.0)
+    edges = int((box[:2] <= EDGE_PX).sum() + (box[2:] >= np.array(size, np.float32) - EDGE_PX).sum())
+    return tall * max(0.0, 1.0 - covered) * 0.5**edges
+
+
+def quality(image: NDArray[np.uint8], boxes: NDArray[np.float32], row: int) -> float:
+    """How well the person in one of a frame's boxes can be recognised, in [0, 1]: `view` and sharpness.
 
     Args:
         image: The frame, (H, W, 3).
         boxes: All people of the frame, (N, 4) xyxy.
         row: Which of them.
     """
-    size = image.shape[1], image.shape[0]
-    box = clip(boxes[row : row + 1], size)[0]
-    tall = min(1.0, float(box[3] - box[1]) / FULL_HEIGHT_PX)
-    in_front = boxes[:, 3] > boxes[row, 3]
-    own = max(float(area(boxes[row : row + 1])[0]), 1.0)
-    covered = float(intersection(boxes[row : row + 1], boxes[in_front])[0].sum()) / own
-    edges = int((box[:2] <= EDGE_PX).sum() + (box[2:] >= np.array(size, np.float32) - EDGE_PX).sum())
-    clear = max(0.0, 1.0 - covered) * 0.5**edges
-    return float(tall * clear * sharpness(cut(image, boxes[row])) ** 0.5) if clear else 0.0
+    shown = view((image.shape[1], image.shape[0]), boxes, row)
+    return float(shown * sharpness(cut(image, boxes[row])) ** 0.5)
 
 
 def sharpness(image: NDArray[np.uint8]) -> float:
     """Sharpness in [0, 1), the same for a photo and for a far smaller crop of it.
 
-    Variance of the Laplacian over variance of brightness, after large pictures were brought down to about
+    Variance of the Laplacian over variance of the green channel (nearly brightness), after large pictures were brought down to about
     `NETWORK_SIZE` by averaging: blur that the network never sees does not count, nor does dim light.
     In focus: above 0.7. From 80 px on, a Gaussian of 1 % of the height leaves about 0.2 to 0.7, one of 4 %
     less than 0.1; smaller crops have fewer pixels to lose and need more.
@@ -60,7 +70,7 @@ def sharpness(image: NDArray[np.uint8]) -> float:
     Source: Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000 (the variance of
     the Laplacian); the two normalisations are ours.
     """
-    grey = _brought_down(image.mean(axis=2, dtype=np.float32))
+    grey = _brought_down(image[..., 1].astype(np.float32))
     if min(grey.shape) < 3:
         return 0.0
     middle = grey[1:-1, 1:-1]

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.crops import cut, quality
+from pipeline.crops import cut, quality, view
 from pipeline.geometry import Box, inside_any
 from pipeline.messages import (
     Crop,
@@ -226,6 +226,8 @@ class TrackStage:
             box = _box(detections.xyxy[row])
             record = self._buffer.see(key, box, frame.pts_s, frame.clock)
             if not counts[row] or box[3] - box[1] < self._min_height_px:
+                continue
+            if not self._buffer.wants(record, view(frame.size, detections.xyxy, int(row)), frame.pts_s):
                 continue
             value = quality(frame.image, detections.xyxy, int(row))
             if self._buffer.wants(record, value, frame.pts_s):
