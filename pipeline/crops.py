@@ -59,8 +59,9 @@ def quality(image: NDArray[np.uint8], boxes: NDArray[np.float32], row: int) -> f
 def sharpness(image: NDArray[np.uint8]) -> float:
     """Sharpness in [0, 1), the same for a photo and for a far smaller crop of it.
 
-    Variance of the Laplacian over variance of the green channel (nearly brightness), after large pictures were brought down to about
-    `NETWORK_SIZE` by averaging: blur that the network never sees does not count, nor does dim light.
+    Variance of the Laplacian over variance of the green channel (nearly brightness), after large pictures were
+    brought down to about `NETWORK_SIZE` by averaging: blur that the network never sees does not count, nor does
+    dim light.
     In focus: above 0.7. From 80 px on, a Gaussian of 1 % of the height leaves about 0.2 to 0.7, one of 4 %
     less than 0.1; smaller crops have fewer pixels to lose and need more.
 
