@@ -72,7 +72,7 @@ class FakeEmbedder:
         self.embedded += len(crops)
         rows = np.ones((len(crops), 4), np.float32)
         for row, crop in zip(rows, crops, strict=True):
-            row[:3] = crop.mean(axis=(0, 1)) / 64.0
+            row[:3] = crop.mean(axis=(0, 1)) / 32.0 - 4.0
         unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return unit
 

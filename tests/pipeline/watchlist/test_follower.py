@@ -144,7 +144,7 @@ def test_what_another_process_enrols_with_another_engine_is_embedded_here(
     embedder = FakeEmbedder("sha256:ours")
     follower = follow(store, embedder)
     fresh(follower)
-    foreign = NewPicture(PICTURES[0].picture, NOW, "sha256:theirs", np.ones(9, np.float32) / 3)
+    foreign = NewPicture(PICTURES[0].picture, NOW, "sha256:theirs", np.full(9, 1 / 3, np.float32))
     other.add(someone("p1"), [foreign])
     snapshot = fresh(follower)
     assert embedder.embedded == 1
@@ -155,7 +155,7 @@ def test_what_another_process_enrols_with_another_engine_is_embedded_here(
 
 def test_a_vector_of_the_wrong_length_is_made_again(store: WatchlistStore) -> None:
     digest = digest_of(FakeEmbedder())
-    store.add(someone("p1"), [NewPicture(PICTURES[0].picture, NOW, digest, np.ones(9, np.float32) / 3)])
+    store.add(someone("p1"), [NewPicture(PICTURES[0].picture, NOW, digest, np.full(9, 1 / 3, np.float32))])
     assert fresh(follow(store)).vectors.shape == (1, 4)
 
 

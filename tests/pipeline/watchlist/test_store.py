@@ -124,7 +124,7 @@ def test_a_locked_store_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.db"
     path.write_bytes(b"not a database, but long enough to be read as one" * 100)
-    with pytest.raises(InputError, match="damaged.*restore a backup"):
+    with pytest.raises(InputError, match=r"damaged.*restore a backup"):
         WatchlistStore(path)
 
 
