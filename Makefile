@@ -1,1 +1,60 @@
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-core check bench faults lock tree licences clean
+
+export PYTHON
+BIN := .venv/bin
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	--generate-hashes --no-emit-index-url --no-header --override requirements/headless.txt
+PYTEST = $(BIN)/python -m pytest $(ARGS)
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+demo:  ## find six enrolled people in three streams; leaves build/demo/report.html
+	@requirements/install core
+	@$(BIN)/musewatch demo
+
+test:  ## install what the tests need (as root: system packages too) and run them all
+	@requirements/install test
+	@$(BIN)/python -m tests.servers.install
+	@$(PYTEST)
+
+test-core:  ## the tests without torch
+	@requirements/install test-core
+	@$(PYTEST) -m "not torch" --doctest-ignore-import-errors
+
+check:  ## format, lint, types, layers
+	@requirements/install test-core
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench:  ## print figures
+	@requirements/install test
+	@for script in tests/bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit; done
+
+faults:  ## the long fault campaign, as a table
+	@requirements/install test
+	@if [ -d tests/faults ]; then $(BIN)/python -m tests.faults; else echo "make faults: there is no campaign yet"; fi
+
+lock:  ## resolve requirements/*.txt again (ARGS=--upgrade for newer versions)
+	@requirements/install test-core
+	@$(COMPILE) $(ARGS) --override requirements/slim.txt pyproject.toml requirements/core.in -o requirements/core.txt
+	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in -c requirements/core.txt \
+		--extra lab --extra agpl --extra faiss --extra dev -o requirements/test.txt
+	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in -c requirements/test.txt \
+		--extra lab --extra faiss --extra dev -o requirements/test-core.txt
+	@$(COMPILE) $(ARGS) pyproject.toml requirements/gpu.in -c requirements/core.txt \
+		--override requirements/slim.txt --override requirements/gpu-override.txt -o requirements/gpu.txt
+	@$(COMPILE) $(ARGS) requirements/uv.in -c requirements/test.txt -o requirements/uv.txt
+
+tree:  ## write the file list in README.md again
+	@$(BIN)/python -m tests.tree
+
+licences:  ## write docs/licences.md again
+	@$(BIN)/python -m tests.licences
+
+clean:  ## remove what was built, but not .venv
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
