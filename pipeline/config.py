@@ -143,7 +143,7 @@ class RunnerConfig(Settings):
         default=10.0, gt=0, description="A live stream without a frame for so long is lost."
     )
     backoff_s: tuple[float, float] = Field(
-        default=(0.5, 15.0), description="First and longest pause before reopening."
+        default=(0.5, 3.0), description="First and longest pause before reopening."
     )
 
 

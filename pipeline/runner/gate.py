@@ -109,7 +109,7 @@ class FrameGate:
                 inbox.counts.up, inbox.counts.last_frame_s = True, self._clock()
 
     def count_reconnect(self, stream_id: str) -> None:
-        """Counts an opening after the first."""
+        """Counts that a stream came back."""
         with self._changed:
             if stream_id in self._inboxes:
                 self._inboxes[stream_id].counts.reconnects += 1

@@ -55,6 +55,7 @@ class StreamReader:
         self._source: Any = None
         self._recording = False
         self._frames = 0
+        self._been_up = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"stream {stream_id}", daemon=True)
 
@@ -106,7 +107,6 @@ class StreamReader:
             if failures == 1:
                 logger.warning("stream %s: %s; opening it again", self.stream_id, redact(str(error)))
             self._stop.wait(pause_s)
-            self._gate.count_reconnect(self.stream_id)
 
     def _read_once(self) -> Exception | None:
         """One opening of the stream, to its end; None when that end is final."""
@@ -134,10 +134,16 @@ class StreamReader:
                     continue
                 last = (epoch, frame.pts_s)
                 if self._frames == 1:
-                    logger.info("stream %s: up", self.stream_id)
+                    self._came_up()
                 stamped = replace(frame, stream_id=self.stream_id, epoch=epoch)
                 if not self._gate.put(stamped, newest_only=source.live):
                     return
+
+    def _came_up(self) -> None:
+        logger.info("stream %s: up", self.stream_id)
+        if self._been_up:
+            self._gate.count_reconnect(self.stream_id)
+        self._been_up = True
 
     def _too_soon(self, since_s: float) -> bool:
         max_fps = self._settings.max_fps
