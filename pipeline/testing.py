@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.geometry import Box
-from pipeline.messages import Clock, Detections, Frame
+from pipeline.messages import Clock, Crop, Detections, EndReason, Frame, Scene, TrackKey, Tracklet
 
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -116,3 +116,41 @@ def frame(
     pts_s = index / fps
     picture = np.zeros((48, 64, 3), np.uint8) if image is None else image
     return Frame(stream_id, index, picture, pts_s, UNDATED + timedelta(seconds=pts_s), Clock.FILE)
+
+
+def tracklet(
+    key: TrackKey = TrackKey("door", "e1", 1),  # noqa: B008 - immutable
+    number: int = 1,
+    *,
+    embedding: Sequence[float] = (1.0, 0.0),
+    best_pts_s: float = 1.0,
+    decided_pts_s: float = 2.0,
+    end: EndReason | None = None,
+) -> Tracklet:
+    """A question about a track, of one small crop.
+
+    Args:
+        key: The track.
+        number: Which question.
+        embedding: Scaled to unit length.
+        best_pts_s: Time of the crop.
+        decided_pts_s: Time of the question.
+        end: Set on the last question.
+    """
+    vector = np.array(embedding, np.float32)
+    vector /= np.linalg.norm(vector)
+    at = UNDATED + timedelta(seconds=best_pts_s)
+    crop = Crop(np.zeros((8, 4, 3), np.uint8), (1.0, 2.0, 5.0, 10.0), best_pts_s, at, 0.5, vector)
+    return Tracklet(
+        key=key,
+        number=number,
+        crops=(crop,),
+        scene=Scene(b"scene", (64, 48)),
+        embedding=vector,
+        first_pts_s=0.5,
+        last_pts_s=decided_pts_s,
+        decided_pts_s=decided_pts_s,
+        clock=Clock.FILE,
+        engines={"detector": None, "embedder": "sha256:fake"},
+        end=end,
+    )
