@@ -30,8 +30,8 @@ def blurred(image: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
 
 
 def scene(*people: NDArray[np.uint8], size: tuple[int, int] = (480, 320)) -> NDArray[np.uint8]:
-    """People side by side in a hall of `size` (width, height), each at 20 px from the one before and the top."""
-    image = np.full((size[1], size[0], 3), 170, np.uint8)
+    """People side by side in a dark hall of `size` (width, height), each at 20 px from the one before and the top."""
+    image = np.zeros((size[1], size[0], 3), np.uint8)
     left = 20
     for drawn in people:
         height, width = drawn.shape[:2]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from pipeline import registry
 from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json
@@ -40,12 +41,14 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         rows = [_document(identity) | {"enrolments": counts[identity.id]} for identity in everyone]
         print_json({"version": version, "identities": rows})
         return
-    table = Table("id", "name", "pictures", "valid until", "purpose")
+    table = Table(
+        *(Column(name, overflow="fold") for name in ("id", "name", "pictures", "valid until", "purpose"))
+    )
     for identity in everyone:
         until = "" if identity.valid_until is None else in_utc(identity.valid_until)
         over = "" if identity.is_valid(datetime.now(UTC)) else " (over)"
-        pictures = str(counts[identity.id])
-        table.add_row(identity.id, identity.name, pictures, until + over, identity.purpose)
+        cells = identity.id, identity.name, str(counts[identity.id]), until + over, identity.purpose
+        table.add_row(*(Text(cell or "") for cell in cells))
     console().print(table if everyone else "nobody is enrolled")
 
 

@@ -110,11 +110,12 @@ def _maker(settings: Config, embedder: Embedder, place: Box | None, *, whole: bo
 
 
 def _detector(settings: Config) -> Detector:
-    """The config's detector, without its own least height: too small is another answer than nobody."""
-    choice = settings.detector
-    if "min_height_px" in registry.load("detector", choice.use).Config.model_fields:
-        choice = choice.model_copy(update={"min_height_px": 1})
-    detector: Detector = registry.build("detector", choice, settings.base_dir, "detector")
+    """The config's detector, of any height where it can: too small is another answer than nobody."""
+    try:
+        anyone = settings.detector.model_copy(update={"min_height_px": 1})
+        detector: Detector = registry.build("detector", anyone, settings.base_dir, "detector")
+    except ConfigError:
+        detector = registry.build("detector", settings.detector, settings.base_dir, "detector")
     return detector
 
 

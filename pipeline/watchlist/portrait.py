@@ -89,9 +89,11 @@ class PortraitMaker:
             image = self.codec.decode(data)
         except InputError as error:
             raise RefusedError(Reason.UNREADABLE, error.problem, error.fix) from error
+        self._check_size(image)
         box = self.box if self.box is not None else self._find(image)
         portrait = Portrait(data, image) if box is None else self._crop(image, box)
-        self._check(portrait.image)
+        self._check_size(portrait.image)
+        self._check_focus(portrait.image)
         return portrait
 
     def _find(self, image: NDArray[np.uint8]) -> Box | None:
@@ -123,14 +125,16 @@ class PortraitMaker:
         picture = self.codec.encode(cut(image, np.array(box, np.float32)), _CROP_QUALITY)
         return Portrait(picture, self.codec.decode(picture))
 
-    def _check(self, image: NDArray[np.uint8]) -> None:
+    def _check_size(self, image: NDArray[np.uint8]) -> None:
         height, width = image.shape[:2]
         if height < self.min_height_px or width < self.min_height_px * _MIN_WIDTH_SHARE:
             raise RefusedError(
                 Reason.TOO_SMALL,
-                f"the person is {width}x{height} px; {self.min_height_px} px of height are needed",
-                "give a larger picture",
+                f"{width}x{height} px; {self.min_height_px} px of height are needed",
+                "give a larger picture of the person",
             )
+
+    def _check_focus(self, image: NDArray[np.uint8]) -> None:
         found = sharpness(image)
         if found < self.min_sharpness:
             raise RefusedError(
