@@ -1,0 +1,31 @@
+"""Ends every run with the tests that could not run, and what they need."""
+
+import re
+
+import pytest
+
+from tests.servers.availability import OUTSIDE
+from tests.servers.install import install_command
+
+_NEEDS = re.compile(r"needs (\w+)")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Prints the line after pytest's own, where it cannot be missed."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(config, "workerinput"):
+        return
+    skipped = [str(report.longrepr) for report in reporter.stats.get("skipped", [])]
+    line = not_run([match[1] for match in map(_NEEDS.search, skipped) if match])
+    if line:
+        reporter.write_line(line)
+
+
+def not_run(needs: list[str]) -> str:
+    """One line for the tests left out, given what each of them needs; empty when there are none."""
+    if not needs:
+        return ""
+    names = sorted(set(needs))
+    known = [name for name in names if name in OUTSIDE]
+    how = f": sudo {install_command(known)}" if known else ""
+    return f"NOT RUN: {len(needs)} tests need {', '.join(names)}{how}"

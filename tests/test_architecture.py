@@ -1,0 +1,117 @@
+"""The shape of the house: what is listed, how long files are, who may print, which way imports point."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tree import PACKAGES, ROOT, first_line, source_files, with_tree
+
+MODULES = [path for path in source_files() if path.suffix == ".py"]
+MOST_LINES = 320  # the aim is 300
+MOST_FILES = 140  # the aim is 120
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_the_readme_lists_every_file() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_tree(readme) == readme, "run make tree"
+
+
+def test_there_are_few_files() -> None:
+    assert len([path for path in source_files() if path.name != "__init__.py"]) < MOST_FILES
+
+
+@pytest.mark.parametrize("path", source_files(), ids=_name)
+def test_a_file_says_what_it_is_and_is_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MOST_LINES
+    assert len(first_line(path)) > 10, "the first line says what the file is"
+
+
+def test_only_command_lines_print() -> None:
+    printing = {
+        _name(path)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert {path for path in printing if "cli" not in Path(path).with_suffix("").parts} == set()
+
+
+def _lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    code = "import sys; sys.path[:] = ['.', *(p for p in sys.path if p not in ('', '.'))]; " \
+           "from importlinter.cli import lint_imports; sys.exit(lint_imports())"  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The four packages and the contracts, to be broken."""
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_imports_point_the_way_they_should(copy: Path) -> None:
+    done = _lint_imports(copy)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("pipeline/errors.py", "import plugins.pace", "no sideways imports BROKEN"),
+        ("engines/errors.py", "import pipeline.errors", "no sideways imports BROKEN"),
+        ("plugins/pace.py", "import trainers.metrics", "no sideways imports BROKEN"),
+        ("pipeline/errors.py", "import cv2", "no vendor library BROKEN"),
+    ],
+)
+def test_the_contracts_see_an_import_the_wrong_way(copy: Path, module: str, line: str, broken: str) -> None:
+    path = copy / module
+    before = path.read_text(encoding="utf-8")
+    path.write_text(f"{before}\n{line}\n", encoding="utf-8")
+    try:
+        done = _lint_imports(copy)
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert done.returncode == 1
+    assert broken in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("module", ["pipeline.cli.main", "pipeline.app", "plugins", "pipeline.rerank"])
+def test_heavy_libraries_wait_until_they_are_needed(module: str) -> None:
+    heavy = {
+        "torch",
+        "cv2",
+        "av",
+        "onnxruntime",
+        "kafka",
+        "faiss",
+        "trackers",
+        "matplotlib",
+        "ultralytics",
+        "boxmot",
+    }
+    code = f"import sys, {module}; print(*sorted({heavy!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_help_starts_without_networks() -> None:
+    code = (
+        "import sys; from pipeline.cli.main import main; main(['--help']); "
+        "print('HEAVY', *sorted({'torch', 'onnxruntime', 'faiss', 'trackers'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY"
