@@ -142,7 +142,8 @@ def _tell(identity_id: str, report: EnrolReport, version: int, *, as_json: bool)
             }
         )
         return
-    console().print(f"{identity_id}: {pictures_text(report.enrolled)} enrolled", markup=False)
+    refused_text = f", {len(report.refused)} refused" if report.refused else ""
+    console().print(f"{identity_id}: {pictures_text(report.enrolled)} enrolled{refused_text}", markup=False)
 
 
 def _refused_document(refused: Refused) -> dict[str, Any]:

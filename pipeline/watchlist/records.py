@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError
 
 IDENTITY_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+_IDENTITY_ID = re.compile(IDENTITY_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def check_identity_id(text: str) -> None:
     Raises:
         ConfigError: It has other characters, or is too long.
     """
-    if not re.fullmatch(IDENTITY_ID, text):
+    if not _IDENTITY_ID.fullmatch(text):
         raise ConfigError(
             f"{text!r} cannot be the id of an identity",
             "use 1 to 63 letters, digits, '.', '_' or '-', a letter or digit first",

@@ -63,7 +63,7 @@ def test_accepted_pictures_stay_when_others_are_refused(desk: Desk) -> None:
     good, tiny = desk.picture("good.jpg", person(160)), desk.picture("tiny.jpg", person(20))
     code, out, err = desk.run("add", "--id", "p1", "--whole", "--image", good, tiny)
     assert code == 3
-    assert out == "p1: 1 picture enrolled\n"
+    assert out == "p1: 1 picture enrolled, 1 refused\n"
     assert f"{tiny}: too_small: " in err
     assert len(desk.json("show", "p1")["enrolments"]) == 1
 

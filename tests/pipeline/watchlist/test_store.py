@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -99,6 +100,29 @@ def test_readers_see_one_version_while_others_write(tmp_path: Path) -> None:
             writer.add(someone("p2"), PICTURES)
             assert (reader.version, len(reader.enrolments())) == before == (1, 3)
         assert (reader.version, len(reader.enrolments())) == (2, 6)
+
+
+def test_many_writers_lose_nothing(tmp_path: Path) -> None:
+    def write(name: str) -> None:
+        with WatchlistStore(tmp_path / "w.db") as mine:
+            for number in range(10):
+                mine.add(someone(f"{name}-{number}"), PICTURES[:1])
+
+    with WatchlistStore(tmp_path / "w.db") as store:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, "abcd"))
+        assert store.version == 40
+        assert len(store.identities()) == len(store.enrolments()) == 40
+
+
+def test_threads_may_share_one_store(store: WatchlistStore) -> None:
+    def use(number: int) -> int:
+        (id_,) = store.add(someone(f"p{number}"), PICTURES[:1])
+        return len(store.pictures([id_]))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(use, range(40))) == [1] * 40
+    assert store.version == 40
 
 
 def test_the_file_is_in_wal_mode_with_foreign_keys(store: WatchlistStore, tmp_path: Path) -> None:
