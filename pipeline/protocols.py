@@ -159,6 +159,20 @@ class Sink(Protocol):
 
 
 @runtime_checkable
+class Readable(Protocol):
+    """A sink that can also give back what was delivered; optional, `hits tail` reads through it."""
+
+    def read(self, from_start: bool) -> Iterator[dict[str, Any] | None]:
+        """The events there (or only new ones), then those that come; None when there is none for a moment.
+
+        Raises:
+            OutsideError: It cannot be reached.
+            InputError: What is there is no event.
+        """
+        ...
+
+
+@runtime_checkable
 class Bus(Protocol):
     """Carries tracklets from where they are made to where they are identified.
 

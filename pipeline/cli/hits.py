@@ -1,0 +1,161 @@
+"""`musewatch hits`: what left, and whether the sinks take it."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from pipeline import build, registry
+from pipeline.cli.common import STILL_WAITING, ConfigOption, JsonOption, config_of, console, print_json, say
+from pipeline.config import Config, PluginChoice, choose
+from pipeline.errors import ConfigError, InputError
+from pipeline.events import encode, trial_event
+from pipeline.protocols import Readable, Sink
+from pipeline.secrets import redact
+
+app = typer.Typer(no_args_is_help=True, help="What was found: tail, test.")
+
+_WAIT_S = 0.1
+
+
+@app.command()
+def tail(
+    config: ConfigOption = None,
+    bootstrap: Annotated[
+        str | None, typer.Option(metavar="H:P", help="Read from Kafka, without a config.")
+    ] = None,
+    topic: Annotated[str, typer.Option(metavar="T", help="With --bootstrap.")] = "musewatch.hits",
+    file: Annotated[Path | None, typer.Option(metavar="F.jsonl", help="Read from a file.")] = None,
+    from_start: Annotated[bool, typer.Option("--from-start", help="What is there already, too.")] = False,
+    maximum: Annotated[
+        int | None, typer.Option("--max", min=1, metavar="N", help="Stop after N events.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="S", help="Stop after S quiet seconds.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Shows events as they come.
+
+    Reads --file, else --bootstrap, else the first sink of the config that can be read. JSON Lines with --json.
+    """
+    events = _reader(config, bootstrap, topic, file).read(from_start)
+    try:
+        _show_all(events, maximum, timeout, as_json=as_json)
+    except KeyboardInterrupt:
+        return
+    except BrokenPipeError:  # the reader of our output has gone; nothing is left to be flushed into it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@app.command("test")
+def try_sinks(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Sends one event of type musewatch.test through every sink.
+
+    JSON: {"ok", "sinks": [{"sink", "ok", "error"}]}; exit 4 unless all confirm.
+    """
+    settings = config_of(config)
+    event = trial_event(settings.site, datetime.now(UTC))
+    sinks = build.sinks(settings)
+    if not sinks:
+        raise ConfigError("the config has no sinks", "add one under 'sinks'")
+    errors = {name: _try(sink, event) for name, sink in sinks.items()}
+    ok = not any(errors.values())
+    if as_json:
+        rows = [{"sink": name, "ok": error is None, "error": error} for name, error in errors.items()]
+        print_json({"ok": ok, "sinks": rows})
+    else:
+        table = Table("sink", "answer")
+        for name, error in errors.items():
+            table.add_row(name, error or "took it")
+        console().print(table, markup=False)
+    if not ok:
+        raise typer.Exit(STILL_WAITING)
+
+
+def _reader(config: Path | None, bootstrap: str | None, topic: str, file: Path | None) -> Readable:
+    if file and bootstrap:
+        raise ConfigError("--file and --bootstrap exclude each other", "give one of them")
+    if file:
+        if not file.is_file():
+            raise InputError(f"there is no file {file}")
+        return _built(choose("jsonl", path=file.resolve()), Path.cwd(), "--file")
+    if bootstrap:
+        return _built(choose("kafka", bootstrap=bootstrap, topic=topic), Path.cwd(), "--bootstrap")
+    return _first_readable(config_of(config))
+
+
+def _first_readable(config: Config) -> Readable:
+    for i, choice in enumerate(config.sinks):
+        if hasattr(registry.load("sink", choice.use), "read"):
+            say(f"reading from sinks.{i}: {choice.use}")
+            return _built(choice, config.base_dir, f"sinks.{i}")
+    raise ConfigError("no sink of the config can be read", "give --file or --bootstrap")
+
+
+def _built(choice: PluginChoice, base_dir: Path, where: str) -> Readable:
+    sink: Readable = registry.build("sink", choice, base_dir, where)
+    return sink
+
+
+def _show_all(
+    events: Iterator[dict[str, Any] | None], maximum: int | None, timeout_s: float | None, *, as_json: bool
+) -> None:
+    shown = 0
+    quiet_since_s: float | None = None
+    for event in events:
+        if event is None:
+            now_s = time.monotonic()
+            quiet_since_s = now_s if quiet_since_s is None else quiet_since_s
+            if timeout_s is not None and now_s - quiet_since_s >= timeout_s:
+                return
+            time.sleep(_WAIT_S)
+            continue
+        quiet_since_s = None
+        if as_json:
+            sys.stdout.write(encode(event).decode() + "\n")
+        else:
+            if shown == 0:
+                sys.stdout.write(_line("time", "stream", "state", "identity", "distance", "where") + "\n")
+            sys.stdout.write(_line(*_cells(event)) + "\n")
+        sys.stdout.flush()
+        shown += 1
+        if shown == maximum:
+            return
+
+
+def _line(time_: str, stream: str, state: str, identity: str, distance: str, where: str) -> str:
+    return f"{time_:<24}  {stream:<14}  {state:<18}  {identity:<22}  {distance:>8}  {where}".rstrip()
+
+
+def _cells(event: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
+    """Time, stream, state, identity, distance, place; what a foreign event does not say stays empty."""
+    data = event.get("data") or {}
+    when, stream = str(event.get("time", "")), str(event.get("partitionkey", ""))
+    if "hit_id" not in data:
+        return when, stream, str(event.get("type", "")), "", "", ""
+    who, best = data["identity"], data["best"]
+    state = data["state"] if data["reason"] is None else f"{data['state']}: {data['reason']}"
+    name = f"{who['id']} {who['name']}" if who["name"] and who["name"] != who["id"] else who["id"]
+    left, top, right, bottom = (round(edge) for edge in best["box"])
+    where = f"{right - left}x{bottom - top} at {left},{top}, {best['pts_s']:.2f} s"
+    return when, stream, state, name, f"{data['decision']['distance']:.3f}", where
+
+
+def _try(sink: Sink, event: dict[str, Any]) -> str | None:
+    """What went wrong, or None."""
+    try:
+        sink.publish([event])
+    except Exception as error:
+        return redact(str(error) or type(error).__name__)
+    finally:
+        close = getattr(sink, "close", None)
+        if close is not None:
+            close()
+    return None

@@ -1,0 +1,83 @@
+"""How to reach Kafka: what the sink, the bus and readers share."""
+
+import logging
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from pipeline.config import ConfigPath, Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Sasl(Settings):
+    """Who we are."""
+
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str
+    password: SecretStr = Field(description="Put it in by ${NAME} or ${file:PATH}.")
+
+
+class Tls(Settings):
+    """Certificates; the broker's is always checked, by the system's authorities unless `ca` names others."""
+
+    ca: ConfigPath | None = None
+    cert: ConfigPath | None = Field(default=None, description="Our own certificate, with `key`.")
+    key: ConfigPath | None = None
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together")
+        return self
+
+
+class KafkaLink(Settings):
+    """Keys of everything that speaks to Kafka."""
+
+    bootstrap: str = Field(
+        pattern=r"^\S+:\d{1,5}(,\S+:\d{1,5})*$", description="HOST:PORT, or several by comma."
+    )
+    tls: bool | Tls = Field(default=False, description="true = TLS with the system's authorities.")
+    sasl: Sasl | None = None
+    timeout_s: float = Field(default=10.0, ge=1, le=300, description="Longest wait for the broker.")
+
+    def client_options(self) -> dict[str, Any]:
+        """What every client of the library is made with."""
+        hush()
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap.split(","),
+            "client_id": "musewatch",
+            "security_protocol": f"{'SASL_' if self.sasl else ''}{'SSL' if self.tls else 'PLAINTEXT'}",
+            "bootstrap_timeout_ms": self.timeout_ms,
+            "request_timeout_ms": self.timeout_ms,
+            "reconnect_backoff_max_ms": 1000,
+        }
+        if isinstance(self.tls, Tls):
+            files = {"ssl_cafile": self.tls.ca, "ssl_certfile": self.tls.cert, "ssl_keyfile": self.tls.key}
+            options |= {name: str(path) for name, path in files.items() if path}
+        if self.sasl:
+            options |= {
+                "sasl_mechanism": self.sasl.mechanism,
+                "sasl_plain_username": self.sasl.username,
+                "sasl_plain_password": self.sasl.password.get_secret_value(),
+            }
+        return options
+
+    @property
+    def timeout_ms(self) -> int:
+        """The longest wait in the library's unit."""
+        return int(self.timeout_s * 1000)
+
+
+class _AtDebug(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.debug("%s: %s", record.name, record.getMessage())
+
+
+def hush() -> None:
+    """The library logs every failed try as an error; here that is debugging, and the relay speaks for it."""
+    library = logging.getLogger("kafka")
+    if library.propagate:
+        library.propagate = False
+        library.addHandler(_AtDebug())

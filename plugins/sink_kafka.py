@@ -1,0 +1,163 @@
+"""Hits on a Kafka topic, as CloudEvents in structured mode."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
+from pydantic import Field
+
+from pipeline.errors import BackpressureError, OutsideError
+from pipeline.events import CONTENT_TYPE, encode
+from plugins.kafka_link import KafkaLink
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+_POLL_S = 0.2
+
+
+class KafkaSink:
+    """Key = partition key of the event, value = its one serialisation, acknowledged by all replicas in sync.
+
+    The producer is made at the first batch, for a broker may be down at start, and made anew after any failure:
+    one refused record leaves an idempotent producer of the library useless. A batch is always sent from its
+    first event on, so order per key holds after consumers have dropped repeats by id.
+    """
+
+    class Config(KafkaLink):
+        """Keys of this sink."""
+
+        topic: str = Field(default="musewatch.hits", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+        create_topic: bool = Field(default=True, description="Make the topic when it is missing.")
+        partitions: int | None = Field(
+            default=None, ge=1, description="Of a new topic; null = the broker's default."
+        )
+        replication: int | None = Field(
+            default=None, ge=1, description="Of a new topic; null = the broker's default."
+        )
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._producer: KafkaProducer | None = None
+
+    def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Returns when the broker has acknowledged all events.
+
+        Raises:
+            BackpressureError: The broker cannot be reached, or does not answer in time.
+            OutsideError: It refuses the events, the topic or us.
+        """
+        try:
+            self._send(events)
+        except KafkaError as error:
+            self.close()
+            raise self._explained(error) from error
+
+    def read(self, from_start: bool) -> Iterator[dict[str, Any] | None]:
+        """The events of the topic, then those that come; None whenever none came for a moment.
+
+        Raises:
+            OutsideError: The broker cannot be reached.
+        """
+        try:
+            consumer = KafkaConsumer(
+                self._config.topic,
+                **self._config.client_options(),
+                auto_offset_reset="earliest" if from_start else "latest",
+                enable_auto_commit=False,
+                allow_auto_create_topics=False,
+            )
+        except KafkaError as error:
+            raise self._explained(error) from error
+        with consumer:
+            yield from self._settle(consumer)
+            while True:
+                batches = consumer.poll(timeout_ms=int(_POLL_S * 1000))
+                for records in batches.values():
+                    yield from filter(None, map(_parse, records))
+                if not batches:
+                    yield None
+
+    def _settle(self, consumer: KafkaConsumer) -> Iterator[dict[str, Any]]:
+        """Polls until the first position is known, or the topic is plainly not there yet."""
+        until_s = time.monotonic() + self._config.timeout_s
+        while not consumer.assignment() and time.monotonic() < until_s:
+            for records in consumer.poll(timeout_ms=int(_POLL_S * 1000)).values():
+                yield from filter(None, map(_parse, records))
+        for partition in consumer.assignment():
+            consumer.position(partition)
+
+    def close(self) -> None:
+        """Lets the broker go; a sink closed can be used again."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(KafkaError):
+                producer.close(timeout=1.0)
+
+    def _send(self, events: Sequence[Mapping[str, Any]]) -> None:
+        producer = self._producer or self._connect()
+        headers = [("content-type", CONTENT_TYPE.encode())]
+        sent = [
+            producer.send(
+                self._config.topic, encode(event), key=str(event["partitionkey"]).encode(), headers=headers
+            )
+            for event in events
+        ]
+        until_s = time.monotonic() + self._config.timeout_s + 1.0
+        for future in sent:
+            future.get(timeout=max(0.0, until_s - time.monotonic()))
+
+    def _connect(self) -> KafkaProducer:
+        """The producer first: unlike the other clients it leaves no thread behind when nobody answers."""
+        self._producer = KafkaProducer(
+            **self._config.client_options(),
+            acks="all",
+            enable_idempotence=True,
+            delivery_timeout_ms=self._config.timeout_ms,
+            max_block_ms=self._config.timeout_ms,
+            allow_auto_create_topics=False,
+        )
+        self._ensure_topic()
+        return self._producer
+
+    def _ensure_topic(self) -> None:
+        config = self._config
+        with KafkaAdminClient(**config.client_options()) as admin:
+            if config.topic in admin.list_topics():
+                return
+            if not config.create_topic:
+                raise OutsideError(
+                    f"there is no topic {config.topic} at {config.bootstrap}",
+                    "create it, or set create_topic: true",
+                )
+            shape = {
+                "num_partitions": config.partitions or -1,
+                "replication_factor": config.replication or -1,
+            }
+            with suppress(TopicAlreadyExistsError):
+                admin.create_topics({config.topic: shape}, wait_for_metadata=True)
+            logger.info("created the Kafka topic %s", config.topic)
+
+    def _explained(self, error: KafkaError) -> OutsideError:
+        where = f"Kafka at {self._config.bootstrap}, topic {self._config.topic}"
+        if isinstance(error, KafkaTimeoutError):
+            return BackpressureError(f"{where}: no answer within {self._config.timeout_s:g} s", _RETRY_S)
+        if error.retriable:
+            return BackpressureError(f"{where}: {error}", _RETRY_S)
+        return OutsideError(f"{where}: {error}")
+
+
+def _parse(record: Any) -> dict[str, Any] | None:
+    try:
+        event = json.loads(record.value)
+    except (TypeError, ValueError):
+        event = None
+    if isinstance(event, dict):
+        return event
+    logger.warning("%s, partition %d, offset %d: not an event", record.topic, record.partition, record.offset)
+    return None

@@ -1,0 +1,92 @@
+"""Hits to a web address, one POST an event."""
+
+import http.client
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import AnyHttpUrl, Field, field_validator
+
+from pipeline.config import Settings
+from pipeline.errors import BackpressureError, OutsideError
+from pipeline.events import CONTENT_TYPE, encode
+from pipeline.secrets import remember
+
+_BUSY = (429, 503)
+_LONGEST_PAUSE_S = 300.0
+_SHORTEST_SECRET = 8
+
+
+class WebhookSink:
+    """Any 2xx answer says that the event is safe; redirects are not followed."""
+
+    class Config(Settings):
+        """Keys of this sink."""
+
+        url: AnyHttpUrl = Field(description="http or https; certificates are checked.")
+        headers: dict[str, str] = Field(
+            default_factory=dict, description="Sent with each event, and never printed."
+        )
+        timeout_s: float = Field(default=10.0, gt=0, le=300)
+
+        @field_validator("url")
+        @classmethod
+        def _without_user(cls, url: AnyHttpUrl) -> AnyHttpUrl:
+            if url.username or url.password:
+                raise ValueError("user and password belong into headers, as Authorization")
+            return url
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        parts = urlsplit(str(config.url))
+        self._host, self._port, self._tls = parts.hostname or "", parts.port, parts.scheme == "https"
+        self._target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+        self._where = f"{parts.scheme}://{self._host}{f':{self._port}' if self._port else ''}"
+        self._headers = {**config.headers, "Content-Type": CONTENT_TYPE}
+        for value in config.headers.values():
+            if len(value) >= _SHORTEST_SECRET:
+                remember(value)
+
+    def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Posts one after another over one connection.
+
+        Raises:
+            BackpressureError: The answer was 429 or 503.
+            OutsideError: Nobody answers, or with anything else than 2xx.
+        """
+        connection = self._connection()
+        try:
+            for event in events:
+                self._post(connection, encode(event))
+        except (OSError, http.client.HTTPException) as error:
+            raise OutsideError(f"webhook {self._where}: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls:
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._config.timeout_s, context=context
+            )
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._config.timeout_s)
+
+    def _post(self, connection: http.client.HTTPConnection, body: bytes) -> None:
+        connection.request("POST", self._target, body, self._headers)
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status in _BUSY:
+            raise BackpressureError(
+                f"webhook {self._where}: busy ({answer.status})", _pause_s(answer.getheader("Retry-After"))
+            )
+        if not 200 <= answer.status < 300:
+            raise OutsideError(f"webhook {self._where}: {answer.status} {answer.reason}")
+
+
+def _pause_s(retry_after: str | None) -> float:
+    """Seconds of a Retry-After header; its other form, a date, counts as absent."""
+    try:
+        return min(_LONGEST_PAUSE_S, max(0.0, float(retry_after or "1")))
+    except ValueError:
+        return 1.0

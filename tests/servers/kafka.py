@@ -1,0 +1,174 @@
+"""A real Kafka broker for the tests, as a process that can be hurt; its jars come through Maven, once."""
+
+import base64
+import os
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import Self
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from tests.servers.availability import need
+
+JARS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "musewatch-tests" / "kafka-4.1.1"
+
+_POM = """
+<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+ <groupId>local</groupId><artifactId>kafka-broker</artifactId><version>1</version><packaging>pom</packaging>
+ <dependencies>
+  <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>4.1.1</version></dependency>
+  <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+ </dependencies></project>
+"""
+
+_PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={data}
+num.partitions=1
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+"""
+
+_START_S = 60.0
+
+
+def fetch_jars() -> Path:
+    """The folder of the broker's jars; brought by Maven when it is empty."""
+    lib = JARS / "lib"
+    if not lib.is_dir():
+        JARS.mkdir(parents=True, exist_ok=True)
+        (JARS / "pom.xml").write_text(_POM, encoding="utf-8")
+        part = f"lib.{os.getpid()}"
+        subprocess.run(
+            [
+                "mvn",
+                "-B",
+                "-q",
+                "dependency:copy-dependencies",
+                "-DincludeScope=runtime",
+                f"-DoutputDirectory={part}",
+            ],
+            cwd=JARS,
+            check=True,
+            timeout=240,
+        )
+        try:
+            (JARS / part).rename(lib)
+        except OSError:
+            if not lib.is_dir():
+                raise
+    return lib
+
+
+class KafkaBroker:
+    """One broker on loopback; its port and its data stay over a restart.
+
+    Args:
+        folder: For its data and its log.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        need("kafka")
+        self._folder = folder
+        self._lib = fetch_jars()
+        self.port, controller = _free_port(), _free_port()
+        self._properties = folder / "server.properties"
+        self._properties.write_text(
+            _PROPERTIES.format(port=self.port, controller=controller, data=folder / "data"), encoding="utf-8"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
+        self._java(
+            "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", self._properties
+        ).wait(60)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def bootstrap(self) -> str:
+        """HOST:PORT."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self, *, wait: bool = True) -> None:
+        """Starts it; returns when it answers."""
+        self._process = self._java("kafka.Kafka", self._properties)
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Returns when it answers."""
+        until_s = time.monotonic() + _START_S
+        while not self._answers():
+            if self._process is None or self._process.poll() is not None or time.monotonic() > until_s:
+                raise RuntimeError(f"Kafka did not start; see {self._folder / 'broker.log'}")
+
+    def stop(self) -> None:
+        """Lets it end in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
+        except OSError:
+            time.sleep(0.05)
+            return False
+        try:
+            with KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=2000) as admin:
+                return bool(admin.describe_cluster()["brokers"])
+        except (KafkaError, OSError):
+            return False
+
+    def _java(self, *arguments: object) -> subprocess.Popen[bytes]:
+        log = (self._folder / "broker.log").open("ab")
+        with log:
+            return subprocess.Popen(
+                ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+                 "-cp", f"{self._lib}/*", *map(str, arguments)],
+                stdout=log, stderr=log, cwd=self._folder,
+            )  # fmt: skip
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
