@@ -138,7 +138,7 @@ class FileSource:
         if not count:
             raise self._no_video()
         if decoder.damaged:
-            _log.warning("%s: %d damaged packets skipped", self._config.path, decoder.damaged)
+            _log.warning("%s: damaged packets skipped: %d", self._config.path, decoder.damaged)
 
     def _no_video(self) -> InputError:
         return InputError(

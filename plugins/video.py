@@ -19,15 +19,14 @@ class Decoder:
 
     Attributes:
         damaged: Packets so far that could not be decoded.
-        wall_s: Wall clock of the last packet as its sender gave it, in Unix seconds, or None.
     """
 
     def __init__(self, container: InputContainer, threads: str) -> None:
         self._container = container
         self._stream = container.streams.video[0]
         self._stream.thread_type = threads
+        self._zero_wall_s: float | None = None
         self.damaged = 0
-        self.wall_s: float | None = None
 
     @property
     def frame_s(self) -> float:
@@ -46,10 +45,7 @@ class Decoder:
             started = started or packet.is_keyframe
             if not started:
                 continue
-            if packet.has_sidedata("prft"):
-                self.wall_s = (
-                    int.from_bytes(bytes(packet.get_sidedata("prft"))[:8], "little", signed=True) / 1e6
-                )
+            self._note_wall_clock(packet)
             try:
                 decoded = packet.decode()
             except av.error.InvalidDataError:
@@ -57,12 +53,23 @@ class Decoder:
                 continue
             yield from decoded
 
+    def wall_s(self, frame: av.VideoFrame) -> float | None:
+        """When it was taken by its sender's wall clock, in Unix seconds; None while that is unknown."""
+        if self._zero_wall_s is None or frame.time is None:
+            return None
+        return self._zero_wall_s + float(frame.time)
+
+    def _note_wall_clock(self, packet: av.Packet) -> None:
+        if packet.pts is not None and packet.has_sidedata("prft"):
+            wall_us = int.from_bytes(bytes(packet.get_sidedata("prft"))[:8], "little", signed=True)
+            self._zero_wall_s = wall_us / 1e6 - float(packet.pts * packet.time_base)
+
 
 class TimeLine:
     """Seconds since the first frame; always growing, whatever the timestamps do.
 
     Args:
-        frame_s: Step used where a timestamp is missing or does not grow.
+        frame_s: Step used where a timestamp is missing.
     """
 
     def __init__(self, frame_s: float) -> None:
@@ -73,7 +80,8 @@ class TimeLine:
     def place(self, time_s: float | None) -> float:
         """Where a frame with this timestamp stands, in seconds from 0.
 
-        A step back of a second or more is a new time line: what follows is counted on from here.
+        A step back of a second or more is a new time line: what follows is counted on from here. After a
+        lesser one the frames stand a millisecond apart until their timestamps have caught up.
         """
         expected_s = self._last_s + self._frame_s
         if time_s is None:
@@ -81,8 +89,7 @@ class TimeLine:
             return expected_s
         if self._origin_s is None or time_s - self._origin_s <= self._last_s - _NEW_TIME_LINE_S:
             self._origin_s = time_s - expected_s
-        at_s = time_s - self._origin_s
-        self._last_s = at_s if at_s > self._last_s else expected_s
+        self._last_s = max(time_s - self._origin_s, self._last_s + 0.001)
         return self._last_s
 
 

@@ -36,6 +36,7 @@ def number_of(image: NDArray[np.uint8]) -> int:
 def write_clip(
     path: Path,
     count: int = 20,
+    *,
     fps: Fraction | int = 10,
     size: tuple[int, int] = (160, 96),
     codec: str = "libx264",
