@@ -112,7 +112,7 @@ def _end_to_end(
 
 def _detr(outputs: list[Floats], decoder: DetrDecoder, reading: Reading) -> list[Boxes]:
     """Source: Carion et al., DETR (2020), section 3: a set of queries, no suppression."""
-    boxes, logits = _boxes_and_logits(outputs, decoder)
+    boxes, logits = _boxes_and_logits(outputs)
     if len(boxes) != reading.batch:
         raise _unreadable(outputs, "detr", f"boxes ({reading.batch}, queries, 4)")
     _need_class(logits.shape[2] - (decoder.scores == "softmax"), decoder.person_class, "detr")
@@ -126,16 +126,13 @@ def _detr(outputs: list[Floats], decoder: DetrDecoder, reading: Reading) -> list
     return [read(box, score) for box, score in zip(boxes, scores, strict=True)]
 
 
-def _boxes_and_logits(outputs: list[Floats], decoder: DetrDecoder) -> tuple[Floats, Floats]:
+def _boxes_and_logits(outputs: list[Floats]) -> tuple[Floats, Floats]:
     found = [i for i, array in enumerate(outputs) if array.ndim == 3 and array.shape[2] == 4]
-    if decoder.boxes_output is not None:
-        found = [i for i in found if i == decoder.boxes_output]
-    if len(outputs) == 2 and len(found) == 1:
-        boxes, logits = outputs[found[0]], outputs[1 - found[0]]
+    if len(outputs) == 2 and found:
+        boxes, logits = outputs[found[-1]], outputs[1 - found[-1]]
         if logits.ndim == 3 and logits.shape[:2] == boxes.shape[:2]:
             return boxes, logits
-    words = "logits (N, queries, classes) and boxes (N, queries, 4)"
-    raise _unreadable(outputs, "detr", words + ("; name boxes_output" if len(found) == 2 else ""))
+    raise _unreadable(outputs, "detr", "logits (N, queries, classes) and boxes (N, queries, 4)")
 
 
 def _ssd(outputs: list[Floats], decoder: SsdDecoder, reading: Reading) -> list[Boxes]:
@@ -214,7 +211,7 @@ def _unreadable(outputs: list[Floats], kind: str, wanted: str) -> TensorError:
     found = " and ".join(str(array.shape) for array in outputs)
     return TensorError(
         f"decoder {kind} reads {wanted}; the network gives {found}",
-        "choose the decoder kind, strides and preprocess size that the network was exported with",
+        "set the decoder's kind and strides, preprocess.size, or outputs as the network was exported",
     )
 
 

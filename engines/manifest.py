@@ -4,6 +4,7 @@ The file is named relative to the manifest and pinned by its sha256; unknown key
 """
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -15,6 +16,7 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -65,14 +67,14 @@ class EndToEndDecoder(_PersonDecoder):
 
 
 class DetrDecoder(_PersonDecoder):
-    """Two outputs: class logits (N, Q, C) and boxes (N, Q, 4), centre x, y, width, height in fractions."""
+    """Two outputs: class logits (N, Q, C) and boxes (N, Q, 4): centre x, y, width, height in fractions.
+
+    They are told apart by their shapes; where both have four columns, the boxes come second.
+    """
 
     kind: Literal["detr"]
     scores: Literal["sigmoid", "softmax"] = Field(
         default="sigmoid", description="softmax = the first DETR, whose last class is nothing."
-    )
-    boxes_output: Literal[0, 1] | None = Field(
-        default=None, description="Which output holds the boxes; null = the one with four columns."
     )
 
 
@@ -104,13 +106,16 @@ class Manifest(_Part):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
     role: Literal["detector", "embedder", "verifier", "masker"]
     file: Path = Field(description="The network, relative to the manifest.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the file, in lower case.")
+    sha256: str = Field(description="Of the file: 64 hexadecimal digits in lower case.")
     licence: str = Field(min_length=1)
     provenance: str = Field(min_length=1, description="Where the weights come from, and from which data.")
     created: str | None = None
     accuracy: dict[str, Any] = Field(default={}, description="What was measured, on what.")
     preprocess: Preprocess
     decoder: Decoder | None = Field(default=None, description="How a detector's answer is read.")
+    outputs: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="Names of the outputs that are read, in order; null = all."
+    )
     max_batch: int | None = Field(
         default=None,
         ge=1,
@@ -120,6 +125,13 @@ class Manifest(_Part):
     operating_point: OperatingPoint | None = None
 
     _folder: Path = PrivateAttr(default=Path())
+
+    @field_validator("sha256")
+    @classmethod
+    def _is_a_digest(cls, text: str) -> str:
+        if not re.fullmatch("[0-9a-f]{64}", text):
+            raise ValueError("expected 64 hexadecimal digits in lower case, as `sha256sum FILE` prints them")
+        return text
 
     @model_validator(mode="after")
     def _decoder_belongs_to_detectors(self) -> "Manifest":

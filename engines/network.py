@@ -20,8 +20,8 @@ class Answer:
     """What a network said of one batch.
 
     Attributes:
-        outputs: Raw, in the network's order; may go on after the last picture, where a batch was filled up.
-        batch: Pictures that went in, filling included.
+        outputs: Raw, in the manifest's order or else the network's.
+        batch: Pictures that went in, those included that only filled the batch up.
         placements: Where each picture lies in the input, without the filling.
     """
 
@@ -38,13 +38,14 @@ class PictureNetwork:
         session: The network; must have one input (N, 3, H, W) of floats.
 
     Raises:
-        TensorError: The input tensor is not what the manifest makes.
+        TensorError: The input tensor is not what the manifest makes, or an output that it names is missing.
     """
 
     def __init__(self, manifest: Manifest, session: Session) -> None:
         self.manifest = manifest
         self._session = session
         self._input = _picture_input(manifest, session)
+        self._outputs = _wanted_outputs(manifest, session)
         self._fixed_batch = self._input.shape[0]
         self.max_batch: int = manifest.max_batch or self._fixed_batch or ANY_BATCH
 
@@ -61,7 +62,7 @@ class PictureNetwork:
             if missing > 0:
                 tensor = np.concatenate([tensor, np.zeros((missing, *tensor.shape[1:]), tensor.dtype)])
             outputs = self._session.run({self._input.name: tensor.astype(self._input.dtype, copy=False)})
-            yield Answer(list(outputs.values()), len(tensor), placements)
+            yield Answer([outputs[name] for name in self._outputs], len(tensor), placements)
 
     def dry_run(self) -> Answer:
         """What it says of black pictures: of two, where a call takes more than one."""
@@ -89,3 +90,15 @@ def _picture_input(manifest: Manifest, session: Session) -> TensorSpec:
             "set preprocess.size (height, width) and max_batch to the network's, or export it for these",
         )
     return spec
+
+
+def _wanted_outputs(manifest: Manifest, session: Session) -> list[str]:
+    """Names of the outputs to read."""
+    known = [spec.name for spec in session.outputs]
+    missing = [name for name in manifest.outputs or () if name not in known]
+    if missing:
+        raise TensorError(
+            f"engine {manifest.name}: the network has no output {', '.join(missing)}",
+            f"name some of: {', '.join(known)}",
+        )
+    return list(manifest.outputs or known)

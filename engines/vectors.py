@@ -24,6 +24,7 @@ class VectorNetwork:
     Raises:
         ManifestError: Not an embedder.
         TensorError: Input or output do not fit the manifest.
+        OutputError: The network answers black pictures with what is not a number.
     """
 
     def __init__(self, manifest: Manifest, session: Session) -> None:
@@ -33,7 +34,9 @@ class VectorNetwork:
                 "name an embedder's manifest here",
             )
         self._network = PictureNetwork(manifest, session)
-        self.dimension: int = self._rows(self._network.dry_run()).shape[1]
+        rows = self._rows(self._network.dry_run())
+        self._refuse(~np.isfinite(rows.sum(axis=1)), "is not a number")
+        self.dimension: int = rows.shape[1]
 
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Unit rows (N, D) of BGR pictures of any sizes.
@@ -44,16 +47,19 @@ class VectorNetwork:
         answers = [self._rows(answer)[: len(answer.placements)] for answer in self._network.run(images)]
         rows = np.concatenate([np.zeros((0, self.dimension), np.float32), *answers])
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
-        if len(bad):
-            fault = "has no length" if lengths[bad[0]] == 0 else "is not a number"
-            name = self._network.manifest.name
-            raise OutputError(
-                f"engine {name}: the vector of picture {bad[0] + 1} of {len(images)} {fault}",
-                "replace the engine's file",
-            )
+        self._refuse(~np.isfinite(lengths), "is not a number")
+        self._refuse(lengths == 0, "has no length")
         unit: NDArray[np.float32] = rows / lengths
         return unit
+
+    def _refuse(self, bad: NDArray[np.bool_], fault: str) -> None:
+        """Raises when a picture's vector is bad."""
+        if bad.any():
+            raise OutputError(
+                f"engine {self._network.manifest.name}: the vector of picture {int(bad.argmax()) + 1} "
+                f"of {len(bad)} {fault}",
+                "replace the engine's file",
+            )
 
     def _rows(self, answer: Answer) -> NDArray[np.float32]:
         """The answer as (N, D): whatever follows the batch is flattened."""
@@ -62,6 +68,6 @@ class VectorNetwork:
             raise TensorError(
                 f"engine {self._network.manifest.name}: an embedder gives one output ({answer.batch}, D) for "
                 f"{answer.batch} pictures; the network gives {shapes}",
-                "export it with the embedding as its one output and a free batch size, or set max_batch: 1",
+                "name the embedding's output in outputs; set max_batch: 1 where the batch size is not free",
             )
         return answer.outputs[0].reshape(answer.batch, -1).astype(np.float32)

@@ -24,7 +24,7 @@ KINDS = {
         lambda b, s: raw_answers.detr(b, s, SIZE, "softmax", classes=8),
     ),
     "detr of four classes": (
-        {"boxes_output": 1},
+        {},
         lambda b, s: raw_answers.detr(b, s, SIZE, "sigmoid", classes=4),
     ),
     "ssd": ({}, lambda b, s: raw_answers.ssd(b, s, SIZE)),
@@ -93,7 +93,7 @@ def test_another_class_is_nobody(kind):
         ("ultralytics", [(2, 84, 300)], r"\(1, any, any\)"),
         ("end_to_end", [(1, 300, 7)], r"\(1, any, 6\)"),
         ("detr", [(1, 20, 4)], "logits"),
-        ("detr", [(1, 20, 4), (1, 20, 4)], "boxes_output"),
+        ("detr", [(1, 20, 4), (1, 20, 4), (1, 20, 3)], "logits"),
         ("detr", [(1, 20, 3), (1, 21, 4)], "logits"),
         ("detr", [(2, 20, 3), (2, 20, 4)], r"boxes \(1,"),
         ("detr", [(1, 20, 1), (1, 20, 4)], "1 classes"),

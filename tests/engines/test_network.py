@@ -28,9 +28,9 @@ def manifest(tmp_path, role="embedder", **keys):
 class Recorder(FunctionSession):
     """Answers each picture with its mean colour and remembers how many came at once."""
 
-    def __init__(self, shape=(None, 3, *SIZE), dtype="float32", inputs=1, answer=None):
+    def __init__(self, shape=(None, 3, *SIZE), dtype="float32", inputs=1, outputs=("y",), answer=None):
         specs = [TensorSpec(f"x{i}", shape, dtype) for i in range(inputs)]
-        super().__init__(self._answer, specs)
+        super().__init__(self._answer, specs, [TensorSpec(name, (None, None), "float32") for name in outputs])
         self.batches = []
         self._given = answer or (lambda x: {"y": x.mean(axis=(2, 3))})
 
@@ -94,17 +94,46 @@ def test_an_input_that_is_not_what_the_manifest_makes(session, keys, says, tmp_p
     assert caught.value.fix
 
 
+def two_answers(x):
+    return {"tokens": np.ones((len(x), 12, 7)), "pooled": np.ones((len(x), 12))}
+
+
 @pytest.mark.parametrize(
-    "answer",
+    "session",
     [
-        lambda x: {"y": np.ones((1, 12), np.float32)},  # says any batch, but the graph is made for one
-        lambda x: {"y": np.ones((len(x), 12)), "z": np.ones((len(x), 3))},
-        lambda x: {"y": np.float32(1)},
+        Recorder(
+            answer=lambda x: {"y": np.ones((1, 12), np.float32)}
+        ),  # any batch, it says, but is made for one
+        Recorder(answer=lambda x: {"y": np.float32(1)}),
+        Recorder(answer=two_answers, outputs=("tokens", "pooled")),
     ],
 )
-def test_an_embedder_with_another_output_stops_at_the_start(answer, tmp_path):
+def test_an_embedder_with_another_output_stops_at_the_start(session, tmp_path):
     with pytest.raises(TensorError, match="engine tiny: an embedder gives one output"):
-        VectorNetwork(manifest(tmp_path), Recorder(answer=answer))
+        VectorNetwork(manifest(tmp_path), session)
+
+
+def test_of_several_outputs_the_manifest_names_the_one(tmp_path):
+    session = Recorder(answer=two_answers, outputs=("tokens", "pooled"))
+    assert VectorNetwork(manifest(tmp_path, outputs=["pooled"]), session).dimension == 12
+    with pytest.raises(TensorError, match=r"no output pool. name some of: tokens, pooled"):
+        VectorNetwork(manifest(tmp_path, outputs=["pool"]), session)
+
+
+def test_the_manifest_orders_outputs_that_look_alike(tmp_path):
+    """A detector of four classes: its boxes come second, unless the manifest says otherwise."""
+
+    def answer(x):
+        sure = np.full((len(x), 1, 4), 5.0)
+        return {"boxes": np.full((len(x), 1, 4), 0.5), "logits": sure}
+
+    session = Recorder(answer=answer, outputs=("boxes", "logits"))
+    keys = {"decoder": {"kind": "detr"}}
+    right = BoxNetwork(manifest(tmp_path, "detector", outputs=["logits", "boxes"], **keys), session)
+    picture = np.zeros((SIZE[0], SIZE[1], 3), np.uint8)
+    assert right.find([picture])[0].xyxy == pytest.approx(np.float32([[2, 4, 6, 12]]))
+    wrong = BoxNetwork(manifest(tmp_path, "detector", **keys), session)
+    assert wrong.find([picture])[0].xyxy[0, 2] > SIZE[1]
 
 
 def test_a_detector_with_another_output_stops_at_the_start(tmp_path):
