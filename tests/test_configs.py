@@ -1,0 +1,71 @@
+"""Every config in configs/ loads, each part says what its plugin knows, and every plugin is in one of them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import registry
+from pipeline.config import Config, PluginChoice
+from pipeline.config_file import load_config
+from pipeline.errors import ConfigError
+from tests.tree import ROOT
+
+FILES = sorted((ROOT / "configs").glob("*.yaml"))
+NOT_IN_A_CONFIG = {"command", "rerank"}  # sub-commands and functions
+NEEDS_TORCH = {"agpl.yaml"}
+
+
+def _choices(config: Config) -> Iterator[tuple[str, PluginChoice]]:
+    """Every role of a config with its choice."""
+    for role in ("detector", "tracker", "embedder", "verifier", "masker", "codec", "bus"):
+        yield role, getattr(config, role)
+    yield "index", config.matcher.index
+    yield from (("source", stream.source) for stream in config.streams)
+    yield from (("sink", sink) for sink in config.sinks)
+
+
+@pytest.fixture
+def with_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in FILES:
+        for name in re.findall(r"\$\{(\w+)\}", path.read_text(encoding="utf-8")):
+            monkeypatch.setenv(name, "a-value")
+
+
+@pytest.mark.usefixtures("with_secrets")
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.torch if path.name in NEEDS_TORCH else ()) for path in FILES],
+    ids=lambda path: path.name,
+)
+def test_a_config_loads_and_its_plugins_know_their_keys(path: Path) -> None:
+    config = load_config(path)
+    assert config.streams
+    for role, choice in _choices(config):
+        settings = registry.settings_of(registry.load(role, choice.use), choice, config.base_dir, role)
+        assert not hasattr(settings, "engine") or settings.engine.is_absolute()
+
+
+@pytest.mark.usefixtures("with_secrets")
+def test_every_plugin_is_in_one() -> None:
+    named = {(role, choice.use) for path in FILES for role, choice in _choices(load_config(path))}
+    ours = {
+        (role, name)
+        for role in set(registry.ROLES) - NOT_IN_A_CONFIG
+        for name, point in registry.known(role).items()
+        if point.dist is not None and point.dist.name == "musewatch"
+    }
+    assert ours - named == set()
+
+
+@pytest.mark.usefixtures("with_secrets")
+def test_a_wrong_key_would_be_seen(tmp_path: Path) -> None:
+    document = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text(encoding="utf-8"))
+    document["detector"] = {"use": "hog", "min_scor": 0.3}
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    config = load_config(path)
+    with pytest.raises(ConfigError, match="did you mean 'min_score'"):
+        registry.settings_of(registry.load("detector", "hog"), config.detector, tmp_path, "detector")
