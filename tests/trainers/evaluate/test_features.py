@@ -1,0 +1,139 @@
+"""`musewatch evaluate features` as a script calls it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.cli.main import main
+from pipeline.rerank import Distances, MuEntries, camera_jaccard, ecn, k_reciprocal, mu_distance
+from tests.trainers.evaluate.feature_files import arrays
+from trainers.metrics import retrieval_scores
+
+ALL = [f"--rerank={name}" for name in ("none", "k_reciprocal", "ecn", "camera_jaccard")]
+
+
+def write(tmp_path, **changes):
+    content = {name: value for name, value in (arrays() | changes).items() if value is not None}
+    np.savez(tmp_path / "f.npz", **content)
+    return str(tmp_path / "f.npz")
+
+
+def test_rows_files_and_scores_agree_with_the_functions(tmp_path, capsys):
+    file = write(tmp_path)
+    line = [
+        "evaluate",
+        "features",
+        file,
+        *ALL,
+        "--param=k1=7",
+        "--alpha=0.3",
+        f"--save={tmp_path / 'out'}",
+        "--raw",
+    ]
+    assert main([*line, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    a = arrays()
+    d = Distances.from_features(a["query_features"], a["gallery_features"])
+    mu = MuEntries(a["candidates"], a["p_no"], 0.3)
+    cameras = a["query_cameras"], a["gallery_cameras"]
+    want = {
+        ("none", True): mu_distance(d, mu),
+        ("k_reciprocal", True): k_reciprocal(d, k1=7, mu=mu),
+        ("k_reciprocal", False): k_reciprocal(d, k1=7),
+        ("ecn", True): ecn(d, mu=mu),
+        ("camera_jaccard", True): camera_jaccard(d, *cameras, k1=7, mu=mu),
+    }
+    assert (document["queries"], document["gallery"], len(document["rows"])) == (20, 120, 8)
+    rows = {(row["rerank"], row["mu"]): row for row in document["rows"]}
+    for (name, with_mu), distances in want.items():
+        saved = np.load(tmp_path / "out" / (f"{name}.npy" if with_mu else f"{name}_raw.npy"))
+        assert saved.dtype == np.float32
+        np.testing.assert_array_equal(saved, distances)
+        scores = retrieval_scores(distances, a["query_ids"], a["gallery_ids"], *cameras)
+        row = rows[name, with_mu]
+        assert (row["mAP"], row["R1"], row["R10"], row["mINP"]) == pytest.approx(
+            (scores.mAP, scores.cmc[0], scores.cmc[9], scores.mINP)
+        )
+        assert row["seconds"] >= 0
+        assert row["peak_mb"] > 1
+    assert rows["k_reciprocal", True]["params"] == {
+        "k1": 7,
+        "k2": 6,
+        "lambda_": 0.3,
+        "power": 2.0,
+        "alpha": 0.3,
+    }
+
+
+def test_without_opinions_there_is_one_raw_row_for_each_reranker(tmp_path, capsys):
+    file = write(tmp_path, candidates=None, p_no=None)
+    assert main(["evaluate", "features", file, *ALL, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["rerank"], row["mu"]) for row in rows] == [
+        (name, False) for name in ("none", "k_reciprocal", "ecn", "camera_jaccard")
+    ]
+
+
+def test_a_table_for_people(tmp_path, capsys):
+    assert main(["evaluate", "features", write(tmp_path), "--rerank", "camera_jaccard"]) == 0
+    text = capsys.readouterr().out
+    assert "20 queries, 120 gallery images" in text
+    assert "camera_jaccard" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"query_cameras": None}, "missing: query_cameras"),
+        ({"gallery_cameras": np.zeros(3, int)}, r"gallery_cameras has shape \(3,\), expected \(120,\)"),
+        (
+            {"gallery_features": np.full((120, 16), np.nan)},
+            "gallery_features holds a value that is not finite",
+        ),
+        (
+            {"gallery_features": np.zeros((120, 3))},
+            r"gallery_features has shape \(120, 3\), expected \(any, 16\)",
+        ),
+        ({"p_no": None}, "candidates without p_no"),
+        ({"candidates": None}, "p_no without candidates"),
+        ({"candidates": np.full((20, 8), 120)}, "query 0 lists candidate 120"),
+        ({"gallery_ids": np.full(120, -1)}, "no query has a match in the gallery"),
+        ({"query_ids": np.array([b"x"] * 20, object)}, "not a readable .npz"),
+        (
+            {
+                "gallery_features": np.zeros((0, 16)),
+                "gallery_ids": np.zeros(0, int),
+                "gallery_cameras": np.zeros(0, int),
+            },
+            "20 queries and 0 gallery images",
+        ),
+    ],
+)
+def test_damaged_files_are_refused_with_3(tmp_path, capsys, changes, says):
+    import re
+
+    assert main(["evaluate", "features", write(tmp_path, **changes), "--json"]) == 3
+    streams = capsys.readouterr()
+    assert re.search(says, streams.err)
+    assert re.search(says, json.loads(streams.out)["error"])
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--rerank=jaccard", "known: none, k_reciprocal, ecn, camera_jaccard"),
+        ("--param=powr=2", "did you mean power?"),
+        ("--param=k1=two", "expected int"),
+        ("--param=k1=0", "must be a whole number of at least 1"),
+        ("--alpha=3", "alpha = 3.0 must be in [0, 1]"),
+    ],
+)
+def test_wrong_options_end_with_2(tmp_path, capsys, option, says):
+    assert main(["evaluate", "features", write(tmp_path), "--rerank=k_reciprocal", option]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there(tmp_path, capsys):
+    assert main(["evaluate", "features", str(tmp_path / "no.npz")]) == 3
+    assert "there is no file" in capsys.readouterr().err
