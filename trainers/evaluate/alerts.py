@@ -12,6 +12,8 @@ from trainers.evaluate.hits_file import read_hits
 from trainers.evaluate.truth import read_enrolled, read_truth
 from trainers.metrics.alerts import AlertScores, StreamTruth, score_alerts
 
+COUNTS = ("right", "wrong", "missed")
+
 
 def alerts(
     hits: Annotated[Path, typer.Argument(metavar="HITS.jsonl", help="Hits as the jsonl sink wrote them.")],
@@ -37,7 +39,7 @@ def alerts(
     if as_json:
         print_json(document(scores))
     else:
-        _show(scores)
+        print_scores(scores)
 
 
 def unknown_streams(scores: AlertScores, truth: Collection[StreamTruth]) -> list[str]:
@@ -93,8 +95,9 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     console().print(table)
 
 
-def _show(scores: AlertScores) -> None:
-    print_rows(rows_by_identity(scores), ("id", "clip", "right", "wrong", "missed"))
+def print_scores(scores: AlertScores) -> None:
+    """One row for each identity and stream, then the figures, on stdout."""
+    print_rows(rows_by_identity(scores), ("id", "clip", *COUNTS))
     console().print("\n" + "\n".join(figures(scores)))
 
 

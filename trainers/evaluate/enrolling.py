@@ -1,0 +1,46 @@
+"""Enrols labelled people from pictures, as `musewatch watchlist add` does."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.build import Networks
+from pipeline.errors import InputError
+from pipeline.geometry import Box
+from pipeline.watchlist.enrol import enrol
+from pipeline.watchlist.portrait import PortraitMaker
+from pipeline.watchlist.records import Identity
+from pipeline.watchlist.store import WatchlistStore
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One person to enrol: a picture file, and the box of the person in it (None = all of it)."""
+
+    id: str
+    name: str
+    image: Path
+    box: Box | None = None
+
+
+def enrol_photo(store: WatchlistStore, looking: Networks, photo: Photo, max_distance: float) -> list[str]:
+    """Adds one person to the watchlist; returns what is odd about the picture.
+
+    Raises:
+        InputError: The picture was refused.
+    """
+    now = datetime.now(UTC)
+    report = enrol(
+        store,
+        Identity(photo.id, photo.name, purpose="evaluation", valid_until=None, created_at=now),
+        [photo.image],
+        replace(PortraitMaker(looking.codec), box=photo.box),
+        looking.embedder,
+        max_distance=max_distance,
+        now=now,
+    )
+    for refused in report.refused:
+        raise InputError(
+            f"{photo.id} cannot be enrolled from {photo.image}: {refused.error.problem}", refused.error.fix
+        )
+    return report.warnings
