@@ -5,6 +5,7 @@ Boxes are xyxy in pixels of the input tensor, one `Boxes` a picture. Each decode
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,8 @@ def _yolox(outputs: list[Floats], decoder: YoloxDecoder, reading: Reading) -> li
     return [read(row) for row in rows]
 
 
-def _cells(size: tuple[int, int], strides: Sequence[int]) -> tuple[Floats, Floats]:
+@cache
+def _cells(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Column and row (A, 2) of every cell, finest stride first, and its stride (A, 1)."""
     grids, scales = [], []
     for stride in strides:

@@ -39,29 +39,35 @@ def preprocess(
     for number, image in enumerate(images, start=1):
         if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             raise ValueError(f"picture {number} of {len(images)} is {image.shape}, not (H, W, 3)")
-    height, width = settings.size
-    pixels = np.empty((len(images), height, width, 3), np.uint8)
-    placements = [_place(image, canvas, settings) for image, canvas in zip(images, pixels, strict=True)]
-    if settings.colour == "rgb":
-        pixels = pixels[..., ::-1]
-    tensor = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32)
+    tensor = np.empty((len(images), 3, *settings.size), np.float32)
+    placements = []
+    for image, planes in zip(images, tensor, strict=True):
+        canvas, placement = _place(image, settings)
+        channels = cv2.split(canvas)  # far quicker than a transpose
+        planes[:] = channels if settings.colour == "bgr" else channels[::-1]
+        placements.append(placement)
     tensor *= np.float32(settings.scale)
     tensor -= np.array(settings.mean, np.float32).reshape(3, 1, 1)
     tensor /= np.array(settings.std, np.float32).reshape(3, 1, 1)
     return tensor, placements
 
 
-def _place(image: NDArray[np.uint8], canvas: NDArray[np.uint8], settings: Preprocess) -> Placement:
-    """Writes the resized picture into the canvas."""
-    height, width = canvas.shape[:2]
+def _place(image: NDArray[np.uint8], settings: Preprocess) -> tuple[NDArray[np.uint8], Placement]:
+    """The picture in the size of the input, and where it lies there."""
+    height, width = settings.size
     if settings.resize == "stretch":
-        canvas[:] = cv2.resize(image, (width, height))
-        return Placement((width / image.shape[1], height / image.shape[0]), (0.0, 0.0))
+        scale = (width / image.shape[1], height / image.shape[0])
+        return _resize(image, width, height), Placement(scale, (0.0, 0.0))
     ratio = min(height / image.shape[0], width / image.shape[1])
     wide = max(1, round(image.shape[1] * ratio))
     high = max(1, round(image.shape[0] * ratio))
     centred = settings.resize == "letterbox_centre"
     left, top = ((width - wide) // 2, (height - high) // 2) if centred else (0, 0)
-    canvas[:] = settings.pad
-    canvas[top : top + high, left : left + wide] = cv2.resize(image, (wide, high))
-    return Placement((wide / image.shape[1], high / image.shape[0]), (float(left), float(top)))
+    canvas = np.full((height, width, 3), settings.pad, np.uint8)
+    canvas[top : top + high, left : left + wide] = _resize(image, wide, high)
+    return canvas, Placement((wide / image.shape[1], high / image.shape[0]), (float(left), float(top)))
+
+
+def _resize(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    resized: NDArray[np.uint8] = cv2.resize(image, (width, height))
+    return resized
