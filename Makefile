@@ -51,9 +51,11 @@ lock:  ## resolve requirements/*.txt again (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) requirements/uv.in -c requirements/test.txt -o requirements/uv.txt
 
 tree:  ## write the file list in README.md again
+	@requirements/install core
 	@$(BIN)/python -m tests.tree
 
 licences:  ## write docs/licences.md again
+	@requirements/install test
 	@$(BIN)/python -m tests.licences
 
 clean:  ## remove what was built, but not .venv

@@ -1,0 +1,63 @@
+"""Writes docs/licences.md from what the installed distributions say of themselves."""
+
+import re
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "licences.md"
+BEGIN, END = "<!-- list -->", "<!-- /list -->"
+
+# The first that matches is the class; what matches none is for a person to look at.
+CLASSES = (
+    ("AGPL", r"AGPL|Affero"),
+    ("GPL", r"(?<!L)GPL|(?<!Lesser )General Public"),
+    ("weak copyleft", r"MPL|Mozilla|LGPL|Lesser General Public"),
+    ("proprietary", r"NVIDIA|Proprietary"),
+    ("permissive", r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|Zlib|HPND"),
+)
+SAYS_NOTHING = {"cuda-toolkit": "NVIDIA (no field; an empty package that names others)"}
+
+
+def pinned(name: str) -> list[str]:
+    """The distributions of a requirements file."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    return re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE)
+
+
+def stated(found: Distribution) -> str:
+    """The licence by a distribution's own words, in one line."""
+    says = found.metadata.json
+    classifiers = [line for line in says.get("classifier", []) if line.startswith("License :: OSI")]
+    words = [line.rpartition(" :: ")[2] for line in classifiers if "DFSG" not in line]
+    field = str(says.get("license", "")).strip().partition("\n")[0]
+    return str(
+        says.get("license_expression") or " OR ".join(words) or field or SAYS_NOTHING.get(found.name, "")
+    )
+
+
+def licence_class(text: str) -> str:
+    """What a licence asks of those who pass the software on; empty when it is not known."""
+    return next((name for name, pattern in CLASSES if re.search(pattern, text)), "")
+
+
+def table() -> str:
+    """One row a distribution, core first."""
+    core = pinned("core")
+    rows = ["| package | licence | class | installed by |", "| --- | --- | --- | --- |"]
+    for name in [*core, *(name for name in pinned("test") if name not in core)]:
+        text = stated(distribution(name))
+        rows.append(
+            f"| {name} | {text} | {licence_class(text)} | {'core' if name in core else 'tests, extras'} |"
+        )
+    return "\n".join(rows)
+
+
+def with_table(page: str) -> str:
+    """The page with the rows in their place."""
+    head, _, rest = page.partition(BEGIN)
+    return f"{head}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
