@@ -99,7 +99,7 @@ class Relay:
 
     def _pause_s(self, error: Exception) -> float:
         if isinstance(error, BackpressureError):
-            return error.retry_after_s
+            return max(FIRST_PAUSE_S, error.retry_after_s)
         pause_s: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
         self._failures += 1
         return max(FIRST_PAUSE_S, pause_s * self._rng.uniform(0.5, 1.0))

@@ -86,7 +86,6 @@ class WebhookSink:
 
 def _pause_s(retry_after: str | None) -> float:
     """Seconds of a Retry-After header; its other form, a date, counts as absent."""
-    try:
-        return min(_LONGEST_PAUSE_S, max(0.0, float(retry_after or "1")))
-    except ValueError:
+    if retry_after is None or not retry_after.isdecimal():
         return 1.0
+    return min(_LONGEST_PAUSE_S, float(retry_after))

@@ -1,11 +1,23 @@
 """Ends every run with the tests that could not run, and what they need."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.servers.availability import OUTSIDE
 from tests.servers.install import install_command
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One broker for all tests; whoever stops it starts it again."""
+    from tests.servers.kafka import KafkaBroker
+
+    with KafkaBroker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
 
 _NEEDS = re.compile(r"needs (\w+)")
 

@@ -114,6 +114,11 @@ class KafkaBroker:
         """HOST:PORT."""
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self, *, wait: bool = True) -> None:
         """Starts it; returns when it answers."""
         self._process = self._java("kafka.Kafka", self._properties)
@@ -124,7 +129,7 @@ class KafkaBroker:
         """Returns when it answers."""
         until_s = time.monotonic() + _START_S
         while not self._answers():
-            if self._process is None or self._process.poll() is not None or time.monotonic() > until_s:
+            if not self.running or time.monotonic() > until_s:
                 raise RuntimeError(f"Kafka did not start; see {self._folder / 'broker.log'}")
 
     def stop(self) -> None:
