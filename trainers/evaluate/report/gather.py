@@ -164,6 +164,8 @@ def _fullest(stream: StreamTruth, people: Sequence[str]) -> float:
 
 def clear_to_see(boxes: Mapping[str, NDArray[np.float32]]) -> set[str]:
     """Who is tall enough and not covered by another's box for more than a third."""
+    if not boxes:
+        return set()
     names, rows = list(boxes), np.stack(list(boxes.values()))
     covered = intersection(rows, rows) / np.maximum(area(rows), 1)[:, None]
     np.fill_diagonal(covered, 0)

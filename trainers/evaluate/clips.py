@@ -1,0 +1,165 @@
+"""`musewatch evaluate clips`: the main job measured on labelled footage of one's own.
+
+Each person is enrolled from the box at a quarter of their span and looked for in every clip, their own without the
+first half of the span: once with nobody else enrolled, once with all. A row counts the hits of one identity, so a
+hit on somebody else, in whatever clip, is a wrong one of the identity that was taken for them.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline import build
+from pipeline.build import Parts
+from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json, say
+from pipeline.config import Config, TelemetryConfig, choose
+from pipeline.errors import InputError
+from pipeline.events import to_event
+from pipeline.messages import Hit, Tracklet
+from trainers.evaluate.alerts import COUNTS, print_rows
+from trainers.evaluate.enrolling import Photo, enrol_photo
+from trainers.evaluate.frames import frames_at
+from trainers.evaluate.hits_file import hit_of
+from trainers.evaluate.labelled import LabelledClips, Person, read_labelled_clips, truth_for
+from trainers.evaluate.passes import record, remembering
+from trainers.metrics.alerts import AlertScores, score_alerts
+
+ALONE, TOGETHER = "alone", "together"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of looking for one person, alone on the watchlist or together with all."""
+
+    person: Person
+    enrolled: str
+    scores: AlertScores
+
+    def row(self) -> dict[str, Any]:
+        """One entry of `identities` in `summary.json`."""
+        counts = {"right": self.scores.right, "wrong": self.scores.wrong, "missed": self.scores.missed}
+        return {
+            "id": self.person.number,
+            "clip": self.person.stay.stream_id,
+            "enrolled": self.enrolled,
+            **counts,
+        }
+
+
+def clips(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="*.mp4, each with its *.gt_ids.txt.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measures the main job on labelled clips, with the engines of a config."""
+    start_s = time.monotonic()
+    labelled = read_labelled_clips(folder)
+    measured = measuring(config_of(config), out)
+    out.mkdir(parents=True, exist_ok=True)
+    outcomes = measure(measured, labelled, out)
+    summary = summarise(outcomes, time.monotonic() - start_s)
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        print_json(summary)
+        return
+    print_rows(summary["identities"], ("id", "clip", "enrolled", *COUNTS))
+    for enrolled in (ALONE, TOGETHER):
+        console().print(f"{enrolled}: " + ", ".join(f"{name} {summary[enrolled][name]}" for name in COUNTS))
+
+
+def measuring(config: Config, out: Path) -> Config:
+    """The config with its own data folder under `out`, and nothing delivered anywhere."""
+    changes = {
+        "streams": (),
+        "sinks": (),
+        "data_dir": (out / "data").resolve(),
+        "bus": choose("memory"),
+        "telemetry": TelemetryConfig(listen=None),
+    }
+    return config.model_copy(update=changes)
+
+
+def measure(config: Config, labelled: LabelledClips, out: Path) -> list[Outcome]:
+    """Looks for everybody, alone and together.
+
+    Raises:
+        ConfigError: A part of the config cannot start.
+        InputError: A clip is damaged.
+    """
+    with build.open_parts(config) as parts:
+        looking = remembering(parts.networks)
+        photos = save_photos(parts, labelled, out / "enrol")
+        whole = {}
+        for name, path in labelled.clips.items():
+            say(f"{name}: whole")
+            whole[name] = record(config, looking, parts.max_distance, path)
+        outcomes = []
+        for number, person in enumerate(labelled.people, start=1):
+            say(
+                f"{person.stay.stream_id}: without the first half of {person.number}, {number} of {len(photos)}"
+            )
+            home = person.stay.stream_id
+            skip = [(person.stay.start_s, person.middle_s)] if person.middle_s > person.stay.start_s else []
+            own = record(config, looking, parts.max_distance, labelled.clips[home], skip)
+            tracklets = [*own, *(item for name, items in whole.items() if name != home for item in items)]
+            for enrolled, wanted in ((ALONE, [photos[person.id]]), (TOGETHER, photos.values())):
+                hits = identify(config, parts, wanted, tracklets)
+                outcomes.append(Outcome(person, enrolled, judge(config, labelled, person, hits)))
+    return outcomes
+
+
+def save_photos(parts: Parts, labelled: LabelledClips, folder: Path) -> dict[str, Photo]:
+    """The frame that each person is enrolled from, as a file; by person id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = {}
+    for name, clip in labelled.clips.items():
+        own = [person for person in labelled.people if person.stay.stream_id == name]
+        frames = frames_at(clip, [person.photo_s for person in own])
+        for person in own:
+            path = folder / f"{person.id}.jpg"
+            path.write_bytes(parts.networks.codec.encode(frames[person.photo_s].image, 95))
+            photos[person.id] = Photo(person.id, person.id, path, person.photo_box)
+    return photos
+
+
+def identify(
+    config: Config, parts: Parts, wanted: Iterable[Photo], tracklets: Sequence[Tracklet]
+) -> list[Hit]:
+    """Asks tracklets against a watchlist of just these people; who cannot be enrolled is not found."""
+    for known in parts.watchlist.identities():
+        parts.watchlist.remove(known.id)
+    for photo in wanted:
+        try:
+            enrol_photo(parts.watchlist, parts.networks, photo, parts.max_distance)
+        except InputError as error:
+            say(f"musewatch: {error}")
+    watchlist = build.follower(parts).refresh(datetime.now(UTC))
+    stage = build.identify_stage(config, parts, time.time)
+    if watchlist is not None:
+        stage.use(watchlist)
+    return list(stage.on_batch(tracklets))
+
+
+def judge(config: Config, labelled: LabelledClips, person: Person, hits: Iterable[Hit]) -> AlertScores:
+    """Scores of the hits of one identity."""
+    own = [hit_of(to_event(hit, config.site)) for hit in hits if hit.identity.id == person.id]
+    return score_alerts(own, truth_for(person, list(labelled.truth.values())), {person.id})
+
+
+def summarise(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
+    """The document `summary.json`: all hits of all runs, the same alone and together, and a row for each run."""
+    rows = [outcome.row() for outcome in outcomes]
+    parts = {
+        enrolled: {name: sum(row[name] for row in rows if row["enrolled"] == enrolled) for name in COUNTS}
+        for enrolled in (ALONE, TOGETHER)
+    }
+    totals = {name: sum(row[name] for row in rows) for name in COUNTS}
+    hits = totals["right"] + totals["wrong"]
+    return {"seconds": round(seconds, 1), "hits": hits, **totals, **parts, "identities": rows}

@@ -1,0 +1,96 @@
+"""Passes over a clip with parts left out: the stages of a run up to the tracklets, no frame detected twice.
+
+The detector and the embedder look at single pictures, so what they said of one holds for every pass that shows it;
+tracking is done anew each time.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import build
+from pipeline.build import Networks
+from pipeline.config import Config, choose
+from pipeline.messages import Detections, EndReason, Frame, StreamEnd, Tracklet
+from pipeline.protocols import Detector, Embedder
+
+Span = tuple[float, float]
+
+
+class RememberingDetector:
+    """Asks the detector about each frame of a stream once; frames are known by stream and index."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._known: dict[tuple[str, int], Detections] = {}
+        self.engine_digest = getattr(detector, "engine_digest", None)
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """One result a frame, in order."""
+        new = [frame for frame in frames if (frame.stream_id, frame.index) not in self._known]
+        for frame, found in zip(new, self._detector.detect(new) if new else (), strict=True):
+            self._known[frame.stream_id, frame.index] = found
+        return [self._known[frame.stream_id, frame.index] for frame in frames]
+
+
+class RememberingEmbedder:
+    """Asks the embedder about each crop once; crops are known by their pixels."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._known: dict[tuple[tuple[int, ...], bytes], NDArray[np.float32]] = {}
+        self.dimension = embedder.dimension
+        self.engine_digest = getattr(embedder, "engine_digest", None)
+        self.max_distance = getattr(embedder, "max_distance", None)
+
+    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """(N, D) unit rows."""
+        keys = [(crop.shape, hashlib.blake2b(crop.tobytes()).digest()) for crop in crops]
+        new = {key: crop for key, crop in zip(keys, crops, strict=True) if key not in self._known}
+        rows = self._embedder.embed(list(new.values())) if new else ()
+        self._known.update(zip(new, rows, strict=True))
+        return np.array([self._known[key] for key in keys], np.float32).reshape(len(keys), self.dimension)
+
+
+def remembering(looking: Networks) -> Networks:
+    """The same networks, asked only once about the same picture."""
+    return Networks(
+        RememberingDetector(looking.detector), RememberingEmbedder(looking.embedder), looking.codec
+    )
+
+
+def record(
+    config: Config, looking: Networks, max_distance: float, clip: Path, skip: Sequence[Span] = ()
+) -> list[Tracklet]:
+    """All tracklets of one pass over a clip, in order; its stream is called as the file is.
+
+    Args:
+        config: Its tracker and tracks are used.
+        looking: The networks.
+        max_distance: The cut.
+        clip: The file.
+        skip: Seconds left out, [from, to).
+
+    Raises:
+        InputError: The file is no video, or damaged.
+    """
+    detect, track = build.front_stages(config, looking, max_distance, _fail)
+    choice = choose("file", path=str(clip.resolve()), pace="fast", skip=list(skip))
+    source: Any = build.plugin(config, "source", choice, str(clip))
+    tracklets: list[Tracklet] = []
+    with closing(source.frames()) as frames:
+        for frame in frames:
+            stamped = replace(frame, stream_id=clip.stem)
+            tracklets += track.on_batch(list(detect.on_batch([stamped])))
+    return [*tracklets, *track.on_batch([StreamEnd(clip.stem, EndReason.TRACK_ENDED)])]
+
+
+def _fail(stream_id: str, error: Exception) -> None:
+    del stream_id
+    raise error
