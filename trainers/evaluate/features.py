@@ -10,11 +10,12 @@ import typer
 from rich.table import Table
 
 from pipeline.cli.common import JsonOption, console, print_json
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError
 from pipeline.rerank import Distances, MuEntries, checks
 from trainers.evaluate.feature_set import FeatureSet, read_features
 from trainers.evaluate.peak import peak_mb, reset_peak
 from trainers.evaluate.rerankers import Reranker, choose
+from trainers.evaluate.rules import score_row
 from trainers.metrics.retrieval import RetrievalScores, retrieval_scores
 
 SCORES = ("mAP", "R1", "R5", "R10", "mINP")
@@ -103,20 +104,6 @@ def _row(
         "seconds": round(seconds, 4),
         "peak_mb": round(peak_mb(), 1),
     }
-
-
-def score_row(scores: RetrievalScores) -> dict[str, float]:
-    """The scores of a table's row.
-
-    Raises:
-        InputError: No query has a match.
-    """
-    if not (scores.first > 0).any():
-        raise InputError(
-            "no query has a match in the gallery", "a match has the query's identity and another camera"
-        )
-    ranks = {f"R{k}": float(scores.cmc[k - 1]) for k in (1, 5, 10)}
-    return {"mAP": scores.mAP, **ranks, "mINP": scores.mINP}
 
 
 def _table(rows: Sequence[dict[str, Any]], d: Distances) -> Table:
