@@ -95,6 +95,8 @@ class FileSource:
                 f"{self._config.path} cannot be read: {error.strerror}", "correct the path"
             ) from None
         for number in range(1, self._config.loop + 1):
+            if self._closed.is_set():
+                return
             yield from self._one_pass(f"{content}-{number}")
 
     def _one_pass(self, epoch: str) -> Iterator[Frame]:

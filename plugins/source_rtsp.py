@@ -38,8 +38,8 @@ _REFUSALS: tuple[tuple[type[Exception], str, str], ...] = (
     (av.error.TimeoutError, "it did not answer in time", "check address, network and firewall"),
     (
         av.error.InvalidDataError,
-        "it does not speak RTSP, or sends what cannot be read",
-        "check port and path",
+        "it gave no RTSP answer in time, or a broken one",
+        "check address, port and path",
     ),
 )
 
@@ -116,15 +116,21 @@ class RtspSource:
         Raises:
             StreamError: It cannot be opened, is lost, fell silent, or was ended by the camera.
         """
-        container = (
-            self._accept() if self._config.listen else self._open(rtsp_transport=self._config.transport)
-        )
-        if container is None:
-            return
+        try:
+            yield from self._connection()
+        except StreamError:
+            if not self._closed.is_set():
+                raise
+
+    def _connection(self) -> Iterator[Frame]:
+        container = self._accept() if self._config.listen else self._fetch()
         with closing(container):
             yield from self._read(container)
-        if not (self.finite or self._closed.is_set()):
+        if not self.finite:
             raise StreamError(f"{self._shown}: the stream ended: the camera closed the connection")
+
+    def _fetch(self) -> InputContainer:
+        return self._open(rtsp_transport=self._config.transport, allowed_media_types="video")
 
     def _open(self, **options: str) -> InputContainer:
         container: InputContainer
@@ -144,11 +150,11 @@ class RtspSource:
             )
         return container
 
-    def _accept(self) -> InputContainer | None:
-        """The connection of the camera that pushes to us; None when the source was closed before it came."""
+    def _accept(self) -> InputContainer:
+        """The connection of the camera that pushes to us; we listen in short turns, so as to see a close."""
         for _ in range(math.ceil(self._config.listen_s)):
             if self._closed.is_set():
-                return None
+                break
             try:
                 return self._open(rtsp_flags="listen", listen_timeout="1")
             except _NobodyCameError:
@@ -192,7 +198,7 @@ class RtspSource:
         return taken, Clock.CAMERA
 
     def _unopened(self, error: Exception) -> StreamError:
-        if self._config.listen and isinstance(error, av.error.TimeoutError):
+        if self._config.listen and isinstance(error, av.error.TimeoutError | av.error.ExitError):
             return _NobodyCameError(self._shown)
         for kind, problem, fix in _REFUSALS:
             if isinstance(error, kind):

@@ -26,6 +26,7 @@ class Decoder:
         self._stream = container.streams.video[0]
         self._stream.thread_type = threads
         self._zero_wall_s: float | None = None
+        self._wall_clock_known = False
         self.damaged = 0
 
     @property
@@ -60,9 +61,13 @@ class Decoder:
         return self._zero_wall_s + float(frame.time)
 
     def _note_wall_clock(self, packet: av.Packet) -> None:
-        if packet.pts is not None and packet.has_sidedata("prft"):
+        """Reads the sender's time from a packet; the first that carries one carries its successor's."""
+        if packet.pts is None or not packet.has_sidedata("prft"):
+            return
+        if self._wall_clock_known:
             wall_us = int.from_bytes(bytes(packet.get_sidedata("prft"))[:8], "little", signed=True)
             self._zero_wall_s = wall_us / 1e6 - float(packet.pts * packet.time_base)
+        self._wall_clock_known = True
 
 
 class TimeLine:

@@ -22,7 +22,7 @@ def hardware(name: HardwareName) -> HWAccel | None:
         accelerator = HWAccel(kind, allow_software_fallback=True)
         try:
             accelerator.create(av.Codec("h264", "r"))
-        except (av.error.FFmpegError, NotImplementedError) as error:
+        except (av.error.FFmpegError, OSError, NotImplementedError) as error:
             _log.log(
                 logging.INFO if name == "auto" else logging.WARNING,
                 "no %s decoder on this machine (%s): decoding in software", kind, error,
