@@ -35,20 +35,24 @@ ALONE, TOGETHER = "alone", "together"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of looking for one person, alone on the watchlist or together with all."""
+    """What came of looking for one person, alone on the watchlist or together with all; distances by hit id."""
 
     person: Person
     enrolled: str
     scores: AlertScores
+    distances: dict[str, float]
 
     def row(self) -> dict[str, Any]:
-        """One entry of `identities` in `summary.json`."""
+        """One entry of `identities` in `summary.json`; the distances of its hits tell where a cut would lie."""
         counts = {"right": self.scores.right, "wrong": self.scores.wrong, "missed": self.scores.missed}
+        right = [self.distances[judged.hit.hit_id] for judged in self.scores.hits if judged.right]
+        wrong = [self.distances[judged.hit.hit_id] for judged in self.scores.hits if not judged.right]
         return {
             "id": self.person.number,
             "clip": self.person.stay.stream_id,
             "enrolled": self.enrolled,
             **counts,
+            "distances": {"right": sorted(right), "wrong": sorted(wrong)},
         }
 
 
@@ -111,7 +115,7 @@ def measure(config: Config, labelled: LabelledClips, out: Path) -> list[Outcome]
             tracklets = [*own, *(item for name, items in whole.items() if name != home for item in items)]
             for enrolled, wanted in ((ALONE, [photos[person.id]]), (TOGETHER, photos.values())):
                 hits = identify(config, parts, wanted, tracklets)
-                outcomes.append(Outcome(person, enrolled, judge(config, labelled, person, hits)))
+                outcomes.append(judge(config, labelled, person, enrolled, hits))
     return outcomes
 
 
@@ -147,10 +151,14 @@ def identify(
     return list(stage.on_batch(tracklets))
 
 
-def judge(config: Config, labelled: LabelledClips, person: Person, hits: Iterable[Hit]) -> AlertScores:
-    """Scores of the hits of one identity."""
-    own = [hit_of(to_event(hit, config.site)) for hit in hits if hit.identity.id == person.id]
-    return score_alerts(own, truth_for(person, list(labelled.truth.values())), {person.id})
+def judge(
+    config: Config, labelled: LabelledClips, person: Person, enrolled: str, hits: Iterable[Hit]
+) -> Outcome:
+    """Scores the hits of one identity."""
+    own = [hit for hit in hits if hit.identity.id == person.id]
+    revisions = [hit_of(to_event(hit, config.site)) for hit in own]
+    scores = score_alerts(revisions, truth_for(person, list(labelled.truth.values())), {person.id})
+    return Outcome(person, enrolled, scores, {hit.hit_id: round(hit.decision.distance, 3) for hit in own})
 
 
 def summarise(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
