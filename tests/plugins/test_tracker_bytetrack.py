@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import numpy as np
@@ -52,3 +54,16 @@ def test_a_fast_walker_at_three_frames_a_second_is_followed_by_prediction() -> N
 def test_min_sights_delays_the_id() -> None:
     ids = follow(ByteTracker(ByteTracker.Config(min_sights=3)), [(0.1 * n, 10, 0.9) for n in range(5)])
     assert ids == [-1, -1, 0, 0, 0]
+
+
+def test_the_library_is_silent_and_leaves_the_home_folder_alone(tmp_path) -> None:
+    code = "from plugins.tracker_bytetrack import ByteTracker as B; B(B.Config()).reset()"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
