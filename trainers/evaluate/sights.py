@@ -90,7 +90,7 @@ def why_missed(
     found = [sight.embedding for sight in own if sight.embedding is not None]
     looked = f"{len(found)} of {len(own)} frames looked at"
     if not own:
-        return "never alone in a frame that was looked at"
+        return "labelled in no frame looked at"
     if not found:
         return f"the detector found them in {looked}"
     distances = {
