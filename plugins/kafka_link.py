@@ -44,7 +44,7 @@ class KafkaLink(Settings):
 
     def client_options(self) -> dict[str, Any]:
         """What every client of the library is made with."""
-        hush()
+        _hush()
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap.split(","),
             "client_id": "musewatch",
@@ -70,14 +70,34 @@ class KafkaLink(Settings):
         return int(self.timeout_s * 1000)
 
 
-class _AtDebug(logging.Handler):
+class _Complaints(logging.Handler):
+    """Keeps why connections failed: the library's own exception says only that time is up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reason = ""
+
     def emit(self, record: logging.LogRecord) -> None:
-        logger.debug("%s: %s", record.name, record.getMessage())
+        text = record.getMessage()
+        logger.debug("%s: %s", record.name, text)
+        _, found, reason = text.partition(" failed: ")
+        if found and not any(empty in reason for empty in _SAYS_NOTHING):
+            self.reason = reason.partition(" (backoff")[0]
 
 
-def hush() -> None:
+_SAYS_NOTHING = ("KafkaTimeoutError", "socket disconnected")
+_complaints = _Complaints()
+
+
+def complaint() -> str:
+    """Why connections have failed since the last client was made; empty when the library does not know."""
+    return _complaints.reason
+
+
+def _hush() -> None:
     """The library logs every failed try as an error; here that is debugging, and the relay speaks for it."""
     library = logging.getLogger("kafka")
     if library.propagate:
         library.propagate = False
-        library.addHandler(_AtDebug())
+        library.addHandler(_complaints)
+    _complaints.reason = ""

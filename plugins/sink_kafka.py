@@ -13,7 +13,7 @@ from pydantic import Field
 
 from pipeline.errors import BackpressureError, OutsideError
 from pipeline.events import CONTENT_TYPE, encode
-from plugins.kafka_link import KafkaLink
+from plugins.kafka_link import KafkaLink, complaint
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,10 @@ class KafkaSink:
     def _explained(self, error: KafkaError) -> OutsideError:
         where = f"Kafka at {self._config.bootstrap}, topic {self._config.topic}"
         if isinstance(error, KafkaTimeoutError):
-            return BackpressureError(f"{where}: no answer within {self._config.timeout_s:g} s", _RETRY_S)
+            reason = complaint() or "the broker is silent"
+            return BackpressureError(
+                f"{where}: no answer within {self._config.timeout_s:g} s: {reason}", _RETRY_S
+            )
         if error.retriable:
             return BackpressureError(f"{where}: {error}", _RETRY_S)
         return OutsideError(f"{where}: {error}")

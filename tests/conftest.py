@@ -1,4 +1,4 @@
-"""Ends every run with the tests that could not run, and what they need."""
+"""What all tests share: one Kafka broker, and a last line on those that could not run."""
 
 import re
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ from pipeline.registry import build
 from tests.servers.kafka import KafkaBroker
 
 # kafka-python leaves the sockets of failed connections to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
 
 
 def hit(number: int) -> dict[str, Any]:

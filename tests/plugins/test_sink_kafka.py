@@ -18,10 +18,10 @@ from pipeline.events import encode
 from plugins.kafka_link import KafkaLink
 from plugins.sink_kafka import KafkaSink
 from tests.servers.availability import need
-from tests.servers.kafka import KafkaBroker
+from tests.servers.kafka import PASSWORD, USER, KafkaBroker
 
 # kafka-python leaves the sockets of failed connections to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
 
 
 def event(number: int, stream: str = "door", **data: Any) -> dict[str, Any]:
@@ -149,6 +149,44 @@ def test_a_broker_that_is_down_costs_time_and_nothing_else(caplog: pytest.LogCap
     assert not logging.getLogger("kafka").propagate
     ours = [record for record in caplog.records if not record.name.startswith("kafka")]
     assert [record for record in ours if record.levelno > logging.DEBUG] == []
+    gc.collect()
+
+
+def secure(broker: KafkaBroker, **changed: Any) -> dict[str, Any]:
+    sasl = {"mechanism": "SCRAM-SHA-512", "username": USER, "password": PASSWORD}
+    return {
+        "bootstrap": f"127.0.0.1:{broker.secure_port}",
+        "tls": changed.get("tls", {"ca": broker.certificate}),
+        "sasl": sasl | changed.get("sasl", {}),
+        "timeout_s": 3,
+    }
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+def test_tls_and_sasl(kafka_broker: KafkaBroker, tmp_path: Path, mechanism: str) -> None:
+    sink = build(topic=tmp_path.name, **secure(kafka_broker, sasl={"mechanism": mechanism}))
+    sink.publish([event(1)])
+    assert read_all(sink) == [event(1)]
+    sink.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"sasl": {"password": "looking-glass"}}, "SaslAuthenticationFailedError"),
+        ({"tls": True}, "CERTIFICATE_VERIFY_FAILED"),
+        ({"tls": False}, "InvalidReceiveError"),
+    ],
+)
+def test_a_broker_that_refuses_us_or_is_not_trusted(
+    kafka_broker: KafkaBroker, tmp_path: Path, wrong: dict[str, Any], reason: str
+) -> None:
+    sink = build(topic=tmp_path.name, **secure(kafka_broker, **wrong))
+    with pytest.raises(OutsideError, match=reason) as caught:
+        sink.publish([event(1)])
+    assert "looking-glass" not in str(caught.value)
     gc.collect()
 
 
