@@ -19,10 +19,10 @@ CLASSES = (
 SAYS_NOTHING = {"cuda-toolkit": "NVIDIA (no field; an empty package that names others)"}
 
 
-def pinned(name: str) -> list[str]:
-    """The distributions of a requirements file."""
+def pinned(name: str) -> dict[str, str]:
+    """The distributions of a requirements file with their versions."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
-    return re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE)
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
 
 
 def stated(found: Distribution) -> str:

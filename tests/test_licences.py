@@ -31,10 +31,13 @@ def test_the_page_lists_what_is_pinned(rows: dict[str, list[str]]) -> None:
 
 def test_it_says_what_they_say(rows: dict[str, list[str]]) -> None:
     checked = 0
+    versions = pinned("core") | pinned("test")
     for name, (licence, class_, _) in rows.items():
         try:
             found = distribution(name)
         except PackageNotFoundError:
+            continue
+        if found.version != versions[name]:  # a Python's own setuptools
             continue
         checked += 1
         assert licence == stated(found), f"{name}: run make licences"
