@@ -1,7 +1,8 @@
 """From a config to the parts it names; the only place that wires."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,26 @@ from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.store import WatchlistStore
 
 RELINK_SHARE = 0.75  # of the cut: fragments of one track are far nearer than the photo they are searched by
+
+
+class SharedEmbedder:
+    """An embedder that is asked by one thread at a time, so that a plugin need not be thread-safe.
+
+    It has every attribute of the plugin; `inspect.unwrap` gives the plugin.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.__wrapped__ = embedder
+        self.dimension = embedder.dimension
+        self._asking = threading.Lock()
+
+    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """(N, D) unit rows for N BGR crops."""
+        with self._asking:
+            return self.__wrapped__.embed(crops)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +90,7 @@ def networks(config: Config) -> Networks:
     """
     return Networks(
         plugin(config, "detector", config.detector),
-        plugin(config, "embedder", config.embedder),
+        SharedEmbedder(plugin(config, "embedder", config.embedder)),
         plugin(config, "codec", config.codec),
     )
 
@@ -122,36 +143,37 @@ def open_parts(config: Config) -> Iterator[Parts]:
         ConfigError: A part cannot start.
         OutsideError: A file of the data folder cannot be opened.
     """
-    looking = networks(config)
-    cut = max_distance(config, looking.embedder)
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    store = WatchlistStore.in_folder(config.data_dir)
-    outgoing = sinks(config)
-    outbox = Outbox(config.data_dir / "outbox.db", list(outgoing))
-    limits = config.evidence
-    evidence = EvidenceStore(
-        config.data_dir / "evidence", limits.base_url, max_mb=limits.max_mb, max_age_days=limits.max_age_days
-    )
-    parts = Parts(
-        networks=looking,
-        verifier=plugin(config, "verifier", config.verifier),
-        masker=plugin(config, "masker", config.masker),
-        bus=plugin(config, "bus", config.bus),
-        sinks=outgoing,
-        max_distance=cut,
-        watchlist=store,
-        outbox=outbox,
-        evidence=evidence,
-    )
-    try:
-        yield parts
-    finally:
-        for part in (parts.verifier, parts.masker, parts.bus, looking.detector, looking.embedder):
+    with ExitStack() as opened:
+
+        def keep(part: Any) -> Any:
             close = getattr(part, "close", None)
             if close is not None:
-                close()
-        outbox.close()
-        store.close()
+                opened.callback(close)
+            return part
+
+        looking = networks(config)
+        for network in (looking.detector, looking.embedder, looking.codec):
+            keep(network)
+        cut = max_distance(config, looking.embedder)
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        outgoing = sinks(config)
+        limits = config.evidence
+        yield Parts(
+            networks=looking,
+            verifier=keep(plugin(config, "verifier", config.verifier)),
+            masker=keep(plugin(config, "masker", config.masker)),
+            bus=keep(plugin(config, "bus", config.bus)),
+            sinks=outgoing,
+            max_distance=cut,
+            watchlist=keep(WatchlistStore.in_folder(config.data_dir)),
+            outbox=keep(Outbox(config.data_dir / "outbox.db", list(outgoing))),
+            evidence=EvidenceStore(
+                config.data_dir / "evidence",
+                limits.base_url,
+                max_mb=limits.max_mb,
+                max_age_days=limits.max_age_days,
+            ),
+        )
 
 
 def tracker_factory(config: Config) -> Callable[[], Tracker]:

@@ -31,6 +31,7 @@ In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
 OnError = Callable[[str, Exception], None]
 Zones = dict[str, list[NDArray[np.float32]]]
+Wanted = tuple[Record, Detected, int, float]  # track, frame, row of the detection, quality of the crop
 
 
 class Stage(Protocol[In_contra, Out_co]):
@@ -152,6 +153,10 @@ class TrackStage:
         self._min_height_px = min_height_px
         self._streams: dict[str, StreamTracks] = {}
 
+    def use_zones(self, zones: Zones) -> None:
+        """Looks at these zones from the next frame on."""
+        self._zones = zones
+
     def on_batch(self, items: Sequence[Detected | StreamEnd]) -> Iterable[Tracklet]:
         """Questions that became due."""
         tracklets: list[Tracklet] = []
@@ -172,7 +177,7 @@ class TrackStage:
     def _follow(self, items: list[Detected]) -> list[Tracklet]:
         """One frame of each of several streams."""
         tracklets: list[Tracklet] = []
-        wanted: list[tuple[Record, Detected, int, float]] = []
+        wanted: list[Wanted] = []
         vectors = self._embed_for_trackers(items)
         for item in items:
             try:
@@ -212,9 +217,7 @@ class TrackStage:
         ends = np.cumsum([len(i.detections) for i in asking])
         return {i.frame.stream_id: part for i, part in zip(asking, np.split(rows, ends[:-1]), strict=True)}
 
-    def _wanted(
-        self, item: Detected, vectors: NDArray[np.float32] | None
-    ) -> list[tuple[Record, Detected, int, float]]:
+    def _wanted(self, item: Detected, vectors: NDArray[np.float32] | None) -> list[Wanted]:
         """Rows of the detections whose crop would improve their track."""
         frame, detections = item.frame, item.detections
         stream = self._streams[frame.stream_id]
@@ -244,11 +247,7 @@ class TrackStage:
         )
         return inside_any(np.minimum(feet, np.float32(1 - 1e-6)), zones)
 
-    def _take(
-        self,
-        wanted: list[tuple[Record, Detected, int, float]],
-        vectors: dict[str, NDArray[np.float32]],
-    ) -> None:
+    def _take(self, wanted: list[Wanted], vectors: dict[str, NDArray[np.float32]]) -> None:
         """Cuts, embeds and keeps the wanted crops."""
         if not wanted:
             return

@@ -1,6 +1,7 @@
 """Fakes of the protocols, for tests of the pipeline and of other people's plugins."""
 
 import struct
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +34,45 @@ class ListSource:
             if isinstance(item, Exception):
                 raise item
             yield item
+
+
+class StuckSource:
+    """A source that gives some frames and then blocks, until it is released.
+
+    Args:
+        items: Frames before it blocks.
+        then: Frames after it was released.
+        obeys_close: Closing releases it, as it should.
+        live: As in the protocol.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Frame],
+        then: Iterable[Frame] = (),
+        *,
+        obeys_close: bool = False,
+        live: bool = True,
+    ) -> None:
+        self._items, self._then = list(items), list(then)
+        self._obeys_close = obeys_close
+        self._released = threading.Event()
+        self.live = live
+
+    def frames(self) -> Iterator[Frame]:
+        """Yields the frames, and blocks between the two parts."""
+        yield from self._items
+        self._released.wait()
+        yield from self._then
+
+    def release(self) -> None:
+        """Lets it go on."""
+        self._released.set()
+
+    def close(self) -> None:
+        """Releases it where it obeys."""
+        if self._obeys_close:
+            self._released.set()
 
 
 class FakeDetector:

@@ -18,6 +18,13 @@ class Arrived(NamedTuple):
     at_s: float
 
 
+class Inlet(NamedTuple):
+    """One reader's way into the gate; shut as soon as the stream gets another, or leaves."""
+
+    stream_id: str
+    number: int
+
+
 @dataclass(slots=True)
 class StreamCounts:
     """What became of a stream's frames, and how it stands."""
@@ -36,6 +43,7 @@ class _Inbox:
     counts: StreamCounts
     waiting: deque[Arrived | StreamEnd] = field(default_factory=deque)
     begun: bool = False  # frames went in since the last end
+    inlet: Inlet | None = None  # the one way in that is open
 
     def frames(self) -> int:
         return sum(isinstance(item, Arrived) for item in self.waiting)
@@ -44,7 +52,8 @@ class _Inbox:
 class FrameGate:
     """Takes frames from the readers and gives batches to the detector, one frame of each stream in turn.
 
-    Thread-safe. A stream's end keeps its place among its frames.
+    Thread-safe. A stream's end keeps its place among its frames. Readers
+    put in through the inlet that `add` gave them.
 
     Args:
         clock: Monotonic seconds.
@@ -56,11 +65,16 @@ class FrameGate:
         self._inboxes: dict[str, _Inbox] = {}
         self._leaving: list[_Inbox] = []
         self._closed = False
+        self._inlets = 0
 
-    def add(self, stream_id: str) -> None:
-        """Lets a stream in; its counts start at zero."""
+    def add(self, stream_id: str) -> Inlet:
+        """Lets a stream in; one that is in already keeps its counts, and its former inlet is shut."""
         with self._changed:
-            self._inboxes[stream_id] = _Inbox(StreamCounts())
+            inbox = self._inboxes.setdefault(stream_id, _Inbox(StreamCounts()))
+            self._inlets += 1
+            inbox.inlet = Inlet(stream_id, self._inlets)
+            self._changed.notify_all()
+            return inbox.inlet
 
     def remove(self, stream_id: str) -> None:
         """Takes nothing more of a stream; what waits is still given out."""
@@ -75,44 +89,47 @@ class FrameGate:
         with self._changed:
             return {stream_id: inbox.counts for stream_id, inbox in self._inboxes.items()}
 
-    def put(self, frame: Frame, *, newest_only: bool) -> bool:
-        """Takes a frame; False when nobody wants frames of its stream any more.
+    def put(self, inlet: Inlet, frame: Frame, *, newest_only: bool) -> bool:
+        """Takes a frame; False when nobody wants frames through this inlet any more.
 
         With `newest_only` a frame that still waits gives way; else the caller waits until there is room.
         """
         with self._changed:
-            inbox = self._inboxes.get(frame.stream_id)
+            inbox = self._inbox_of(inlet)
             while inbox and not newest_only and inbox.frames() >= RECORDED_WAITING and not self._closed:
                 self._changed.wait(0.5)
-                inbox = self._inboxes.get(frame.stream_id)
+                inbox = self._inbox_of(inlet)
             if inbox is None or self._closed:
                 return False
-            now_s = self._clock()
-            counts = inbox.counts
-            counts.frames_in += 1
-            counts.up, counts.last_frame_s = True, now_s
+            now_s = self._note_frame(inbox)
             if newest_only and inbox.waiting and isinstance(inbox.waiting[-1], Arrived):
                 inbox.waiting.pop()
-                counts.dropped += 1
+                inbox.counts.dropped += 1
             inbox.waiting.append(Arrived(frame, now_s))
             inbox.begun = True
             self._changed.notify_all()
             return True
 
-    def skip(self, stream_id: str) -> None:
+    def skip(self, inlet: Inlet) -> None:
         """Counts a frame that came and is not wanted."""
         with self._changed:
-            inbox = self._inboxes.get(stream_id)
+            inbox = self._inbox_of(inlet)
             if inbox is not None:
-                inbox.counts.frames_in += 1
+                self._note_frame(inbox)
                 inbox.counts.dropped += 1
-                inbox.counts.up, inbox.counts.last_frame_s = True, self._clock()
 
-    def count_reconnect(self, stream_id: str) -> None:
-        """Counts that a stream came back."""
+    def came_up(self, inlet: Inlet) -> None:
+        """A stream is about to give its first frame since it was opened; counts its returns."""
         with self._changed:
-            if stream_id in self._inboxes:
-                self._inboxes[stream_id].counts.reconnects += 1
+            inbox = self._inbox_of(inlet)
+            if inbox is not None and inbox.counts.last_frame_s is not None:
+                inbox.counts.reconnects += 1
+
+    def end_through(self, inlet: Inlet, reason: EndReason) -> None:
+        """As `end`, said by a reader."""
+        with self._changed:
+            if self._inbox_of(inlet) is not None:
+                self.end(inlet.stream_id, reason)
 
     def end(self, stream_id: str, reason: EndReason) -> None:
         """The stream's present epoch is over."""
@@ -152,6 +169,16 @@ class FrameGate:
             if batch:
                 self._changed.notify_all()
             return batch if batch or not self._closed else None
+
+    def _inbox_of(self, inlet: Inlet) -> _Inbox | None:
+        inbox = self._inboxes.get(inlet.stream_id)
+        return inbox if inbox is not None and inbox.inlet is inlet else None
+
+    def _note_frame(self, inbox: _Inbox) -> float:
+        now_s = self._clock()
+        inbox.counts.frames_in += 1
+        inbox.counts.up, inbox.counts.last_frame_s = True, now_s
+        return now_s
 
     def _ready(self) -> list[_Inbox]:
         self._leaving = [inbox for inbox in self._leaving if inbox.waiting]

@@ -42,20 +42,26 @@ class StreamReader:
         make_source: A new source.
         gate: Takes the frames.
         settings: Frame rate and pauses.
+
+    Attributes:
+        reading: The opening that is being read, counted from 1; 0 between two of them.
+        failure: Why the stream has ended for good before its time; None otherwise.
     """
 
     def __init__(
         self, stream_id: str, make_source: Callable[[], Any], gate: FrameGate, settings: ReaderSettings
     ) -> None:
         self.stream_id = stream_id
+        self.reading = 0
         self.failure: Exception | None = None
         self._make_source = make_source
         self._gate = gate
+        self._inlet = gate.add(stream_id)
         self._settings = settings
         self._source: Any = None
         self._recording = False
+        self._openings = 0
         self._frames = 0
-        self._been_up = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"stream {stream_id}", daemon=True)
 
@@ -95,7 +101,7 @@ class StreamReader:
             self._frames = 0
             error = self._read_once()
             reason = EndReason.STREAM_LOST if error else EndReason.TRACK_ENDED
-            self._gate.end(self.stream_id, EndReason.STOPPED if self._stop.is_set() else reason)
+            self._gate.end_through(self._inlet, EndReason.STOPPED if self._stop.is_set() else reason)
             if error is None or self._stop.is_set():
                 return
             if self._recording or not isinstance(error, OutsideError):
@@ -110,6 +116,8 @@ class StreamReader:
 
     def _read_once(self) -> Exception | None:
         """One opening of the stream, to its end; None when that end is final."""
+        self._openings += 1
+        self.reading = self._openings
         try:
             self._source = source = self._make_source()
             self._recording = not source.live or getattr(source, "finite", False)
@@ -118,6 +126,7 @@ class StreamReader:
             return error
         finally:
             self.interrupt()
+            self.reading = 0
         return None if self._recording else StreamError("the camera ended the stream")
 
     def _hand_on(self, source: Any) -> None:
@@ -130,20 +139,18 @@ class StreamReader:
                 self._frames += 1
                 epoch = frame.epoch or connection
                 if epoch == last[0] and self._too_soon(frame.pts_s - last[1]):
-                    self._gate.skip(self.stream_id)
+                    self._gate.skip(self._inlet)
                     continue
                 last = (epoch, frame.pts_s)
                 if self._frames == 1:
                     self._came_up()
                 stamped = replace(frame, stream_id=self.stream_id, epoch=epoch)
-                if not self._gate.put(stamped, newest_only=source.live):
+                if not self._gate.put(self._inlet, stamped, newest_only=source.live):
                     return
 
     def _came_up(self) -> None:
         logger.info("stream %s: up", self.stream_id)
-        if self._been_up:
-            self._gate.count_reconnect(self.stream_id)
-        self._been_up = True
+        self._gate.came_up(self._inlet)
 
     def _too_soon(self, since_s: float) -> bool:
         max_fps = self._settings.max_fps

@@ -4,19 +4,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline import build
 from pipeline.config import Config, StreamConfig
-from pipeline.errors import OutsideError
+from pipeline.errors import OutboxError, OutsideError
 from pipeline.messages import EndReason
 from pipeline.relay import Relay
 from pipeline.relay_thread import RelayThread
 from pipeline.runner.gate import FrameGate, StreamCounts
 from pipeline.runner.reader import ReaderSettings, StreamReader
 from pipeline.runner.threads import Failures, FrontThreads, IdentifyThread
+from pipeline.runner.watchdog import Watchdog
+from pipeline.secrets import redact
 from pipeline.telemetry import Telemetry, TelemetryServer
 
 logger = logging.getLogger("musewatch.runner")
@@ -86,9 +88,11 @@ class Runner:
         self._config = config
         self._stop = threading.Event()
         self._reload: Config | None = None
+        self._last_waiting = 0
         self._readers: dict[str, StreamReader] = {}
         self._resources = ExitStack()
         self._gate = FrameGate(time.monotonic)
+        self._watchdog = Watchdog(self._gate, config.runner.silent_s)
         try:
             self._assemble()
         except BaseException:
@@ -106,8 +110,14 @@ class Runner:
     def run(
         self, duration_s: float | None = None, on_status: Callable[[Status], None] | None = None
     ) -> RunSummary:
-        """Runs until all recordings have ended, `duration_s` is over or `stop` is called; drains before it returns."""
+        """Runs until all recordings have ended, `duration_s` is over or `stop` is called; drains before it returns.
+
+        Raises:
+            ConfigError: The enrolled pictures cannot be embedded.
+            OutsideError: The watchlist or the outbox cannot be read.
+        """
         with self._resources:
+            self._prepare()
             try:
                 self._start()
                 self._watch(duration_s, on_status)
@@ -121,13 +131,13 @@ class Runner:
         self._parts = self._resources.enter_context(build.open_parts(config))
         self._telemetry = Telemetry(self._gate.counts)
         self._failures = Failures(self._telemetry)
-        detect, track = build.front_stages(
+        detect, self._track = build.front_stages(
             config, self._parts.networks, self._parts.max_distance, self._failures.report
         )
         self._front = FrontThreads(
             self._gate,
             detect,
-            track,
+            self._track,
             self._parts.bus,
             self._telemetry,
             self._failures,
@@ -168,10 +178,13 @@ class Runner:
         sinks = [f"sink {relay.name}: {relay.failing}" for relay in self._relays if relay.failing]
         return down + sinks + ([self._identify.held] if self._identify.held else [])
 
-    def _start(self) -> None:
+    def _prepare(self) -> None:
         closed = self._parts.outbox.close_interrupted()
         if closed:
             logger.warning("%d hits of an interrupted run closed", len(closed))
+        self._identify.prepare()
+
+    def _start(self) -> None:
         self._identify.start()
         for thread in self._relay_threads:
             thread.start()
@@ -181,7 +194,6 @@ class Runner:
 
     def _open(self, stream: StreamConfig) -> None:
         settings = ReaderSettings(stream.max_fps, self._config.runner.backoff_s)
-        self._gate.add(stream.id)
         reader = StreamReader(stream.id, self._factories[stream.id], self._gate, settings)
         self._readers[stream.id] = reader
         reader.start()
@@ -201,35 +213,38 @@ class Runner:
                 on_status(Status(self._gate.counts(), self._identify.hits_opened, self._waiting()))
 
     def _wake_silent_streams(self) -> None:
-        """Interrupts live streams that have been open without a frame for too long."""
-        now_s = time.monotonic()
-        for stream_id, counts in self._gate.counts().items():
-            silent = counts.up and now_s - (counts.last_frame_s or now_s) > self._config.runner.silent_s
-            if silent and self._readers[stream_id].live:
-                logger.warning("stream %s: no frame for %.0f s", stream_id, self._config.runner.silent_s)
-                self._gate.end(stream_id, EndReason.STREAM_LOST)
-                self._readers[stream_id].interrupt()
+        for stream_id in self._watchdog.look(self._readers, time.monotonic()):
+            logger.error("stream %s: its source does not return; giving it up for a new one", stream_id)
+            self._readers[stream_id].stop()
+            self._open(next(stream for stream in self._config.streams if stream.id == stream_id))
 
     def _change_streams(self, config: Config) -> None:
         self._reload = None
         old = {stream.id: stream for stream in self._config.streams}
         new = {stream.id: stream for stream in config.streams}
+        added = [name for name in new if old.get(name) != new[name]]
+        try:
+            factories = {name: build.source_factory(config, new[name]) for name in added}
+        except Exception as error:
+            logger.error("the config was not reloaded: %s", redact(str(error)))
+            return
         for stream_id in [name for name in old if old[name] != new.get(name)]:
             self._readers.pop(stream_id).stop()
             self._gate.end(stream_id, EndReason.STOPPED)
             self._gate.remove(stream_id)
             logger.info("stream %s: removed", stream_id)
-        for stream_id in [name for name in new if old.get(name) != new[name]]:
-            self._factories[stream_id] = build.source_factory(config, new[stream_id])
+        self._config = config
+        self._factories |= factories
+        self._track.use_zones(build.zones(config))
+        for stream_id in added:
             self._open(new[stream_id])
             logger.info("stream %s: added", stream_id)
-        self._config = config
 
     def _waiting(self) -> int:
-        try:
-            return self._parts.outbox.waiting()
-        except OutsideError:
-            return 0
+        """Events in the outbox; as many as before while it cannot be read."""
+        with suppress(OutsideError):
+            self._last_waiting = self._parts.outbox.waiting()
+        return self._last_waiting
 
     def _finish(self) -> RunSummary:
         stopped = self._stop.is_set() or any(reader.alive for reader in self._readers.values())
@@ -249,10 +264,19 @@ class Runner:
         return self._summary(waiting)
 
     def _summary(self, waiting: int) -> RunSummary:
-        failures = [self._failures.fatal, *(reader.failure for reader in self._readers.values())]
+        failures = [
+            self._failures.fatal,
+            *(reader.failure for reader in self._readers.values()),
+            self._unstored(),
+        ]
         streams = tuple(
             StreamSummary(name, c.frames_in, c.frames_inferred, c.dropped, c.reconnects)
             for name, c in self._gate.counts().items()
         )
         first = next((failure for failure in failures if failure is not None), None)
         return RunSummary(streams, self._identify.hits_opened, waiting, first)
+
+    def _unstored(self) -> OutboxError | None:
+        """What is lost with this process, since the outbox did not take it."""
+        held = self._identify.held
+        return OutboxError(f"events could not be stored before the end: {held}") if held else None

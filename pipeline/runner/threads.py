@@ -4,7 +4,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,21 +33,20 @@ class Failures:
     """Counts what stages survived; the log hears of it at most every `LOG_EVERY_S` per stream.
 
     Attributes:
-        count: Failures so far.
         fatal: Set when nothing has worked for `FAILURES_IN_A_ROW` frames.
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
         self.fatal: Exception | None = None
         self._telemetry = telemetry
-        self.count = 0
+        self._counts: Counter[str] = Counter()
         self._in_a_row = 0
         self._logged: dict[str, float] = {}
 
     def report(self, stream_id: str, error: Exception) -> None:
         """A stage could not deal with a frame of a stream."""
         self._telemetry.errors.labels(stream_id).inc()
-        self.count += 1
+        self._counts[stream_id] += 1
         self._in_a_row += 1
         if self._in_a_row >= FAILURES_IN_A_ROW:
             self.fatal = error
@@ -55,8 +55,12 @@ class Failures:
             self._logged[stream_id] = now_s
             logger.error("stream %s: a frame was lost: %s", stream_id, redact(str(error)))
 
+    def counts(self, stream_ids: Iterable[str]) -> dict[str, int]:
+        """Failures so far of each of these streams."""
+        return {stream_id: self._counts[stream_id] for stream_id in stream_ids}
+
     def worked(self) -> None:
-        """A batch went through."""
+        """A frame went through."""
         self._in_a_row = 0
 
 
@@ -112,10 +116,11 @@ class FrontThreads:
 
     def _tracking(self) -> None:
         while (batch := self._between.get()) is not None:
-            before = self._failures.count
+            before = self._failures.counts(i.frame.stream_id for i in batch if isinstance(i, Detected))
             with self._telemetry.timing("track"):
                 tracklets = list(self._track.on_batch(batch))
-            if self._failures.count == before:
+            after = self._failures.counts(before)
+            if any(after[stream_id] == count for stream_id, count in before.items()):
                 self._failures.worked()
             if tracklets:
                 self._bus.publish(tracklets)
@@ -132,7 +137,7 @@ def guarded(work: Callable[[], None], failures: Failures) -> Callable[[], None]:
             work()
         except Exception as error:
             failures.fatal = error
-            logger.exception("a stage has died")
+            logger.error("a stage has died: %s", redact(str(error)), exc_info=True)
 
     return run
 
@@ -162,12 +167,21 @@ class IdentifyThread:
         self._stage, self._follower, self._relays = stage, follower, relays
         self._telemetry = telemetry
         self._events: list[dict[str, Any]] = []
+        self._stale = False
         self._finish = threading.Event()
         self._thread = threading.Thread(target=guarded(self._run, failures), name="identify", daemon=True)
 
-    def start(self) -> None:
-        """Begins, with the watchlist as it is."""
+    def prepare(self) -> None:
+        """Takes the watchlist as it is.
+
+        Raises:
+            ConfigError: The enrolled pictures cannot be embedded.
+            OutsideError: The watchlist cannot be read.
+        """
         self._follow()
+
+    def start(self) -> None:
+        """Begins."""
         self._thread.start()
 
     def finish(self) -> None:
@@ -183,7 +197,7 @@ class IdentifyThread:
         while True:
             ending = self._finish.is_set()
             tracklets = self._bus.receive(64, 0.0 if ending else POLL_S)
-            self._follow()
+            self._follow_if_possible()
             if tracklets:
                 with self._telemetry.timing("identify"):
                     self._take(self._stage.on_batch(tracklets))
@@ -193,12 +207,31 @@ class IdentifyThread:
             if ending and self.held:
                 time.sleep(POLL_S)
 
+    def _follow_if_possible(self) -> None:
+        """Follows the watchlist; goes on with it as it was while that fails."""
+        try:
+            self._follow()
+        except Exception as error:
+            if not self._stale:
+                logger.error("the watchlist stays as it was: %s", redact(str(error)))
+            self._stale = True
+            return
+        if self._stale:
+            logger.info("the watchlist is followed again")
+        self._stale = False
+
     def _follow(self) -> None:
         snapshot = self._follower.refresh(datetime.now(UTC))
-        if snapshot is not None:
-            logger.info("watchlist version %d: %d enrolments", snapshot.version, len(snapshot))
-            self._take(self._stage.use(snapshot))
-            self._store()
+        if snapshot is None:
+            return
+        logger.info("watchlist version %d: %d enrolments", snapshot.version, len(snapshot))
+        for enrolment in self._follower.unusable:
+            logger.warning(
+                "identity %s: enrolment %d cannot be used: %s",
+                enrolment.identity_id, enrolment.enrolment_id, redact(enrolment.problem),
+            )  # fmt: skip
+        self._take(self._stage.use(snapshot))
+        self._store()
 
     def _take(self, hits: Any) -> None:
         for hit in hits:

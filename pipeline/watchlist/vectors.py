@@ -1,5 +1,6 @@
 """Vectors of enrolled pictures: whose engine made them, checked, and kept as float16."""
 
+import inspect
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ def digest_of(embedder: Embedder) -> str:
     digest = getattr(embedder, "engine_digest", None)
     if digest:
         return str(digest)
-    kind = type(embedder)
+    kind = type(inspect.unwrap(embedder))  # type: ignore[arg-type]
     return f"class:{kind.__module__}.{kind.__qualname__}/{embedder.dimension}"
 
 

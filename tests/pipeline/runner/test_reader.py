@@ -1,0 +1,245 @@
+"""One stream is read, lost, opened again and ended."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from pipeline.errors import ConfigError, InputError, StreamError
+from pipeline.messages import EndReason, Frame, StreamEnd
+from pipeline.runner.gate import Arrived, FrameGate
+from pipeline.runner.reader import ReaderSettings, StreamReader
+from pipeline.runner.watchdog import Watchdog
+from pipeline.testing import ListSource, StuckSource, frame
+
+AT_ONCE = ReaderSettings(max_fps=None, backoff_s=(0.0, 0.0))
+FINAL = ConfigError("no more sources")  # not an OutsideError: the reader gives up
+
+
+class World:
+    """A reader of one stream and a gate that keeps all it was given.
+
+    Args:
+        sources: One an opening; behind the last the reader finds `FINAL`.
+        settings: How to read.
+    """
+
+    def __init__(self, *sources: object, settings: ReaderSettings = AT_ONCE) -> None:
+        self.now_s = 0.0
+        self.gate = FrameGate(lambda: self.now_s)
+        self._sources = iter(sources)
+        self.reader = StreamReader("door", self._next, self.gate, settings)
+
+    def _next(self) -> object:
+        source = next(self._sources, FINAL)
+        if isinstance(source, Exception):
+            raise source
+        return source
+
+    def drained(self) -> list[tuple[int, str] | EndReason]:
+        """Reads to the end: index and epoch of each frame, and the ends."""
+        self.reader.start()
+        given: list[tuple[int, str] | EndReason] = []
+        while (news := self._take(0.02)) or self.reader.alive:
+            given += news
+        while news := self._take(0):
+            given += news
+        return given
+
+    def _take(self, timeout_s: float) -> list[tuple[int, str] | EndReason]:
+        items: Sequence[Arrived | StreamEnd] = self.gate.take(8, timeout_s) or ()
+        return [(i.frame.index, i.frame.epoch) if isinstance(i, Arrived) else i.reason for i in items]
+
+
+def clip(*indices: int, epoch: str = "e1") -> list[Frame]:
+    return [replace(frame(i), epoch=epoch) for i in indices]
+
+
+def test_a_recording_is_read_once_to_its_end() -> None:
+    world = World(ListSource(clip(0, 1, 2)))
+    assert world.drained() == [(0, "e1"), (1, "e1"), (2, "e1"), EndReason.TRACK_ENDED]
+    assert world.reader.failure is None
+    assert world.gate.counts()["door"].reconnects == 0
+
+
+def test_a_live_recording_at_real_speed_ends_too() -> None:
+    source = ListSource(clip(0), live=True)
+    source.finite = True  # type: ignore[attr-defined]
+    assert World(source).drained() == [(0, "e1"), EndReason.TRACK_ENDED]
+
+
+def test_a_damaged_recording_ends_with_its_error() -> None:
+    world = World(ListSource([*clip(0), InputError("damaged after 1 frames")]))
+    assert world.drained() == [(0, "e1"), EndReason.STREAM_LOST]
+    assert str(world.reader.failure) == "damaged after 1 frames"
+
+
+def test_the_end_of_a_live_stream_is_a_lost_stream_that_is_opened_again() -> None:
+    world = World(ListSource(clip(0), live=True), ListSource(clip(0, epoch="e2"), live=True))
+    assert world.drained() == [(0, "e1"), EndReason.STREAM_LOST, (0, "e2"), EndReason.STREAM_LOST]
+    assert world.gate.counts()["door"].reconnects == 1
+    assert world.reader.failure is FINAL
+
+
+def test_every_connection_is_an_epoch_of_its_own() -> None:
+    world = World(ListSource([frame(0)], live=True), ListSource([frame(0)], live=True))
+    (_, first), _, (_, second), _ = world.drained()
+    assert len(first) == len(second) == 32
+    assert first != second
+
+
+def test_a_camera_that_is_down_at_the_start_is_no_reconnect() -> None:
+    down = StreamError("refused")
+    world = World(down, down, ListSource([down], live=True), ListSource(clip(0), live=True))
+    assert world.drained() == [(0, "e1"), EndReason.STREAM_LOST]
+    assert world.gate.counts()["door"].reconnects == 0
+
+
+def test_pauses_double_to_a_limit_and_are_drawn_from_their_upper_half(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = World(settings=ReaderSettings(None, (0.5, 3.0))).reader
+    for drawn, expected in ((1.0, [0.5, 1.0, 2.0, 3.0, 3.0]), (0.5, [0.25, 0.5, 1.0, 1.5, 1.5])):
+        monkeypatch.setattr(random, "uniform", lambda low, high, drawn=drawn: drawn if low == 0.5 else high)
+        assert [reader._pause_s(n) for n in (1, 2, 3, 4, 500)] == expected
+
+
+def test_failures_are_counted_anew_after_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    down = StreamError("refused")
+    up = [ListSource([*clip(0), down], live=True) for _ in range(2)]
+    world = World(down, down, up[0], down, up[1])
+    counted: list[int] = []
+
+    def pause_s(failures: int) -> float:
+        counted.append(failures)
+        return 0.0
+
+    monkeypatch.setattr(world.reader, "_pause_s", pause_s)
+    world.drained()
+    assert counted == [1, 2, 1, 2, 1]
+
+
+def test_a_frame_rate_cap_skips_by_the_streams_own_time_and_counts() -> None:
+    source = ListSource([replace(frame(i, fps=25.0), epoch="e1") for i in range(50)])
+    world = World(source, settings=ReaderSettings(5.0, (0.0, 0.0)))
+    assert [item[0] for item in world.drained()[:-1]] == list(range(0, 50, 5))
+    counts = world.gate.counts()["door"]
+    assert (counts.frames_in, counts.frames_inferred, counts.dropped) == (50, 10, 40)
+
+
+def test_a_cap_lets_the_first_frame_of_every_epoch_through() -> None:
+    source = ListSource([*clip(0, 1), *clip(0, 1, epoch="e2")])
+    world = World(source, settings=ReaderSettings(1.0, (0.0, 0.0)))
+    assert world.drained() == [(0, "e1"), (0, "e2"), EndReason.TRACK_ENDED]
+
+
+class Endless:
+    """Frames for ever; `closed` when somebody closed it."""
+
+    live = True
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def frames(self) -> Iterator[Frame]:
+        index = 0
+        while not self.closed.wait(0.001):
+            yield frame(index)
+            index += 1
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_stop_closes_the_source_and_ends_the_stream_as_stopped() -> None:
+    source = Endless()
+    world = World(source)
+    world.reader.start()
+    assert world.gate.take(8, 5.0)
+    world.reader.stop()
+    world.reader.join(5)
+    assert source.closed.is_set()
+    assert not world.reader.alive
+    assert EndReason.STOPPED in world._take(0) + world._take(0)
+
+
+def test_a_source_that_cannot_be_closed_does_not_break_the_reader() -> None:
+    class Bad(ListSource):
+        def close(self) -> None:
+            raise OSError("closed twice")
+
+    assert World(Bad(clip(0))).drained() == [(0, "e1"), EndReason.TRACK_ENDED]
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    """Returns as soon as another thread has made it true."""
+    poll = threading.Event()
+    for _ in range(1000):
+        if true():
+            return
+        poll.wait(0.005)
+    raise AssertionError("it never happened")
+
+
+def test_a_silent_stream_is_woken_and_opened_again() -> None:
+    silent = StuckSource(clip(0), obeys_close=True)
+    world = World(silent, ListSource(clip(1, epoch="e2"), live=True))
+    dog = Watchdog(world.gate, silent_s=10.0)
+    world.reader.start()
+    assert world.gate.take(8, 5.0)
+
+    assert dog.look({"door": world.reader}, 9.0) == []
+    assert world.gate.counts()["door"].up
+    assert dog.look({"door": world.reader}, 10.5) == []
+    assert world._take(0) == [EndReason.STREAM_LOST]
+    world.reader.join(5)
+    assert world._take(0) == [(1, "e2")]
+    assert dog.look({"door": world.reader}, 99.0) == []
+
+
+def test_a_reader_that_does_not_come_back_is_stuck_and_its_late_frames_are_ignored() -> None:
+    stuck = StuckSource(clip(0), then=clip(1))
+    world = World(stuck)
+    dog = Watchdog(world.gate, silent_s=10.0)
+    readers = {"door": world.reader}
+    world.reader.start()
+    assert world.gate.take(8, 5.0)
+    assert dog.look(readers, 10.5) == []
+    assert dog.look(readers, 20.4) == []
+    assert dog.look(readers, 20.6) == ["door"]
+
+    world.reader.stop()
+    readers["door"] = StreamReader(
+        "door", lambda: ListSource(clip(2, epoch="e2"), live=True), world.gate, AT_ONCE
+    )
+    assert dog.look(readers, 20.7) == []
+    stuck.release()
+    world.reader.join(5)
+    assert world._take(0) == [EndReason.STREAM_LOST]
+    assert world._take(0) == []
+    assert world.gate.counts()["door"].frames_in == 1
+
+
+def test_a_recording_may_be_as_slow_as_it_likes() -> None:
+    stuck = StuckSource(clip(0), live=False)
+    world = World(stuck)
+    dog = Watchdog(world.gate, silent_s=10.0)
+    world.reader.start()
+    assert world.gate.take(8, 5.0)
+    assert dog.look({"door": world.reader}, 1000.0) == []
+    assert world.gate.counts()["door"].up
+    stuck.release()
+    wait_until(lambda: not world.reader.alive)
+
+
+def test_a_stream_that_never_came_up_is_left_to_its_sources_own_limits() -> None:
+    stuck = StuckSource([])
+    world = World(stuck)
+    dog = Watchdog(world.gate, silent_s=10.0)
+    world.reader.start()
+    assert dog.look({"door": world.reader}, 1000.0) == []
+    world.reader.stop()
+    stuck.release()
+    wait_until(lambda: not world.reader.alive)
