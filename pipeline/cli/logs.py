@@ -5,8 +5,17 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
+from typing import TextIO
 
 from pipeline.secrets import redact
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever stderr is at the moment: a live status line stands in for it while it shows."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class _Lines(logging.Formatter):
@@ -28,7 +37,7 @@ class _Lines(logging.Formatter):
 def start_logging() -> None:
     """Sends musewatch's own log to stderr and libraries' warnings nowhere; MUSEWATCH_LOG=json|debug changes it."""
     wish = os.environ.get("MUSEWATCH_LOG", "")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(_Lines("json" in wish))
     root = logging.getLogger()
     root.handlers = [logging.NullHandler()]

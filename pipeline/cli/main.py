@@ -82,7 +82,9 @@ def _report(error: Exception, *, as_json: bool) -> int:
     text = str(show() if show else error)
     if not isinstance(code, int):
         code, text = 1, f"unexpected {type(error).__name__}: {error}; run it again with --debug"
-    if text:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(text)
+    elif text:
         say(f"musewatch: {text}")
     if as_json:
         print_json({"ok": False, "error": text})
