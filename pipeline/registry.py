@@ -50,9 +50,12 @@ def load(role: str, name: str) -> Any:
     try:
         return points[name].load()
     except ImportError as error:
+        extras = ",".join(points[name].extras)  # as its entry point says: "module:Class [extra]"
         raise UnknownPluginError(
             f"{role} {name!r} cannot be loaded: {error}",
-            "install the extra that brings its library",
+            f"install its extra: pip install -e '.[{extras}]' in the checkout"
+            if extras
+            else "install the package that brings its library",
         ) from error
 
 
