@@ -21,6 +21,8 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 _NEEDS = re.compile(r"needs (\w+)")
 
+collect_ignore = ["servers/rtsp_server.py"]  # runs under the system's Python, which alone has GStreamer
+
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Prints the line after pytest's own, where it cannot be missed."""
