@@ -251,7 +251,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 def _as_outbox_error(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
         raise OutboxError(f"the outbox {path} cannot be used: {error}") from error
     except sqlite3.DatabaseError as error:
         raise ConfigError(

@@ -31,9 +31,9 @@ class RelayThread:
         self._woken.set()
 
     def stop(self, deadline_s: float) -> None:
-        """Tries at once whatever pause was due, and ends when nothing waits or at `deadline_s` of the clock.
+        """Tries at once, whatever pause was due, and ends when nothing waits or at `deadline_s` of the clock.
 
-        Returns at once; `join` waits.
+        There is one try even when that has passed. Returns at once; `join` waits.
         """
         self._until_s = deadline_s
         self._woken.set()
@@ -49,9 +49,9 @@ class RelayThread:
             self._woken.clear()
             self._pause(self._relay.step(self._clock()))
         self._relay.hurry()
-        while self._clock() < self._until_s:
+        while True:
             due_s = self._relay.step(self._clock())
-            if self._relay.idle:
+            if self._relay.idle or self._clock() >= self._until_s:
                 break
             self._woken.clear()
             self._pause(min(due_s, self._until_s))

@@ -96,7 +96,7 @@ def test_mask_is_run_lengths_or_null() -> None:
 
 
 def test_numpy_numbers_leave_as_json_numbers() -> None:
-    best = replace(HIT.best, box=tuple(np.array([1, 2, 3, 4.26], np.float32)))  # type: ignore[arg-type]
+    best = replace(HIT.best, box=tuple(np.array([1, 2, 3, 4.26], np.float32)))
     decision = replace(HIT.decision, distance=np.float32(0.41), rank_before=np.int64(2))  # type: ignore[arg-type]
     event = json.loads(events.encode(events.to_event(replace(HIT, best=best, decision=decision), "s")))
     assert event["data"]["best"]["box"] == [1, 2, 3, 4.3]

@@ -171,12 +171,22 @@ def test_two_processes_do_not_share_an_outbox(open_outbox: Open) -> None:
         open_outbox()
 
 
+def test_a_closed_outbox_says_so(open_outbox: Open) -> None:
+    outbox = open_outbox()
+    outbox.close()
+    outbox.close()
+    with pytest.raises(OutboxError, match="closed database"):
+        outbox.append([event(1)])
+
+
 def test_threads_share_one(open_outbox: Open) -> None:
     outbox = open_outbox()
-    threads = [
-        threading.Thread(target=lambda k=k: [outbox.append([event(100 * k + i)]) for i in range(20)])  # type: ignore[misc]
-        for k in range(4)
-    ]
+
+    def fill(k: int) -> None:
+        for i in range(20):
+            outbox.append([event(100 * k + i)])
+
+    threads = [threading.Thread(target=fill, args=(k,)) for k in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -191,6 +191,18 @@ def test_the_thread_publishes_what_comes_and_drains_at_the_end(
     assert sink.closed
 
 
+def test_a_deadline_that_has_passed_leaves_one_try(relay: Relay, outbox: Outbox, sink: ListSink) -> None:
+    sink.error = BackpressureError("not yet", 1000.0)
+    ids = fill(outbox, 8)
+    relay.step(time.monotonic())
+    sink.error = None
+    thread = RelayThread(relay)
+    thread.stop(time.monotonic() - 1)
+    thread.start()
+    assert thread.join()
+    assert sink.events == ids[:1]
+
+
 def test_draining_tries_at_once_and_ends_at_the_deadline(
     relay: Relay, outbox: Outbox, sink: ListSink
 ) -> None:
