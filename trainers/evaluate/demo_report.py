@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline import build
 from pipeline.build import Networks
 from pipeline.config import Config
+from pipeline.runner.runner import RunSummary
 from trainers.evaluate.enrolling import Photo
 from trainers.evaluate.report.content import Person, ReportContent
 from trainers.evaluate.report.gather import hit_details, missed_details, stills
@@ -33,6 +34,7 @@ class Run:
         photos: Who was enrolled.
         events: What came out.
         scores: The same, judged.
+        summary: What became of the frames.
     """
 
     config: Config
@@ -42,6 +44,7 @@ class Run:
     photos: tuple[Photo, ...]
     events: tuple[dict[str, Any], ...]
     scores: AlertScores
+    summary: RunSummary
 
 
 def write_demo_report(path: Path, run: Run, seconds: Callable[[], float]) -> None:
@@ -112,6 +115,15 @@ def _subtitle(run: Run) -> str:
     )
 
 
+def _frames(run: Run) -> str:
+    arrived = sum(stream.frames_in for stream in run.summary.streams)
+    looked_at = sum(stream.frames_inferred for stream in run.summary.streams)
+    rate = looked_at / sum(stream.seconds for stream in run.truth)
+    return (
+        f"{looked_at} of {arrived} looked at, {rate:.1f} a second and stream; a live stream waits for nobody"
+    )
+
+
 def _facts(run: Run, cut: float) -> tuple[tuple[str, str], ...]:
     config, decision = run.config, run.config.decision
     return (
@@ -122,6 +134,7 @@ def _facts(run: Run, cut: float) -> tuple[tuple[str, str], ...]:
         ("cut", f"{cut:.2f}" + (" (the embedder's own)" if decision.max_distance == "auto" else "")),
         ("margin", f"{decision.margin:.2f} to the next identity"),
         ("cool-down", f"{decision.cooldown_s:.0f} s per identity and stream"),
-        ("streams", "RTSP over TCP on loopback, pushed by PyAV, decoded live"),
+        ("streams", "the clips of the config, pushed over RTSP on loopback at their own rate"),
+        ("frames", _frames(run)),
         ("events", "CloudEvents, through the outbox into hits.jsonl"),
     )
