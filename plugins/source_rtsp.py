@@ -72,7 +72,11 @@ class RtspSource:
         listen_s: float = Field(default=60.0, gt=0, description="Longest wait for it to connect.")
         finite: bool = Field(default=False, description="The end of the connection is the end of the stream.")
         open_s: float = Field(default=5.0, gt=0, description="Limit of each call while opening.")
-        read_s: float = Field(default=3.0, gt=0, description="Longest silence of a stream.")
+        read_s: float = Field(
+            default=2.0,
+            gt=0,
+            description="Silence allowed; a lost stream is noticed after one or two of these.",
+        )
         hwaccel: HardwareName = Field(
             default="none", description="Decoder; software where it does not start."
         )
@@ -137,7 +141,7 @@ class RtspSource:
         try:
             container = av.open(
                 self._url,
-                timeout=(self._config.open_s, self._config.read_s / 2),  # a read fails at its second limit
+                timeout=(self._config.open_s, self._config.read_s),
                 options=_OPEN_FAST | options,
                 hwaccel=self._hardware,
             )
@@ -175,7 +179,7 @@ class RtspSource:
                 yield Frame("", index, upright_bgr(picture), times.place(picture.time), captured_at, clock)
         except (av.error.ExitError, av.error.TimeoutError):
             raise StreamError(
-                f"{self._shown}: no picture for {self._config.read_s:g} s",
+                f"{self._shown}: no picture for {self._config.read_s:g} s or more",
                 "look at the camera and the network",
             ) from None
         except av.error.FFmpegError as error:
