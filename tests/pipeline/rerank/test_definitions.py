@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.rerank import camera_jaccard, ecn, k_reciprocal, mu_distance
 from tests.oracles import rerank as oracle
+from tests.oracles import rerank_dense as dense
 from tests.pipeline.rerank.sets import made
 
 SEEDS = range(12)
@@ -72,3 +73,14 @@ def test_features_and_matrices_agree_to_the_last_bit():
         case = made(seed)
         np.testing.assert_array_equal(k_reciprocal(case.d), k_reciprocal(case.matrices))
         np.testing.assert_array_equal(ecn(case.d), ecn(case.matrices))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_dense_version_that_we_are_timed_against_is_right_too(seed):
+    case = made(seed, q=8, g=60, lattice=False)
+    x, q = case.features, case.q
+    np.testing.assert_allclose(dense.k_reciprocal(x, q), k_reciprocal(case.d), atol=2e-5)
+    np.testing.assert_allclose(dense.ecn(x, q), ecn(case.d), rtol=1e-4)
+    cameras = case.cameras
+    want = camera_jaccard(case.d, cameras[:q], cameras[q:])
+    np.testing.assert_allclose(dense.camera_jaccard(x, q, cameras), want, atol=2e-5)
