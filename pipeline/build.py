@@ -112,6 +112,11 @@ def max_distance(config: Config, embedder: Embedder) -> float:
     return float(found)
 
 
+def least_height_px(config: Config, embedder: Embedder) -> int:
+    """How tall people must be to count as evidence: what the config says, or the embedder where it wants more."""
+    return max(config.tracks.min_height_px, int(getattr(embedder, "min_height_px", None) or 0))
+
+
 def sinks(config: Config) -> dict[str, Sink]:
     """The sinks by their names in the outbox."""
     names = sink_names(config.sinks)
@@ -212,7 +217,7 @@ def front_stages(
         zones(config),
         RELINK_SHARE * cut,
         on_error,
-        min_height_px=config.tracks.min_height_px,
+        min_height_px=least_height_px(config, looking.embedder),
     )
     return DetectStage(looking.detector, on_error), track_stage
 

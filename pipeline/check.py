@@ -80,7 +80,8 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
     if not config.streams:
         problems.append(Problem("streams", "there are no streams", "list them under 'streams'"))
     sights = _look_at_streams(config, detector, patience_s, problems)
-    problems += [problem for sight in sights if (problem := _too_small(sight, config))]
+    wanted_px = build.least_height_px(config, embedder)
+    problems += [problem for sight in sights if (problem := _too_small(sight, wanted_px))]
     return problems, sights
 
 
@@ -135,14 +136,13 @@ def _look(config: Config, stream: StreamConfig, detector: Any, asking: threading
     return best or Problem(f"streams.{stream.id}", "it opened but has no frames", "is the recording empty?")
 
 
-def _too_small(sight: Sight, config: Config) -> Problem | None:
-    wanted = config.tracks.min_height_px
+def _too_small(sight: Sight, wanted_px: int) -> Problem | None:
     heights = sight.heights_px
-    if not heights or heights[0] >= wanted:
+    if not heights or heights[0] >= wanted_px:
         return None
     return Problem(
         f"streams.{sight.stream_id}",
-        f"the tallest person seen is {heights[0]} px, evidence starts at {wanted} px",
+        f"the tallest person seen is {heights[0]} px, evidence starts at {wanted_px} px",
         "bring the camera nearer, or use a higher resolution",
     )
 
