@@ -29,7 +29,10 @@ def _gstreamer_rtsp() -> bool:
     python = system_python()
     if python is None:
         return False
-    code = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+    code = (
+        "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst, GstRtspServer; "
+        "Gst.init(None); assert all(map(Gst.ElementFactory.find, ['appsrc', 'qtdemux', 'h265parse', 'rtph265pay']))"
+    )
     return subprocess.run([python, "-c", code], capture_output=True, check=False).returncode == 0
 
 
