@@ -129,8 +129,8 @@ class Runner:
         config = self._config
         self._factories = {s.id: build.source_factory(config, s) for s in config.streams}
         self._parts = self._resources.enter_context(build.open_parts(config))
-        self._telemetry = Telemetry(self._gate.counts)
-        self._failures = Failures(self._telemetry)
+        self.telemetry = Telemetry(self._gate.counts)
+        self._failures = Failures(self.telemetry)
         detect, self._track = build.front_stages(
             config, self._parts.networks, self._parts.max_distance, self._failures.report
         )
@@ -139,7 +139,7 @@ class Runner:
             detect,
             self._track,
             self._parts.bus,
-            self._telemetry,
+            self.telemetry,
             self._failures,
             config.runner.max_batch,
         )
@@ -154,7 +154,7 @@ class Runner:
             build.identify_stage(config, self._parts, time.time),
             build.follower(self._parts),
             self._relay_threads,
-            self._telemetry,
+            self.telemetry,
             self._failures,
         )
         self._serve_telemetry()
@@ -164,7 +164,7 @@ class Runner:
         if telemetry.listen is None:
             return
         try:
-            server = TelemetryServer(telemetry.listen, self._telemetry, self._problems)
+            server = TelemetryServer(telemetry.listen, self.telemetry, self._problems)
         except OutsideError as error:
             if "listen" in telemetry.model_fields_set:
                 raise
@@ -208,7 +208,7 @@ class Runner:
             self._wake_silent_streams()
             if self._reload is not None:
                 self._change_streams(self._reload)
-            self._telemetry.outbox_depth.set(self._waiting())
+            self.telemetry.outbox_depth.set(self._waiting())
             if on_status is not None:
                 on_status(Status(self._gate.counts(), self._identify.hits_opened, self._waiting()))
 
@@ -253,14 +253,14 @@ class Runner:
         self._gate.close(EndReason.STOPPED if stopped else None)
         deadline_s = time.monotonic() + self._config.outbox.drain_s
         self._front.join(max(1.0, deadline_s - time.monotonic()))
-        self._identify.finish()
+        self._identify.finish(deadline_s)
         self._identify.join(max(1.0, deadline_s - time.monotonic()))
         for thread in self._relay_threads:
             thread.stop(deadline_s)
         for thread in self._relay_threads:
             thread.join()
         waiting = self._waiting()
-        self._telemetry.outbox_depth.set(waiting)
+        self.telemetry.outbox_depth.set(waiting)
         return self._summary(waiting)
 
     def _summary(self, waiting: int) -> RunSummary:

@@ -1,0 +1,148 @@
+"""What a stream costs: frames a second, CPU and time per stage for 1 to 8 streams, and beside two peers.
+
+Every figure of one table is taken in one run, on the same frames, with one thread for the detector; the machine's
+noise is in all of them, so read the ratios. `python -m tests.bench.stream`; the first call trains a detector.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import yaml
+
+from pipeline import build
+from pipeline.config import Config
+from pipeline.config_file import parse_config
+from pipeline.messages import Frame
+from pipeline.runner.runner import Runner
+from tests.bench.small_yolo import SIZE, small_yolo
+from tests.servers.hall import CLIPS, frames
+
+CLIP = "hall-3"
+SECONDS = 20.0
+ROUNDS = 3
+
+
+def config(folder: Path, streams: int) -> Config:
+    """So many streams of the clip the detector has not seen, every frame, as fast as possible."""
+    source = {"use": "file", "path": str(CLIPS / f"{CLIP}.mp4"), "pace": "fast", "skip": [[SECONDS, 44]]}
+    document = {
+        "version": 1,
+        "data_dir": str(folder / "data"),
+        "streams": [{"id": f"s{i}", "source": source} for i in range(streams)],
+        "detector": {"use": "onnx", "engine": str(small_yolo())},
+        "embedder": {"use": "colour"},
+        "sinks": [{"use": "jsonl", "path": str(folder / "hits.jsonl")}],
+        "telemetry": {"listen": None},
+    }
+    return parse_config(document, folder)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """Result, wall seconds, CPU seconds of the process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    return result, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def detect_only(made: Config, shots: list[Frame]) -> float:
+    """Frames a second of the detector alone, pictures ready in memory."""
+    detector = build.networks(made).detector
+    detector.detect(shots[:1])
+    _, wall_s, _ = timed(lambda: [detector.detect([shot]) for shot in shots])
+    return len(shots) / wall_s
+
+
+def whole_job(made: Config) -> tuple[float, float, dict[str, float]]:
+    """Frames a second, CPU seconds, and milliseconds per frame of each stage."""
+    runner = Runner(made)
+    summary, wall_s, cpu_s = timed(runner.run)
+    seen = sum(stream.frames_inferred for stream in summary.streams)
+    stages = {
+        sample.labels["stage"]: sample.value / seen * 1e3
+        for metric in runner.telemetry.stage_seconds.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_sum")
+    }
+    return seen / wall_s, cpu_s, stages
+
+
+def table_of_streams() -> None:
+    """One row a number of streams, the detector-only rate beside it."""
+    shots = list(frames(CLIP, range(int(SECONDS * 15))))
+    print(
+        f"{'streams':>7} {'frames/s':>9} {'detector only':>13} {'ratio':>6} {'CPU ms/frame':>12}  stages, ms/frame"
+    )
+    for streams in (1, 2, 4, 8):
+        with tempfile.TemporaryDirectory() as folder:
+            made = config(Path(folder), streams)
+            alone = detect_only(made, shots)
+            rate, cpu_s, stages = whole_job(made)
+            alone = (alone + detect_only(made, shots)) / 2
+        shares = ", ".join(f"{name} {ms:.1f}" for name, ms in stages.items())
+        cpu_ms = cpu_s / (streams * len(shots)) * 1e3
+        print(
+            f"{streams:7} {rate:9.1f} {alone:13.1f} {rate / alone:6.2f} {cpu_ms:12.1f}  {shares}", flush=True
+        )
+
+
+def ultralytics_track(clip: Path) -> float:
+    """Frames a second of `yolo track` with the same ONNX file, ByteTrack and no drawing."""
+    from ultralytics import YOLO
+
+    model = YOLO(str(small_yolo().with_suffix(".onnx")), task="detect")
+    options = {"tracker": "bytetrack.yaml", "imgsz": SIZE, "conf": 0.3, "stream": True, "verbose": False}
+    next(iter(model.track(str(clip), **options)))
+    model = YOLO(str(small_yolo().with_suffix(".onnx")), task="detect")
+    seen, wall_s, _ = timed(lambda: sum(1 for _ in model.track(str(clip), **options)))
+    return seen / wall_s
+
+
+def table_of_peers() -> None:
+    """The whole job against `yolo track`, turn by turn, one thread each; then two trackers on our boxes."""
+    import torch
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clip = folder / "clip.mp4"
+        _write(clip, list(frames(CLIP, range(int(SECONDS * 15)))))
+        for turn in range(ROUNDS):
+            made = config(folder / str(turn), 1)
+            ours, _, _ = whole_job(made)
+            theirs = ultralytics_track(clip)
+            print(
+                f"turn {turn}: ours {ours:.1f} frames/s, yolo track {theirs:.1f}, ratio {ours / theirs:.2f}",
+                flush=True,
+            )
+        _trackers(config(folder / "trackers", 1))
+
+
+def _trackers(made: Config) -> None:
+    shots = list(frames(CLIP, range(int(SECONDS * 15))))
+    detector = build.networks(made).detector
+    found = [detector.detect([shot])[0] for shot in shots]
+    for name in ("bytetrack", "boxmot"):
+        settings = {"use": name} | ({"method": "bytetrack"} if name == "boxmot" else {})
+        document = yaml.safe_load(made.model_dump_json()) | {"tracker": settings}
+        tracker = build.tracker_factory(parse_config(document, made.base_dir))()
+        pairs = list(zip(shots, found, strict=True))
+        _, wall_s, cpu_s = timed(lambda t=tracker, p=pairs: [t.update(f, d, None) for f, d in p])  # type: ignore[misc]
+        print(
+            f"{name:>9}: {wall_s / len(shots) * 1e3:.2f} ms wall, {cpu_s / len(shots) * 1e3:.2f} ms CPU a frame"
+        )
+
+
+def _write(path: Path, shots: list[Frame]) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 15, shots[0].size)
+    for shot in shots:
+        writer.write(shot.image)
+    writer.release()
+
+
+if __name__ == "__main__":
+    table_of_streams()
+    table_of_peers()
