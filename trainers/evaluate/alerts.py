@@ -39,7 +39,8 @@ def alerts(
     if as_json:
         print_json(document(scores))
     else:
-        print_scores(scores)
+        print_rows(rows_by_identity(scores), ("id", "clip", *COUNTS))
+        console().print("\n" + "\n".join(figures(scores)))
 
 
 def unknown_streams(scores: AlertScores, truth: Collection[StreamTruth]) -> list[str]:
@@ -93,12 +94,6 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     for row in rows:
         table.add_row(*(str(row[column]) for column in columns))
     console().print(table)
-
-
-def print_scores(scores: AlertScores) -> None:
-    """One row for each identity and stream, then the figures, on stdout."""
-    print_rows(rows_by_identity(scores), ("id", "clip", *COUNTS))
-    console().print("\n" + "\n".join(figures(scores)))
 
 
 def figures(scores: AlertScores) -> list[str]:

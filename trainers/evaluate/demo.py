@@ -16,13 +16,13 @@ import typer
 
 from pipeline import build
 from pipeline.check import check
-from pipeline.cli.common import ANSWER_IS_NO, JsonOption, print_json, say
+from pipeline.cli.common import ANSWER_IS_NO, JsonOption, console, print_json, say
 from pipeline.config import Config, StreamConfig, choose
 from pipeline.config_file import load_config
 from pipeline.errors import ConfigError, InputError, OutsideError
 from pipeline.runner.runner import Runner, RunSummary, Status
 from pipeline.watchlist.store import WatchlistStore
-from trainers.evaluate.alerts import COUNTS, print_scores, rows_by_identity
+from trainers.evaluate.alerts import COUNTS, figures, print_rows, rows_by_identity
 from trainers.evaluate.demo_report import Run, write_demo_report
 from trainers.evaluate.enrolling import Photo, enrol_photo
 from trainers.evaluate.hits_file import hit_of, read_events
@@ -66,7 +66,7 @@ def demo(
     if as_json:
         print_json(summary)
     else:
-        print_scores(scores)
+        show_hits(run)
     say(f"report: {(out / 'report.html').resolve()}")
     return 0 if scores.right else ANSWER_IS_NO
 
@@ -167,6 +167,28 @@ def watch(config: Config, clips: dict[str, Path], start_s: float) -> RunSummary:
     if summary.outbox:
         raise OutsideError(f"{summary.outbox} events still wait in the outbox")
     return summary
+
+
+def show_hits(run: Run) -> None:
+    """Every hit and everyone missed, then the figures, on stdout."""
+    names = {photo.id: photo.name for photo in run.photos}
+    distances = {event["data"]["hit_id"]: event["data"]["decision"]["distance"] for event in run.events}
+    rows = [
+        {
+            "hit on": names.get(judged.hit.identity_id, judged.hit.identity_id),
+            "stream": judged.hit.stream_id,
+            "opened": f"{judged.opened_pts_s:.1f} s",
+            "distance": f"{distances[judged.hit.hit_id]:.2f}",
+            "": "right" if judged.right else "wrong",
+        }
+        for judged in sorted(run.scores.hits, key=lambda judged: judged.opened_pts_s)
+    ]
+    print_rows(rows, ("hit on", "stream", "opened", "distance", ""))
+    missed = [item.appearance for item in run.scores.appearances if item.missed]
+    lines = [
+        f"missed: {names[m.person_id]}, {m.stream_id}, {m.start_s:.1f} to {m.end_s:.1f} s" for m in missed
+    ]
+    console().print("\n".join(["", *lines, *figures(run.scores)]))
 
 
 def summarise(scores: AlertScores, seconds: float) -> dict[str, Any]:
