@@ -1,6 +1,7 @@
 """The threads that carry messages from stage to stage."""
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -169,6 +170,7 @@ class IdentifyThread:
         self._events: list[dict[str, Any]] = []
         self._stale = False
         self._finish = threading.Event()
+        self._deadline_s = math.inf
         self._thread = threading.Thread(target=guarded(self._run, failures), name="identify", daemon=True)
 
     def prepare(self) -> None:
@@ -184,8 +186,9 @@ class IdentifyThread:
         """Begins."""
         self._thread.start()
 
-    def finish(self) -> None:
-        """Ends when the bus is empty and all events are in the outbox."""
+    def finish(self, deadline_s: float) -> None:
+        """Ends when the bus is empty and all events are in the outbox, or at `deadline_s` of the monotonic clock."""
+        self._deadline_s = deadline_s
         self._finish.set()
 
     def join(self, timeout_s: float) -> bool:
@@ -202,7 +205,7 @@ class IdentifyThread:
                 with self._telemetry.timing("identify"):
                     self._take(self._stage.on_batch(tracklets))
             self._store()
-            if ending and not tracklets and not self._events:
+            if ending and not tracklets and (not self._events or time.monotonic() >= self._deadline_s):
                 return
             if ending and self.held:
                 time.sleep(POLL_S)

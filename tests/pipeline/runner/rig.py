@@ -1,0 +1,197 @@
+"""A folder with a config in which everything is real but the sources and the detector."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import registry
+from pipeline.config import Config, Settings
+from pipeline.config_file import parse_config
+from pipeline.messages import Detections, Frame
+from pipeline.runner.runner import Runner, RunSummary, Status
+from pipeline.testing import ListSource, frame
+from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.store import WatchlistStore
+from tests.enrolment_desk import CODEC, DrawnDetector
+from tests.pictures import person
+from tests.walks import HEIGHT_PX, Shirt, walk
+
+SCRIPTS: dict[str, Callable[[], Any]] = {}
+"""What a scripted source plays, by name; asked at every opening."""
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+class ScriptedSource:
+    """Plays what a test put into SCRIPTS."""
+
+    class Config(Settings):
+        """Which one."""
+
+        plays: str
+
+    def __init__(self, config: Config) -> None:
+        self._source = SCRIPTS[config.plays]()
+        self.live = self._source.live
+        self.finite = getattr(self._source, "finite", False)
+
+    def frames(self) -> Iterator[Frame]:
+        return self._source.frames()  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
+
+
+class BlindDetector:
+    """Fails at every frame."""
+
+    class Config(Settings):
+        """Nothing to set."""
+
+    def __init__(self, config: Config) -> None:
+        del config
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        raise RuntimeError("the lens is covered")
+
+
+class DeafSink:
+    """Takes nothing."""
+
+    class Config(Settings):
+        """Nothing to set."""
+
+    def __init__(self, config: Config) -> None:
+        del config
+
+    def publish(self, events: object) -> None:
+        raise ConnectionError("nobody listens")
+
+
+PLUGINS = {
+    ("source", "scripted"): ScriptedSource,
+    ("detector", "drawn"): DrawnDetector,
+    ("detector", "blind"): BlindDetector,
+    ("sink", "deaf"): DeafSink,
+}
+
+
+class Rig:
+    """Makes configs, enrols people and reads hits, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def config(self, *streams: str, **parts: Any) -> Config:
+        """A config with a scripted stream for each name."""
+        document: dict[str, Any] = {
+            "version": 1,
+            "streams": [{"id": name, "source": {"use": "scripted", "plays": name}} for name in streams],
+            "detector": {"use": "drawn"},
+            "embedder": {"use": "colour"},
+            "evidence": {"base_url": "http://evidence"},
+            "outbox": {"drain_s": 10},
+            "telemetry": {"listen": None},
+            "runner": {"backoff_s": [0.01, 0.02]},
+        }
+        return parse_config({**document, **parts}, self.folder)
+
+    def enrol(self, identity_id: str, shirt: Shirt) -> None:
+        """One picture of a drawn person."""
+        picture = NewPicture(CODEC.encode(person(HEIGHT_PX, shirt), 95), NOW)
+        with WatchlistStore.in_folder(self.data_dir) as store:
+            store.add(Identity(identity_id, None, None, None, NOW), [picture])
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the watchlist is."""
+        path = self.folder / "data"
+        path.mkdir(exist_ok=True)
+        return path
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What is in hits.jsonl."""
+        path = self.folder / "hits.jsonl"
+        return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+    @property
+    def story(self) -> list[tuple[str, str, str]]:
+        """Stream, identity and state of every event but the updates."""
+        data = [event["data"] for event in self.events]
+        return [(d["stream_id"], d["identity"]["id"], d["state"]) for d in data if d["state"] != "updated"]
+
+
+def plug_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the plugins of this file known, by entry points like anybody's."""
+    for (role, name), plugin in PLUGINS.items():
+        point = EntryPoint(name, f"{plugin.__module__}:{plugin.__name__}", f"musewatch.{role}")
+        monkeypatch.setitem(registry.known(role), name, point)
+
+
+def clip(count: int, *shirts: Shirt, epoch: str = "e1", stream_id: str = "") -> list[Frame]:
+    """Frames of a walk, ten a second."""
+    return [
+        replace(frame(i, image, stream_id=stream_id), epoch=epoch)
+        for i, image in enumerate(walk(count, *shirts))
+    ]
+
+
+def play(name: str, items: Iterable[Frame | Exception], live: bool = False) -> None:
+    """Lets the stream of that name play a list, afresh at every opening."""
+    kept = list(items)
+    SCRIPTS[name] = lambda: ListSource(kept, live)
+
+
+class Camera:
+    """A live source that shows its frames over and over, 40 a second, in an epoch of its own a connection."""
+
+    live = True
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames = frames
+        self._closed = threading.Event()
+
+    def frames(self) -> Iterator[Frame]:
+        index = 0
+        while not self._closed.wait(0.025):
+            shown = self._frames[index % len(self._frames)]
+            yield replace(shown, index=index, pts_s=index / 10, epoch="")
+            index += 1
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+def run_until(config: Config, enough: Callable[[Status], object]) -> tuple[Runner, RunSummary]:
+    """Runs until a status is enough, at most 30 s."""
+    runner = Runner(config)
+
+    def look(status: Status) -> None:
+        if enough(status):
+            runner.stop()
+
+    return runner, runner.run(30.0, look)
+
+
+class Once(Camera):
+    """A camera that ends as soon as something has happened."""
+
+    def __init__(self, frames: Sequence[Frame], waits_for: Callable[[], object]) -> None:
+        super().__init__(frames)
+        self._waits_for = waits_for
+
+    def frames(self) -> Iterator[Frame]:
+        for shown in super().frames():
+            yield shown
+            if self._waits_for():
+                return

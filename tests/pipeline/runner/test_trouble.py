@@ -1,0 +1,173 @@
+"""A run in which something does not work: nothing is lost, and what ends the run is said."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline import build
+from pipeline.errors import ConfigError, OutboxError, OutsideError
+from pipeline.outbox import Outbox
+from pipeline.runner.runner import Runner
+from pipeline.runner.threads import FAILURES_IN_A_ROW
+from pipeline.watchlist.follower import WatchlistFollower
+from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.store import WatchlistStore
+from plugins.embedder_colour import ColourEmbedder
+from plugins.index_exact import ExactIndex
+from tests.pictures import BLUE, RED
+from tests.pipeline.runner.rig import NOW, SCRIPTS, Camera, Rig, clip, play, plug_in, run_until
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    plug_in(monkeypatch)
+    return Rig(tmp_path)
+
+
+def test_hits_that_the_outbox_refuses_for_a_while_are_held_and_none_is_lost(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.enrol("anna", RED)
+    rig.enrol("luca", BLUE)
+    play("door", clip(40, RED, BLUE))
+    append, refusals = Outbox.append, [3]
+
+    def refusing(outbox: Outbox, events: Sequence[Any]) -> None:
+        if refusals[0]:
+            refusals[0] -= 1
+            raise OutboxError("the disk is full")
+        append(outbox, events)
+
+    monkeypatch.setattr(Outbox, "append", refusing)
+    summary = Runner(rig.config("door")).run()
+    assert refusals == [0]
+    assert sorted(rig.story) == [
+        ("door", name, state) for name in ("anna", "luca") for state in ("closed", "opened")
+    ]
+    assert (summary.hits, summary.failure) == (2, None)
+
+
+def test_hits_that_the_outbox_refuses_to_the_end_are_an_error(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(outbox: Outbox, events: object) -> None:
+        raise OutboxError("the disk is full")
+
+    rig.enrol("anna", RED)
+    play("door", clip(20, RED))
+    monkeypatch.setattr(Outbox, "append", refuse)
+    summary = Runner(rig.config("door", outbox={"drain_s": 0.1})).run()
+    assert isinstance(summary.failure, OutsideError)
+    assert "the disk is full" in str(summary.failure)
+
+
+def test_a_sink_that_takes_nothing_leaves_the_hits_in_the_outbox(rig: Rig) -> None:
+    rig.enrol("anna", RED)
+    play("door", clip(20, RED))
+    summary = Runner(rig.config("door", sinks=[{"use": "deaf"}], outbox={"drain_s": 0.1})).run()
+    assert (summary.hits, summary.failure) == (1, None)
+    assert summary.outbox >= 2
+
+
+def test_a_detector_that_always_fails_stops_the_run_with_its_error(rig: Rig) -> None:
+    SCRIPTS["door"] = lambda: Camera(clip(30, RED))
+    play("yard", clip(2 * FAILURES_IN_A_ROW, RED))
+    summary = Runner(rig.config("door", "yard", detector={"use": "blind"})).run(30.0)
+    assert str(summary.failure) == "the lens is covered"
+
+
+def test_a_stage_that_dies_stops_the_run_with_its_error(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(index: ExactIndex, queries: NDArray[np.float32], k: int) -> None:
+        raise RuntimeError("the index is gone")
+
+    rig.enrol("anna", RED)
+    SCRIPTS["door"] = lambda: Camera(clip(30, RED))
+    monkeypatch.setattr(ExactIndex, "search", fail)
+    summary = Runner(rig.config("door")).run(30.0)
+    assert str(summary.failure) == "the index is gone"
+
+
+def test_the_watchlist_stays_as_it_was_while_it_cannot_be_followed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "musewatch.runner")
+    rig.enrol("anna", RED)
+    SCRIPTS["door"] = lambda: Camera(clip(30, RED, BLUE))
+    refresh = WatchlistFollower.refresh
+    calls: list[int] = []
+
+    def sometimes(follower: WatchlistFollower, now: Any) -> Any:
+        calls.append(1)
+        if 2 <= len(calls) <= 5:
+            raise ConfigError("the engine is out of order")
+        if len(calls) == 6:
+            rig.enrol("luca", BLUE)
+        return refresh(follower, now)
+
+    monkeypatch.setattr(WatchlistFollower, "refresh", sometimes)
+    _, summary = run_until(rig.config("door"), lambda status: status.hits >= 2)
+    assert {name for _, name, _ in rig.story} == {"anna", "luca"}
+    assert summary.failure is None
+    said = [m for m in caplog.messages if "watchlist stays" in m or "followed again" in m]
+    assert said == [
+        "the watchlist stays as it was: the engine is out of order",
+        "the watchlist is followed again",
+    ]
+
+
+def test_a_watchlist_that_cannot_be_embedded_at_the_start_stops_the_start(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def halved(embedder: ColourEmbedder, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        return np.full((len(crops), embedder.dimension), 0.5, np.float32)
+
+    rig.enrol("anna", RED)
+    monkeypatch.setattr(ColourEmbedder, "embed", halved)
+    play("door", clip(5, RED))
+    with pytest.raises(ConfigError, match="not of unit length"):
+        Runner(rig.config("door")).run()
+    WatchlistStore.in_folder(rig.data_dir).close()
+
+
+def test_an_enrolment_that_cannot_be_read_is_named(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    with WatchlistStore.in_folder(rig.data_dir) as store:
+        store.add(Identity("p3", None, None, None, NOW), [NewPicture(b"no picture", NOW)])
+    play("door", clip(2, RED))
+    Runner(rig.config("door")).run()
+    assert "identity p3: enrolment 1 cannot be used: " in caplog.text
+
+
+def test_a_role_that_cannot_start_leaves_nothing_open(rig: Rig) -> None:
+    with pytest.raises(ConfigError, match="no masker is called 'scissors'"):
+        Runner(rig.config("door", masker={"use": "scissors"}))
+    Outbox(rig.data_dir / "outbox.db", ["jsonl"]).close()  # it is held by one process at a time
+
+
+def test_the_embedder_is_asked_by_one_thread_at_a_time(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, together = [0], [0]
+    embed = ColourEmbedder.embed
+
+    def watched(embedder: ColourEmbedder, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        inside[0] += 1
+        together[0] = max(together[0], inside[0])
+        rows = embed(embedder, crops)
+        inside[0] -= 1
+        return rows
+
+    monkeypatch.setattr(ColourEmbedder, "embed", watched)
+    shared = build.networks(rig.config("door")).embedder
+    images = list(np.random.default_rng(0).integers(0, 255, (8, 120, 60, 3), np.uint8))
+    threads = [threading.Thread(target=shared.embed, args=(images,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == [1]
+    assert getattr(shared, "engine_digest") == ColourEmbedder.engine_digest  # noqa: B009
+    assert (shared.dimension, hasattr(shared, "close")) == (ColourEmbedder.dimension, False)
