@@ -81,11 +81,13 @@ def test_streams_listen_on_ports_of_their_own(tmp_path):
 def test_only_own_results_are_removed(tmp_path):
     _, config = over_rtsp(load_demo(), tmp_path)
     (tmp_path / "data" / "evidence").mkdir(parents=True)
-    own = ["hits.jsonl", "report.html", "data/watchlist.db", "data/outbox.db-wal", "data/evidence/00.jpg"]
+    own = ["summary.json", "report.html", "data/watchlist.db", "data/outbox.db-wal", "data/evidence/00.jpg"]
     foreign = ["notes.txt", "data/diary.txt", "data/evidence/readme.md"]
     for name in own + foreign:
         (tmp_path / name).touch()
+    (tmp_path / "hits.jsonl").write_text("{}")
     prepare(tmp_path, config)
+    assert (tmp_path / "hits.jsonl").read_text() == "", "there is a file even when there is no hit"
     assert [name for name in own if (tmp_path / name).exists()] == []
     assert all((tmp_path / name).exists() for name in foreign)
 

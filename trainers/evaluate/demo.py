@@ -60,13 +60,14 @@ def demo(
     events = read_events(out / "hits.jsonl")
     scores = score_alerts([hit_of(event) for event in events], truth, {photo.id for photo in photos})
     run = Run(config, CONFIG, clips, truth, tuple(photos), tuple(events), scores, watched)
-    write_demo_report(out / "report.html", run, lambda: time.monotonic() - start_s)
+    notice = write_demo_report(out / "report.html", run, lambda: time.monotonic() - start_s)
     summary = summarise(scores, time.monotonic() - start_s)
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     if as_json:
         print_json(summary)
     else:
         show_hits(run)
+    say("\n".join(["", *notice, ""]))
     say(f"report: {(out / 'report.html').resolve()}")
     return 0 if scores.right else ANSWER_IS_NO
 
@@ -113,12 +114,13 @@ def free_ports(count: int) -> list[int]:
 
 
 def prepare(out: Path, config: Config) -> None:
-    """Makes the folder, and removes what an earlier demo left there."""
+    """Makes the folder, removes what an earlier demo left there, and begins an empty file of hits."""
     out.mkdir(parents=True, exist_ok=True)
     results = [out / name for name in ("hits.jsonl", "summary.json", "report.html")]
     databases = [*config.data_dir.glob("watchlist.db*"), *config.data_dir.glob("outbox.db*")]
     for path in [*results, *databases, *(config.data_dir / "evidence").glob("*.jpg")]:
         path.unlink(missing_ok=True)
+    (out / "hits.jsonl").touch()
 
 
 def read_photos(folder: Path) -> list[Photo]:

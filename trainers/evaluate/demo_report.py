@@ -47,8 +47,14 @@ class Run:
     summary: RunSummary
 
 
-def write_demo_report(path: Path, run: Run, seconds: Callable[[], float]) -> None:
-    """Writes the report; `seconds` tells how long the demo has taken."""
+def write_demo_report(path: Path, run: Run, seconds: Callable[[], float]) -> tuple[str, ...]:
+    """Writes the report; returns what its reader must know first.
+
+    Args:
+        path: The HTML file.
+        run: What the demo did.
+        seconds: Tells how long it has taken.
+    """
     looking = build.networks(run.config)
     cut = build.max_distance(run.config, looking.embedder)
     sights = [
@@ -60,6 +66,7 @@ def write_demo_report(path: Path, run: Run, seconds: Callable[[], float]) -> Non
     missed = [item.appearance for item in run.scores.appearances if item.missed]
     reasons = {stay: why_missed(stay, sights, enrolled, cut) for stay in missed}
     ids = [photo.id for photo in run.photos]
+    know = notice(run, sights)
     content = ReportContent(
         title=f"{count(len(run.photos), 'person', 'people')} looked for, {count(len(run.truth), 'camera')}",
         subtitle=_subtitle(run),
@@ -70,11 +77,12 @@ def write_demo_report(path: Path, run: Run, seconds: Callable[[], float]) -> Non
         hits=hit_details(run.scores, run.events, run.truth, run.config.data_dir / "evidence"),
         missed=missed_details(run.scores, run.truth, run.clips, reasons),
         stills=stills(run.truth, run.clips, ids),
-        notice=notice(run, sights),
+        notice=know,
         facts=_facts(run, cut),
         config=run.config_file.read_text(encoding="utf-8"),
     )
     write_report(path, content)
+    return know
 
 
 def notice(run: Run, sights: Sequence[Sight]) -> tuple[str, ...]:
