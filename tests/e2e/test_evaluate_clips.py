@@ -62,6 +62,10 @@ def test_each_person_alone_and_together(folder, capsys):
     assert summary["hits"] == summary["right"] + summary["wrong"]
     assert max(rows["1", "alone"]["distances"]["right"]) <= 0.41
     assert (out / "enrol" / "1.jpg").is_file()
+    report = (out / "report.html").read_text(encoding="utf-8")
+    found = sum(row["right"] + row["wrong"] for row in rows.values() if row["enrolled"] == "together")
+    assert report.count('<span class="badge">') == found
+    assert "2 people looked for, 2 clips" in report
     assert not (folder / "never.jsonl").exists(), "the config's own sinks are left alone"
     assert not (folder / "data").exists(), "so is its data folder"
 

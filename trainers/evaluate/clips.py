@@ -23,6 +23,7 @@ from pipeline.errors import InputError
 from pipeline.events import to_event
 from pipeline.messages import Hit, Tracklet
 from trainers.evaluate.alerts import COUNTS, print_rows
+from trainers.evaluate.clips_report import write_clips_report
 from trainers.evaluate.enrolling import Photo, enrol_photo
 from trainers.evaluate.frames import frames_at
 from trainers.evaluate.hits_file import hit_of
@@ -35,24 +36,27 @@ ALONE, TOGETHER = "alone", "together"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of looking for one person, alone on the watchlist or together with all; distances by hit id."""
+    """What came of looking for one person, alone on the watchlist or together with all."""
 
     person: Person
     enrolled: str
     scores: AlertScores
-    distances: dict[str, float]
+    events: tuple[dict[str, Any], ...]
 
     def row(self) -> dict[str, Any]:
         """One entry of `identities` in `summary.json`; the distances of its hits tell where a cut would lie."""
         counts = {"right": self.scores.right, "wrong": self.scores.wrong, "missed": self.scores.missed}
-        right = [self.distances[judged.hit.hit_id] for judged in self.scores.hits if judged.right]
-        wrong = [self.distances[judged.hit.hit_id] for judged in self.scores.hits if not judged.right]
+        distances = {event["data"]["hit_id"]: event["data"]["decision"]["distance"] for event in self.events}
+        by_verdict = {
+            name: sorted(round(distances[j.hit.hit_id], 3) for j in self.scores.hits if j.right is right)
+            for name, right in (("right", True), ("wrong", False))
+        }
         return {
             "id": self.person.number,
             "clip": self.person.stay.stream_id,
             "enrolled": self.enrolled,
             **counts,
-            "distances": {"right": sorted(right), "wrong": sorted(wrong)},
+            "distances": by_verdict,
         }
 
 
@@ -68,7 +72,11 @@ def clips(
     measured = measuring(config_of(config), out)
     out.mkdir(parents=True, exist_ok=True)
     outcomes = measure(measured, labelled, out)
-    summary = summarise(outcomes, time.monotonic() - start_s)
+    seconds = time.monotonic() - start_s
+    together = [outcome for outcome in outcomes if outcome.enrolled == TOGETHER]
+    events = [event for outcome in together for event in outcome.events]
+    write_clips_report(out, measured, labelled, [outcome.scores for outcome in together], events, seconds)
+    summary = summarise(outcomes, seconds)
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     if as_json:
         print_json(summary)
@@ -155,10 +163,11 @@ def judge(
     config: Config, labelled: LabelledClips, person: Person, enrolled: str, hits: Iterable[Hit]
 ) -> Outcome:
     """Scores the hits of one identity."""
-    own = [hit for hit in hits if hit.identity.id == person.id]
-    revisions = [hit_of(to_event(hit, config.site)) for hit in own]
-    scores = score_alerts(revisions, truth_for(person, list(labelled.truth.values())), {person.id})
-    return Outcome(person, enrolled, scores, {hit.hit_id: round(hit.decision.distance, 3) for hit in own})
+    events = tuple(to_event(hit, config.site) for hit in hits if hit.identity.id == person.id)
+    truth = truth_for(person, list(labelled.truth.values()))
+    return Outcome(
+        person, enrolled, score_alerts([hit_of(event) for event in events], truth, {person.id}), events
+    )
 
 
 def summarise(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:

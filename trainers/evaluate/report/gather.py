@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pipeline.config import choose
 from pipeline.crops import cut
 from pipeline.geometry import area, intersection, iou
-from pipeline.messages import Frame
 from pipeline.protocols import Codec
 from pipeline.registry import build
 from trainers.evaluate.frames import frames_at
@@ -108,7 +107,7 @@ def missed_details(
         if moment is None or moment.stream_id not in clips:
             details[stay] = MissedDetail(None, stay.start_s, 0.0, why)
             continue
-        picture = crop_around(codec, frames[moment.stream_id][moment.pts_s], moment.box)
+        picture = crop_around(codec, frames[moment.stream_id][moment.pts_s].image, moment.box)
         details[stay] = MissedDetail(picture, moment.pts_s, float(moment.box[3] - moment.box[1]), why)
     return details
 
@@ -125,10 +124,10 @@ def tallest(stay: Appearance, labels: PersonLabels | None) -> Moment | None:
     return Moment(stay.stream_id, float(labels.times_s[row]), labels.boxes[row])
 
 
-def crop_around(codec: Codec, frame: Frame, box: NDArray[np.float32]) -> bytes:
+def crop_around(codec: Codec, image: NDArray[np.uint8], box: NDArray[np.float32]) -> bytes:
     """JPEG of a person with a little of what is around, at most `CROP_HEIGHT` tall."""
     edge = AROUND * (box[2:] - box[:2]) / 2
-    image = cut(frame.image, np.concatenate([box[:2] - edge, box[2:] + edge]).astype(np.float32))
+    image = cut(image, np.concatenate([box[:2] - edge, box[2:] + edge]).astype(np.float32))
     if image.shape[0] > CROP_HEIGHT:
         image = codec.resize(
             image, (max(1, round(image.shape[1] * CROP_HEIGHT / image.shape[0])), CROP_HEIGHT)
