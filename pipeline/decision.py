@@ -15,9 +15,7 @@ class Accepted:
     lead: float | None
 
 
-def accept(
-    verdicts: Sequence[Verdict], max_distance: float, margin: float, enrolled: int
-) -> Accepted | None:
+def accept(verdicts: Sequence[Verdict], max_distance: float, margin: float, enrolled: int) -> Accepted | None:
     """The nearest verdict, when it is within the cut and leads the next identity by the margin.
 
     Args:
@@ -53,7 +51,9 @@ class CoolDown:
 
     def start(self, identity_id: str, stream_id: str, at: datetime) -> None:
         """A hit was opened."""
-        expired = [key for key, since in self._since.items() if key[1] == stream_id and at >= since + self._length]
+        expired = [
+            key for key, since in self._since.items() if key[1] == stream_id and at >= since + self._length
+        ]
         for key in expired:
             del self._since[key]
         self._since[identity_id, stream_id] = at

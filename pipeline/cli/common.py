@@ -15,7 +15,9 @@ from pipeline.secrets import redact
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("-c", "--config", metavar="FILE", help="Config; else $MUSEWATCH_CONFIG, else ./musewatch.yaml."),
+    typer.Option(
+        "-c", "--config", metavar="FILE", help="Config; else $MUSEWATCH_CONFIG, else ./musewatch.yaml."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
@@ -26,7 +28,9 @@ STILL_WAITING = 4
 
 def console(stderr: bool = False) -> Console:
     """A console that colours only a terminal; people's text goes to stdout, everything about it to stderr."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=not (sys.stderr if stderr else sys.stdout).isatty())
+    return Console(
+        stderr=stderr, highlight=False, soft_wrap=not (sys.stderr if stderr else sys.stdout).isatty()
+    )
 
 
 def config_of(path: Path | None) -> Config:

@@ -11,12 +11,12 @@ from tests.servers.hall import frames, people
 
 FOLDER = Path(__file__).parents[2] / "build" / "bench"
 SIZE = 320
-EVERY = 6
-EPOCHS = 14
+EVERY = 12
+EPOCHS = 12
 
 
 def small_yolo() -> Path:
-    """The manifest of the engine; trains it at the first call (about ten minutes on two cores)."""
+    """The manifest of the engine; trains it at the first call (some minutes on two cores)."""
     manifest = FOLDER / "yolo11n.yaml"
     if not manifest.is_file():
         network = _export(_write_data())
@@ -26,7 +26,7 @@ def small_yolo() -> Path:
 
 
 def _write_data() -> Path:
-    """Every sixth frame of two of the clips, with the people at least half visible."""
+    """Every twelfth frame of two of the clips, with the people at least half visible."""
     for clip in ("hall-1", "hall-2"):
         for frame in frames(clip, range(0, 660, EVERY)):
             stem = f"{clip}-{frame.index:04d}"
