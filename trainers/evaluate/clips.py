@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import build
-from pipeline.build import Parts
+from pipeline.build import Networks, Parts
 from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json, say
 from pipeline.config import Config, TelemetryConfig, choose
 from pipeline.errors import InputError
@@ -106,25 +106,41 @@ def measure(config: Config, labelled: LabelledClips, out: Path) -> list[Outcome]
         InputError: A clip is damaged.
     """
     with build.open_parts(config) as parts:
-        looking = remembering(parts.networks)
+        footage = Footage(config, remembering(parts.networks), parts.max_distance, labelled.clips)
         photos = save_photos(parts, labelled, out / "enrol")
-        whole = {}
-        for name, path in labelled.clips.items():
-            say(f"{name}: whole")
-            whole[name] = record(config, looking, parts.max_distance, path)
         outcomes = []
-        for number, person in enumerate(labelled.people, start=1):
-            say(
-                f"{person.stay.stream_id}: without the first half of {person.number}, {number} of {len(photos)}"
-            )
-            home = person.stay.stream_id
-            skip = [(person.stay.start_s, person.middle_s)] if person.middle_s > person.stay.start_s else []
-            own = record(config, looking, parts.max_distance, labelled.clips[home], skip)
-            tracklets = [*own, *(item for name, items in whole.items() if name != home for item in items)]
+        for person in labelled.people:
+            tracklets = footage.for_one(person)
             for enrolled, wanted in ((ALONE, [photos[person.id]]), (TOGETHER, photos.values())):
                 hits = identify(config, parts, wanted, tracklets)
                 outcomes.append(judge(config, labelled, person, enrolled, hits))
     return outcomes
+
+
+class Footage:
+    """Tracklets of the clips, each recorded when it is first needed."""
+
+    def __init__(
+        self, config: Config, looking: Networks, max_distance: float, clips: dict[str, Path]
+    ) -> None:
+        self._config, self._looking, self._max_distance = config, looking, max_distance
+        self._clips = clips
+        self._whole: dict[str, list[Tracklet]] = {}
+
+    def for_one(self, person: Person) -> list[Tracklet]:
+        """What a run that looks for one person sees: every clip, their own without the first half of their span."""
+        home = person.stay.stream_id
+        say(f"{home}: person {person.number}")
+        skip = [(person.stay.start_s, person.middle_s)] if person.middle_s > person.stay.start_s else []
+        own = record(self._config, self._looking, self._max_distance, self._clips[home], skip)
+        others = (self._of(name) for name in self._clips if name != home)
+        return [*own, *(tracklet for tracklets in others for tracklet in tracklets)]
+
+    def _of(self, name: str) -> list[Tracklet]:
+        if name not in self._whole:
+            say(f"{name}: whole")
+            self._whole[name] = record(self._config, self._looking, self._max_distance, self._clips[name])
+        return self._whole[name]
 
 
 def save_photos(parts: Parts, labelled: LabelledClips, folder: Path) -> dict[str, Photo]:
