@@ -6,6 +6,7 @@ ties can be broken by index.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.rerank import checks
 from pipeline.rerank.mu import MuEntries, Overrides
-from pipeline.rerank.tiles import Prepared
+from pipeline.rerank.tiles import Prepared, Table
 
 Metric = Literal["euclidean", "cosine"]
 PAIRS_AT_ONCE = 4096
+CLOSE = 0.05  # squared distances below this share of a row's own square lose digits in a float32 product
+MANY_CLOSE = 0.02  # share of a block above which it is not worth mending them one by one
 ROUNDING = -1e-4  # what a distance may be below zero and still count as zero
 
 
@@ -53,6 +56,26 @@ class FeaturePairs:
             difference -= self.features[cols[part]]
             np.einsum("ij,ij->i", difference, difference, out=squared[part])
         return self.of_squared(squared)
+
+    @cached_property
+    def table(self) -> Table:
+        """Approximate squared distances, fast."""
+        return Table(self.features)
+
+    def rough_block(self, rows: slice, first: int, last: int) -> NDArray[np.float32]:
+        """Like `block`, from one float32 product: right to about 1e-6 of the value."""
+        squared = self.table.tile(rows, slice(first, last))
+        close = np.flatnonzero(squared < CLOSE * self.table.squares[rows, None])
+        if len(close) > squared.size * MANY_CLOSE:
+            return self.block(np.arange(rows.start, rows.stop), first, last)
+        row, col = np.divmod(close, last - first)
+        squared.reshape(-1)[close] = 0
+        if self.cosine:
+            squared *= np.float32(0.5)
+        else:
+            np.sqrt(squared, out=squared)
+        squared[row, col] = self.pairs(row + rows.start, col + first)
+        return squared
 
     def block(self, rows: NDArray[np.int64], first: int, last: int) -> NDArray[np.float32]:
         """(rows, last - first) distances to the images first ... last - 1."""
@@ -94,6 +117,10 @@ class MatrixPairs:
         cols = np.arange(first, last)
         grid = np.broadcast_arrays(rows[:, None], cols[None, :])
         return self.pairs(grid[0].ravel(), grid[1].ravel()).reshape(len(rows), len(cols))
+
+    def rough_block(self, rows: slice, first: int, last: int) -> NDArray[np.float32]:
+        """The same: they are given."""
+        return self.block(np.arange(rows.start, rows.stop), first, last)
 
 
 class Distances:
@@ -189,12 +216,16 @@ class Distances:
 
     def block(self, rows: NDArray[np.int64], first: int, last: int) -> NDArray[np.float32]:
         """(rows, last - first) distances to the images first ... last - 1."""
-        values = self.source.block(rows, first, last)
+        return self._mixed_in(self.source.block(rows, first, last), rows, first)
+
+    def _mixed_in(
+        self, values: NDArray[np.float32], rows: NDArray[np.int64], first: int
+    ) -> NDArray[np.float32]:
         if self.overrides is not None:
             place = self.overrides.of_rows(rows)
             row = np.repeat(np.arange(len(rows)), np.diff(self.overrides.starts)[rows])
             col = self.overrides.cols[place] - first
-            inside = (col >= 0) & (col < last - first)
+            inside = (col >= 0) & (col < values.shape[1])
             values[row[inside], col[inside]] = self.overrides.values[place[inside]]
         return values
 
@@ -202,12 +233,21 @@ class Distances:
         """Rows of a dense block of so many columns that the working memory allows."""
         return max(1, int(self.memory_mb * 2**20 / (columns * 24)))
 
-    def query_blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """First query and its (b, G) distances, block by block."""
+    def query_blocks(self, rough: bool = False) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """First query and its (b, G) distances, block by block.
+
+        Args:
+            rough: From float32 products, right to about 1e-6: where a distance is one term of a result.
+        """
         step = self.rows_at_once(self.n_gallery)
         for start in range(0, self.n_queries, step):
-            rows = np.arange(start, min(start + step, self.n_queries))
-            yield start, self.block(rows, self.n_queries, self.n)
+            queries = slice(start, min(start + step, self.n_queries))
+            rows = np.arange(queries.start, queries.stop)
+            if rough:
+                values = self.source.rough_block(queries, self.n_queries, self.n)
+                yield start, self._mixed_in(values, rows, self.n_queries)
+            else:
+                yield start, self.block(rows, self.n_queries, self.n)
 
 
 def _unit_rows(features: NDArray[np.float32]) -> NDArray[np.float64]:

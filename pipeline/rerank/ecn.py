@@ -62,7 +62,7 @@ def _rankdist(d: Distances, neighbours: Any, lists: NDArray[np.int64], k: int) -
     gallery_lists = lists_of[d.n_queries :].T.tocsr()
     gallery_around = around[d.n_queries :].T.tocsr()
     divisor = 2 * _members(neighbours)
-    for start, block in d.query_blocks():
+    for start, block in d.query_blocks(rough=True):
         part = slice(start, start + len(block))
         similarity = (around[part] @ gallery_lists + lists_of[part] @ gallery_around).tocoo()
         block[similarity.row, similarity.col] = -similarity.data / divisor

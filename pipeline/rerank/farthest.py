@@ -27,10 +27,16 @@ class Farthest:
         block = slice(first_row, first_row + len(largest))
         np.maximum(self.best[block], largest, out=self.best[block])
         limit = self.best[block] - 2 * error[block]
-        hit = np.flatnonzero(largest >= limit)
-        part = tile[hit] if axis == 0 else tile[:, hit].T
-        row, col = np.nonzero(part >= limit[hit, None])
-        self._came.append((hit[row] + first_row, col + first_col, part[row, col]))
+        near = np.flatnonzero(largest >= limit)
+        if len(near) < len(largest) // 8:
+            part = tile[near] if axis == 0 else tile[:, near].T
+            row, col = np.nonzero(part >= limit[near, None])
+            row, values = near[row], part[row, col]
+        else:
+            found = np.flatnonzero(tile >= (limit[:, None] if axis == 0 else limit))
+            place = np.divmod(found, tile.shape[1])
+            row, col, values = place[axis], place[1 - axis], tile.reshape(-1)[found]
+        self._came.append((row + first_row, col + first_col, values))
 
     def settle(self, error: NDArray[np.float32]) -> None:
         """Forgets what has been overtaken."""

@@ -59,9 +59,12 @@ class RowDistance:
 
     def __call__(self, values: NDArray[np.float32], rows: NDArray[Any]) -> NDArray[np.float32]:
         """Row distances of plain distances in these rows (broadcast); 0 in a row that has only zeros."""
-        scale = np.where(self.largest > 0, self.largest, 1).astype(np.float64)[rows]
-        result: NDArray[np.float32] = ((values / scale) ** self.power).astype(np.float32)
-        return result
+        share: NDArray[np.float32] = values / np.where(self.largest > 0, self.largest, np.float32(1))[rows]
+        if self.power == 2:
+            share *= share
+        elif self.power != 1:
+            share **= np.float32(self.power)
+        return share
 
     def of_pairs(self, rows: NDArray[Any], cols: NDArray[Any], near: Neighbourhood) -> NDArray[np.float32]:
         """Row distances of pairs; most are known from the lists."""
@@ -102,7 +105,7 @@ def jaccard_blocks(
     """
     d = distance.d
     gallery = vectors[d.n_queries :].T.tocsr()
-    for start, block in d.query_blocks():
+    for start, block in d.query_blocks(rough=True):
         result = distance(block, np.arange(start, start + len(block))[:, None])
         result *= np.float32(lambda_)
         result += np.float32(1 - lambda_)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.rerank.distances import Distances, FeaturePairs
 from pipeline.rerank.mu import Overrides, find
-from pipeline.rerank.tiles import FILL, Kind, Pass, Table, Want, pack, padded, sweep, unpack
+from pipeline.rerank.tiles import FILL, Kind, Pass, Want, pack, padded, sweep, unpack
 
 SLACK = 8  # columns kept beyond the wanted ones, so that the error bound can be met
 DIRECT_ROWS = 1024  # below, a set is done in full
@@ -72,7 +72,7 @@ def neighbourhood(
             found = Pass(found.keys, found.bounds, None)
         return certain(d, found, d.prepared.error, wants, cameras)
     if isinstance(d.source, FeaturePairs) and (tile or d.n > DIRECT_ROWS):
-        table = Table(d.source.features)
+        table = d.source.table
         found = sweep(
             table,
             wants,

@@ -8,6 +8,7 @@ Algorithms, 3.1.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -21,6 +22,7 @@ FILL = np.uint64(2**64 - 1)
 _COLUMN = np.uint64(2**32 - 1)
 _SHIFT = np.uint64(32)
 _ROUNDOFF = 2.0**-24
+_SAMPLE = 512  # columns that give the first bound
 
 
 class Kind(Enum):
@@ -89,8 +91,10 @@ class Shortlist:
         """
         others = 1 - axis
         if tile.shape[others] > self._keep and np.isinf(self.bound).any():
-            near = np.partition(tile, self._keep, axis=others).take(self._keep, axis=others)
-            self.bound = np.minimum(self.bound, near)
+            width = max(_SAMPLE, 4 * self._keep)
+            some = tile[:, :width].copy() if axis == 0 else np.ascontiguousarray(tile[:width].T)
+            some.partition(self._keep, axis=1)
+            self.bound = np.minimum(self.bound, some[:, self._keep])
         limit = self.bound[:, None] if axis == 0 else self.bound
         found = np.flatnonzero(tile < limit)
         if not len(found):
@@ -120,6 +124,7 @@ class Table:
     """Squared distances of all images, a tile at a time, as one float32 product.
 
     Attributes:
+        squares: (N,) squared distances from the centre.
         error: (N,) no tile value of a row is further than this from the true squared distance.
     """
 
@@ -132,12 +137,18 @@ class Table:
         squares = np.einsum("ij,ij->i", self._left[:, :width], self._left[:, :width], dtype=np.float64)
         self._left[:, width] = self._right[:, width + 1] = squares
         np.multiply(self._left[:, :width], np.float32(-2), out=self._right[:, :width])
+        self.squares: NDArray[np.float32] = self._left[:, width].copy()
         bound = 2 * (width + 8) * _ROUNDOFF * (squares + squares.max())
         self.error: NDArray[np.float32] = bound.astype(np.float32)
 
-    def tile(self, rows: slice | NDArray[np.int64], cols: slice) -> NDArray[np.float32]:
-        """Approximate squared distances."""
-        return self._left[rows] @ self._right[cols].T
+    def tile(
+        self, rows: slice | NDArray[np.int64], cols: slice, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Approximate squared distances; `out` is memory to put them in."""
+        left, right = self._left[rows], self._right[cols]
+        if out is not None:
+            out = out[: len(left) * len(right)].reshape(len(left), len(right))
+        return np.matmul(left, right.T, out=out)
 
 
 @dataclass(slots=True)
@@ -204,6 +215,8 @@ def sweep(
 ) -> Pass:
     """Offers every tile of the upper half that has something new in it to its rows and to its columns.
 
+    Rows and columns look at a tile side by side, on two threads that share nothing else.
+
     Args:
         table: Where tiles come from.
         wants: What is looked for.
@@ -220,23 +233,28 @@ def sweep(
         for w, keep in enumerate(keeps)
     ]
     far = before.farthest
-    for a, (rows, row_new) in enumerate(blocks):
-        for b in range(a, len(blocks)):
-            cols, col_new = blocks[b]
-            if not (row_new or col_new):
-                continue
-            tile = table.tile(rows, cols)
-            if far is not None:
-                far.offer(tile, table.error, rows.start, cols.start, 0)
-                if a != b:
-                    far.offer(tile, table.error, cols.start, rows.start, 1)
-            if a == b:
-                np.fill_diagonal(tile, np.inf)
-            for want, shortlists in zip(wants, lists, strict=True):
-                seen = only(want.kind, tile, cameras, rows, cols)
-                shortlists[a].offer(seen, cols.start, 0)
-                if a != b:
-                    shortlists[b].offer(seen, rows.start, 1)
+    room = np.empty(max(rows.stop - rows.start for rows, _ in blocks) ** 2, np.float32)
+
+    def offer(tile: NDArray[np.float32], a: int, b: int, axis: int) -> None:
+        """Shows block a, which has the tile's rows (axis 0) or columns (axis 1), the images of block b."""
+        mine, others = blocks[a][0], blocks[b][0]
+        if far is not None:
+            far.offer(tile, table.error, mine.start, others.start, axis)
+        if a == b:
+            np.fill_diagonal(tile, np.inf)
+        for want, shortlists in zip(wants, lists, strict=True):
+            rows, cols = (mine, others) if axis == 0 else (others, mine)
+            shortlists[a].offer(only(want.kind, tile, cameras, rows, cols), others.start, axis)
+
+    with ThreadPoolExecutor(1) as helper:
+        for a, (rows, row_new) in enumerate(blocks):
+            for b in range(a, len(blocks)):
+                if row_new or blocks[b][1]:
+                    tile = table.tile(rows, blocks[b][0], room)
+                    down = helper.submit(offer, tile, b, a, 1) if a != b else None
+                    offer(tile, a, b, 0)
+                    if down is not None:
+                        down.result()
     if far is not None:
         far.settle(table.error)
     return _settled(lists, far)
