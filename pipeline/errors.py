@@ -7,6 +7,7 @@ MusewatchError            exit_code: what the process ends with when nobody hand
 +-- OutsideError       4  something outside cannot be reached: mend that, or wait
     +-- StreamError        one stream failed: the runner reconnects it, the others go on
     +-- OutboxError        the outbox cannot be written: nothing was taken, hold the events and try again
+    |   +-- OutboxFullError    the disk is full: make room, then try again
     +-- BackpressureError  a sink asks for a pause: wait retry_after_s, then again
 """
 
@@ -57,6 +58,10 @@ class StreamError(OutsideError):
 
 class OutboxError(OutsideError):
     """The outbox cannot be read or written now (disk full, locked); nothing of the call was done."""
+
+
+class OutboxFullError(OutboxError):
+    """The disk has no room for the outbox; nothing of the call was done."""
 
 
 class BackpressureError(OutsideError):

@@ -29,6 +29,9 @@ class EvidenceStore:
         max_mb: Most megabytes (10^6 bytes) kept.
         max_age_days: Longest time kept since a picture was last put.
 
+    Attributes:
+        problem: Why pictures cannot be kept at present, or None.
+
     Raises:
         OutsideError: The folder cannot be made or read.
     """
@@ -44,7 +47,7 @@ class EvidenceStore:
         except OSError as error:
             raise OutsideError(f"the evidence folder {folder} cannot be used: {error.strerror}") from error
         self._bytes = sum(size for _, size in self._kept.values())
-        self._failing = False
+        self.problem: str | None = None
 
     def put(self, jpeg: bytes, now_s: float) -> PictureRef | None:
         """Keeps a picture; the same bytes are kept once.
@@ -105,17 +108,17 @@ class EvidenceStore:
             return self._gave_up(error)
         self._kept[name] = (now_s, len(jpeg))
         self._bytes += len(jpeg)
-        self._failing = False
+        self.problem = None
         return True
 
     def _gave_up(self, error: OSError) -> bool:
-        if not self._failing:
+        if self.problem is None:
             logger.warning(
                 "evidence cannot be kept in %s, hits go out without pictures: %s",
                 self._folder,
                 error.strerror,
             )
-        self._failing = True
+        self.problem = f"evidence cannot be kept in {self._folder}: {error.strerror}"
         return False
 
     def _delete_oldest(self) -> None:

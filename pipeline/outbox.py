@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from pipeline.config import PluginChoice
-from pipeline.errors import ConfigError, OutboxError
+from pipeline.errors import ConfigError, OutboxError, OutboxFullError
 from pipeline.events import encode, interrupted
 from pipeline.messages import HitState
 
@@ -32,6 +32,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 """Statements from each version (its place in the tuple) to the next."""
+
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)  # the second: no room for the index of the log
 
 
 class Waiting(NamedTuple):
@@ -90,6 +92,7 @@ class Outbox:
 
         Raises:
             OutboxError: Nothing was taken; hold the events and try again.
+            OutboxFullError: The same, for want of room on the disk.
         """
         with self._transaction() as db:
             for event in events:
@@ -252,7 +255,8 @@ def _as_outbox_error(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
-        raise OutboxError(f"the outbox {path} cannot be used: {error}") from error
+        kind = OutboxFullError if getattr(error, "sqlite_errorcode", None) in _NO_ROOM else OutboxError
+        raise kind(f"the outbox {path} cannot be used: {error}") from error
     except sqlite3.DatabaseError as error:
         raise ConfigError(
             f"{path} is damaged or no outbox: {error}", "move it away; what waited in it is lost"

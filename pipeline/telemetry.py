@@ -62,6 +62,9 @@ class Telemetry:
         self.outbox_depth = Gauge(
             "musewatch_outbox_depth", "Events that a sink has not acknowledged.", registry=self.registry
         )
+        self.storage_failing = Gauge(
+            "musewatch_storage_failing", "1 while hits or pictures cannot be written.", registry=self.registry
+        )
 
     @contextmanager
     def timing(self, stage: str) -> Iterator[None]:

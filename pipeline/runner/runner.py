@@ -176,7 +176,11 @@ class Runner:
         """Reasons not to be ready."""
         down = [f"stream {name} is down" for name, counts in self._gate.counts().items() if not counts.up]
         sinks = [f"sink {relay.name}: {relay.failing}" for relay in self._relays if relay.failing]
-        return down + sinks + ([self._identify.held] if self._identify.held else [])
+        return down + sinks + self._storage_problems()
+
+    def _storage_problems(self) -> list[str]:
+        """What cannot be written; the disk is full, most likely."""
+        return [problem for problem in (self._identify.held, self._parts.evidence.problem) if problem]
 
     def _prepare(self) -> None:
         closed = self._parts.outbox.close_interrupted()
@@ -209,6 +213,7 @@ class Runner:
             if self._reload is not None:
                 self._change_streams(self._reload)
             self.telemetry.outbox_depth.set(self._waiting())
+            self.telemetry.storage_failing.set(bool(self._storage_problems()))
             if on_status is not None:
                 on_status(Status(self._gate.counts(), self._identify.hits_opened, self._waiting()))
 

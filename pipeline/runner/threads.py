@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.build import Parts
-from pipeline.errors import OutsideError
+from pipeline.errors import OutboxFullError, OutsideError
 from pipeline.events import to_event
 from pipeline.identify import IdentifyStage
 from pipeline.messages import Detected, Hit, HitState, StreamEnd
@@ -28,6 +28,7 @@ POLL_S = 0.25
 BETWEEN = 2  # batches that wait between detector and tracker
 FAILURES_IN_A_ROW = 50
 LOG_EVERY_S = 10.0
+ROOM_BYTES = 1_000_000  # freed at once for hits that find no room
 
 
 class Failures:
@@ -165,6 +166,7 @@ class IdentifyThread:
         self.held: str | None = None
         self.hits_opened = 0
         self._bus, self._outbox, self._site = parts.bus, parts.outbox, site
+        self._evidence = parts.evidence
         self._stage, self._follower, self._relays = stage, follower, relays
         self._telemetry = telemetry
         self._events: list[dict[str, Any]] = []
@@ -249,7 +251,7 @@ class IdentifyThread:
         if not self._events:
             return
         try:
-            self._outbox.append(self._events)
+            self._append()
         except OutsideError as error:
             if self.held is None:
                 logger.error("hits are held in memory: %s", error)
@@ -261,3 +263,15 @@ class IdentifyThread:
         self._events = []
         for relay in self._relays:
             relay.wake()
+
+    def _append(self) -> None:
+        """Puts the events into the outbox; on a full disk the oldest pictures make room for them."""
+        while True:
+            try:
+                self._outbox.append(self._events)
+                return
+            except OutboxFullError:
+                freed = self._evidence.make_room(ROOM_BYTES)
+                if not freed:
+                    raise
+                logger.warning("the disk is full: %.1f MB of the oldest evidence deleted", freed / 1e6)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline import outbox as module
-from pipeline.errors import ConfigError, OutboxError
+from pipeline.errors import ConfigError, OutboxError, OutboxFullError
 from pipeline.outbox import Outbox
 
 Open = Callable[..., Outbox]
@@ -142,7 +142,7 @@ def test_a_full_disk_loses_nothing_and_is_not_the_end(open_outbox: Open) -> None
         while taken < 10_000:
             outbox.append([event(taken) | {"filler": "x" * 500}])
             taken += 1
-    with pytest.raises(OutboxError, match="full"):
+    with pytest.raises(OutboxFullError, match="full"):
         outbox.append([event(taken) | {"filler": "x" * 500}])
     assert 0 < taken < 10_000
     assert outbox.waiting() == taken

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline import build
-from pipeline.errors import ConfigError, OutboxError, OutsideError
+from pipeline.errors import ConfigError, OutboxError, OutboxFullError, OutsideError
 from pipeline.outbox import Outbox
 from pipeline.runner.runner import Runner
 from pipeline.runner.threads import FAILURES_IN_A_ROW
@@ -171,3 +171,28 @@ def test_the_embedder_is_asked_by_one_thread_at_a_time(rig: Rig, monkeypatch: py
     assert together == [1]
     assert getattr(shared, "engine_digest") == ColourEmbedder.engine_digest  # noqa: B009
     assert (shared.dimension, hasattr(shared, "close")) == (ColourEmbedder.dimension, False)
+
+
+def test_on_a_full_disk_the_oldest_pictures_make_room_for_hits(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.enrol("anna", RED)
+    play("door", clip(40, RED))
+    evidence = rig.data_dir / "evidence"
+    evidence.mkdir()
+    old = evidence / f"{'0' * 64}.jpg"
+    old.write_bytes(b"old")
+    append = Outbox.append
+
+    def append_where_room_is(outbox: Outbox, events: Sequence[Any]) -> None:
+        if old.exists():
+            raise OutboxFullError("database or disk is full")
+        append(outbox, events)
+
+    monkeypatch.setattr(Outbox, "append", append_where_room_is)
+    with caplog.at_level(logging.WARNING, "musewatch.runner"):
+        summary = Runner(rig.config("door")).run()
+    assert rig.story == [("door", "anna", "opened"), ("door", "anna", "closed")]
+    assert summary.failure is None
+    assert "MB of the oldest evidence deleted" in caplog.text
+    assert "held in memory" not in caplog.text
