@@ -39,7 +39,7 @@ def load(role: str, name: str) -> Any:
     """The class behind a plugin's name.
 
     Raises:
-        UnknownPluginError: No such entry point, or its library is missing.
+        UnknownPluginError: No such entry point, its library is missing, or its file is broken.
     """
     points = known(role)
     if name not in points:
@@ -56,6 +56,11 @@ def load(role: str, name: str) -> Any:
             f"install its extra: pip install -e '.[{extras}]' in the checkout"
             if extras
             else "install the package that brings its library",
+        ) from error
+    except Exception as error:
+        raise UnknownPluginError(
+            f"{role} {name!r} cannot be loaded: {type(error).__name__}: {error}",
+            f"mend {points[name].value}, or the entry point",
         ) from error
 
 
@@ -81,6 +86,10 @@ def settings_of(plugin: Any, choice: PluginChoice, base_dir: Path, where: str) -
     Raises:
         ConfigError: With the path of the key, and the nearest known one.
     """
+    if not hasattr(plugin, "Config"):
+        raise ConfigError(
+            f"{where}: {choice.use!r} has no Config", "nest a pydantic model of that name in the class"
+        )
     try:
         model: BaseModel = plugin.Config.model_validate(choice.settings, context={"base_dir": base_dir})
     except ValidationError as error:

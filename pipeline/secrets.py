@@ -6,12 +6,15 @@ printed; so is the user part of any URL.
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from pipeline.errors import ConfigError
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
-_USER_PART = re.compile(r"(?<=://)[^/\s@]+@")
+_USER_PART = re.compile(r"(?<=://)[^\s\"'<>]+@")  # up to the last @: passwords may hold / and @
 _HIDDEN = "***"
 _secrets: set[str] = set()
 
@@ -29,8 +32,20 @@ def redact(text: str) -> str:
     'cannot open rtsp://***@10.0.0.9/1'
     """
     for secret in sorted(_secrets, key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
+        for shown in (secret, quote(secret, safe="")):
+            text = text.replace(shown, _HIDDEN)
     return _USER_PART.sub(f"{_HIDDEN}@", text)
+
+
+def redact_all(document: Any) -> Any:
+    """A document of lists, mappings and scalars with every text in it redacted."""
+    if isinstance(document, str):
+        return redact(document)
+    if isinstance(document, Mapping):
+        return {key: redact_all(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [redact_all(value) for value in document]
+    return document
 
 
 def fill_in(text: str, where: str, base_dir: Path) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipeline.config import Config
 from pipeline.config_file import load_config
-from pipeline.secrets import redact
+from pipeline.secrets import redact, redact_all
 
 ConfigOption = Annotated[
     Path | None,
@@ -44,7 +44,8 @@ def config_of(path: Path | None) -> Config:
 
 def print_json(document: Any) -> None:
     """The one document on stdout."""
-    sys.stdout.write(redact(json.dumps(document, ensure_ascii=False, default=str)) + "\n")
+    plain = json.loads(json.dumps(document, default=str))
+    sys.stdout.write(json.dumps(redact_all(plain), ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 

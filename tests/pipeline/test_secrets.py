@@ -1,0 +1,165 @@
+"""Secrets come from the environment or a file, and never leave."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import secrets
+from pipeline.cli.common import print_json, say
+from pipeline.cli.logs import start_logging
+from pipeline.cli.main import main
+from pipeline.config_file import load_config
+from pipeline.errors import ConfigError
+from pipeline.secrets import fill_in, redact, redact_all, remember
+
+PASSWORD = 'hunter2"\\ö/x@y'
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "_secrets", set())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://admin:hunter2@10.0.0.9/1", "rtsp://***@10.0.0.9/1"),
+        ("cannot open rtsp://admin:hunter2@cam:554/1: refused", "cannot open rtsp://***@cam:554/1: refused"),
+        ("rtsp://admin:p@ss@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://admin:12/34@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://token@cam/1 and http://u:p@h", "rtsp://***@cam/1 and http://***@h"),
+        ("rtsp://cam/1", "rtsp://cam/1"),
+        ("write to ops@example.org", "write to ops@example.org"),
+        ("'rtsp://a:b@c/d' <rtsp://a:b@c/d>", "'rtsp://***@c/d' <rtsp://***@c/d>"),
+    ],
+)
+def test_the_user_part_of_a_url_is_never_shown(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+def test_what_the_environment_gave_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAM_PASSWORD", "hunter2")
+    assert fill_in("rtsp://u:${CAM_PASSWORD}@cam", "here", Path()) == "rtsp://u:hunter2@cam"
+    assert redact("the password hunter2 was refused") == "the password *** was refused"
+
+
+def test_what_a_file_gave_is_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{PASSWORD}\n", encoding="utf-8")
+    assert fill_in("${file:key}", "here", tmp_path) == PASSWORD
+    assert PASSWORD not in redact(f"<{PASSWORD}>")
+
+
+def test_the_longest_secret_goes_first() -> None:
+    remember("abc")
+    remember("abcdef")
+    assert redact("abcdef abc") == "*** ***"
+
+
+def test_an_empty_secret_hides_nothing() -> None:
+    remember(" ")
+    assert redact("a b") == "a b"
+
+
+def test_a_secret_is_hidden_in_its_url_form_too() -> None:
+    remember("p@ss/word")
+    assert redact("GET /login?key=p%40ss%2Fword") == "GET /login?key=***"
+
+
+def test_a_document_keeps_its_shape() -> None:
+    remember("1")
+    remember(PASSWORD)
+    assert redact_all({"n": 1, "t": ["a1", None, (True, PASSWORD)]}) == {
+        "n": 1,
+        "t": ["a***", None, [True, "***"]],
+    }
+
+
+def test_printed_json_is_json_whatever_the_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    for secret in ("1", '"', PASSWORD, "e"):
+        remember(secret)
+    print_json({"hits": 11, "path": Path("/a"), "said": f"not {PASSWORD}!"})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"hits": 11, "path": "/a", "said": "not ***!"}
+
+
+def test_the_log_hides_secrets_in_both_forms(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember("hunter2")
+    for form in ("", "json"):
+        monkeypatch.setenv("MUSEWATCH_LOG", form)
+        start_logging()
+        logging.getLogger("musewatch.stream").warning("no %s at rtsp://a:b@c", "hunter2")
+    say("hunter2")
+    err = capsys.readouterr().err.splitlines()
+    assert err[0].endswith(" warning no *** at rtsp://***@c")
+    assert json.loads(err[1])["message"] == "no *** at rtsp://***@c"
+    assert err[2] == "***"
+
+
+def test_libraries_are_not_heard(capsys: pytest.CaptureFixture[str]) -> None:
+    start_logging()
+    logging.getLogger("libav.rtsp").error("method DESCRIBE failed: 401 Unauthorized")
+    assert capsys.readouterr().err == ""
+    assert sys.stderr is not None
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("${NOT_SET_ANYWHERE}", "the environment variable NOT_SET_ANYWHERE is not set"),
+        ("${file:missing}", "missing cannot be read"),
+        ("${file:.}", "cannot be read"),
+    ],
+)
+def test_a_secret_that_is_not_there_is_named(tmp_path: Path, value: str, problem: str) -> None:
+    (tmp_path / "c.yaml").write_text(f"version: 1\nsite: {value!r}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=problem) as caught:
+        load_config(tmp_path / "c.yaml")
+    assert "site" in str(caught.value)
+
+
+@pytest.mark.parametrize("command", [("run",), ("check",), ("run", "--json"), ("check", "--json")])
+def test_no_command_shows_a_password(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("CAM_PASSWORD", "env-s3cret")
+    (tmp_path / "key").write_text("file-s3cret", encoding="utf-8")
+    (tmp_path / "c.yaml").write_text(
+        """
+version: 1
+streams:
+  - {id: a, source: {use: rtsp, url: "rtsp://u:env-${CAM_PASSWORD}@127.0.0.1:1/x"}}
+  - {id: b, source: {use: rtsp, url: "rtsp://127.0.0.1:1/x", user: u, password: "${file:key}"}}
+  - {id: c, source: {use: rtsp, url: "rtsp://u:url-s3cret@127.0.0.1:1/x"}}
+outbox: {drain_s: 0}
+telemetry: {listen: null}
+""",
+        encoding="utf-8",
+    )
+    options = ("--duration", "1") if command[0] == "run" else ()
+    code = main([command[0], str(tmp_path / "c.yaml"), *command[1:], *options])
+    printed = capsys.readouterr()
+    assert code == (0 if command[0] == "run" else 1)
+    assert "refused" in printed.out + printed.err
+    assert "s3cret" not in printed.out + printed.err
+
+
+def test_a_wrong_value_is_not_quoted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAM_PASSWORD", "env-s3cret")
+    (tmp_path / "c.yaml").write_text(
+        'version: 1\nstreams: [{id: a, source: {use: rtsp, url: "http://u:${CAM_PASSWORD}@h", usr: url-s3cret}}]\n',
+        encoding="utf-8",
+    )
+    assert main(["run", str(tmp_path / "c.yaml"), "--json"]) == 2
+    printed = capsys.readouterr()
+    assert "streams.a.source: usr: unknown key" in printed.err
+    assert "s3cret" not in printed.out + printed.err
