@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.events import hit_schema
 from pipeline.registry import load
 from pipeline.watchlist.archive import watchlist_schema
+from pipeline.wire import tracklet_schema
 
 
 def _engine_schema() -> dict[str, Any]:
@@ -21,13 +22,14 @@ def _engine_schema() -> dict[str, Any]:
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "config": Config.model_json_schema,
     "hit": hit_schema,
+    "tracklet": tracklet_schema,
     "watchlist": watchlist_schema,
     "engine": _engine_schema,
 }
 
 
 def command(name: Annotated[str, typer.Argument(metavar="|".join(SCHEMAS))]) -> None:
-    """Print the JSON Schema of a config, a hit, a watchlist or an engine's manifest."""
+    """Print the JSON Schema of a config, a hit, a tracklet, a watchlist or an engine's manifest."""
     if name not in SCHEMAS:
         raise ConfigError(f"there is no schema {name!r}", f"one of {', '.join(SCHEMAS)}")
     print_json(SCHEMAS[name]())
