@@ -21,6 +21,8 @@ Metric = Literal["euclidean", "cosine"]
 PAIRS_AT_ONCE = 4096
 CLOSE = 0.05  # squared distances below this share of a row's own square lose digits in a float32 product
 MANY_CLOSE = 0.02  # share of a block above which it is not worth mending them one by one
+LARGEST = 1e15  # feature value whose square still has room in float32
+UNDERFLOW = 1e-30  # squares below lose digits in float32
 ROUNDING = -1e-4  # what a distance may be below zero and still count as zero
 
 
@@ -64,6 +66,8 @@ class FeaturePairs:
 
     def rough_block(self, rows: slice, first: int, last: int) -> NDArray[np.float32]:
         """Like `block`, from one float32 product: right to about 1e-6 of the value."""
+        if self.table.squares.max() < UNDERFLOW:
+            return self.block(np.arange(rows.start, rows.stop), first, last)
         squared = self.table.tile(rows, slice(first, last))
         close = np.flatnonzero(squared < CLOSE * self.table.squares[rows, None])
         if len(close) > squared.size * MANY_CLOSE:
@@ -165,6 +169,10 @@ class Distances:
         if metric not in ("euclidean", "cosine"):
             raise InputError(f"metric {metric!r} is not known", "use euclidean or cosine")
         _refuse_empty(len(queries), len(gallery))
+        if max(np.abs(queries).max(), np.abs(gallery).max()) > LARGEST:
+            raise InputError(
+                f"a feature is larger than {LARGEST:g}: its square does not fit float32", "scale them"
+            )
         return cls(
             FeaturePairs(np.concatenate([queries, gallery]), metric), len(queries), len(gallery), memory_mb
         )

@@ -75,6 +75,14 @@ def test_features_and_matrices_agree():
         np.testing.assert_allclose(ecn(case.d), ecn(case.matrices), rtol=5e-7)
 
 
+def test_tiny_features_give_the_same_as_their_multiples():
+    case = made(1, q=5, g=40, lattice=False)
+    tiny = Distances.from_features(
+        case.features[:5] * np.float32(2.0**-80), case.features[5:] * np.float32(2.0**-80)
+    )
+    np.testing.assert_allclose(k_reciprocal(tiny), k_reciprocal(case.d), atol=2e-7)
+
+
 def test_rough_distances_are_mended_where_they_are_small():
     """Many small distances, a few, and none: far from the origin, where float32 products lose most."""
     rng = np.random.default_rng(0)

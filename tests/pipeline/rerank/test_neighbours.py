@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.rerank import Distances, SlidingGallery, camera_jaccard, ecn, k_reciprocal
+from pipeline.rerank import Distances, MuEntries, SlidingGallery, camera_jaccard, ecn, k_reciprocal
 from pipeline.rerank.neighbours import neighbourhood
 from pipeline.rerank.tiles import Kind, Want
-from tests.oracles.rerank import ranking
+from tests.oracles.rerank import euclidean, ranking
 from tests.pipeline.rerank.sets import made
 
 WANTS = [Want(7), Want(3, Kind.SAME), Want(9, Kind.OTHER)]
@@ -56,6 +56,22 @@ def test_a_large_set_needs_few_rows_done_again(monkeypatch):
     assert again[0] < 15
 
 
+def test_lists_longer_than_a_tile_and_than_the_first_sample():
+    x = np.random.default_rng(1).standard_normal((1400, 8)).astype(np.float32)
+    d = Distances.from_features(x[:100], x[100:])
+    for depth in (50, 700):
+        want = neighbourhood(Distances.from_matrices(*three(x, 100)), [Want(depth)], largest=True)
+        for tile in (64, 1024):
+            found = neighbourhood(d, [Want(depth)], largest=True, tile=tile)
+            np.testing.assert_array_equal(found.lists[0].cols, want.lists[0].cols)
+            np.testing.assert_array_equal(found.largest, want.largest)
+
+
+def three(x, q):
+    full = euclidean(x)
+    return full[:q, q:], full[:q, :q], full[q:, q:]
+
+
 def test_memory_decides_blocks_and_not_results():
     case = made(1, q=40, g=300)
     x = case.features
@@ -82,7 +98,11 @@ def test_a_sliding_gallery_equals_a_fresh_one(seed):
         gallery = np.concatenate([np.delete(gallery, gone, axis=0), came])
         cameras = np.concatenate([np.delete(cameras, gone), came_cameras])
         fresh = Distances.from_features(queries, gallery)
-        np.testing.assert_array_equal(k_reciprocal(sliding.distances), k_reciprocal(fresh))
+        opinions = MuEntries(
+            np.argsort(rng.random((11, len(gallery))), axis=1)[:, :6], rng.random((11, 6)), alpha=0.4
+        )
+        for mu in (None, opinions):
+            np.testing.assert_array_equal(k_reciprocal(sliding.distances, mu=mu), k_reciprocal(fresh, mu=mu))
         np.testing.assert_array_equal(ecn(sliding.distances, k=40), ecn(fresh, k=40))  # deeper than kept
         np.testing.assert_array_equal(
             camera_jaccard(sliding.distances, query_cameras, cameras),

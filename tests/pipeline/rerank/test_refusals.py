@@ -37,6 +37,7 @@ def holed(value):
         (lambda: Distances.from_features(X[:3], X[:0]), "3 queries and 0 gallery images"),
         (lambda: Distances.from_features(X[:0], X), "0 queries and 12 gallery images"),
         (lambda: Distances.from_features([["a"]], X), "not numbers"),
+        (lambda: Distances.from_features(X * 1e30, X), "a feature is larger than 1e"),
         (lambda: Distances.from_features(X, X, "manhattan"), "metric 'manhattan' is not known"),
         (lambda: Distances.from_features(np.zeros((1, 4)), X, "cosine"), "image 0 .* only zeros"),
         (lambda: Distances.from_matrices(abs(X), X, X), r"q_q has shape \(12, 4\), expected \(12, 12\)"),
