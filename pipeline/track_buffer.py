@@ -58,6 +58,7 @@ class TrackBuffer:
     def __init__(self, config: TracksConfig, engines: dict[str, str | None] | None = None) -> None:
         self._config = config
         self._engines = engines or {}
+        self._least_crops = min(2, config.ripe_crops)  # of a track that will not get more
         self._streams: dict[str, dict[int, Record]] = {}
 
     def see(self, key: TrackKey, box: Box, pts_s: float, clock: Clock) -> Record:
@@ -139,6 +140,8 @@ class TrackBuffer:
 
     def _is_ripe(self, record: Record, pts_s: float) -> bool:
         config = self._config
+        if not record.questions and pts_s - record.last_pts_s > config.idle_s:
+            return len(record.crops) >= self._least_crops
         if len(record.crops) < config.ripe_crops or pts_s - record.first_pts_s < config.ripe_s:
             return False
         is_later = pts_s - record.asked_pts_s >= config.again_s
@@ -164,7 +167,7 @@ class TrackBuffer:
 
     def _end(self, record: Record, reason: EndReason, pts_s: float) -> list[Tracklet]:
         del self._streams[record.key.stream_id][record.key.track_id]
-        if record.questions or len(record.crops) >= min(2, self._config.ripe_crops):
+        if record.questions or len(record.crops) >= self._least_crops:
             return [self._ask(record, pts_s, reason)]
         return []
 

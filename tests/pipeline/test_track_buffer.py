@@ -95,6 +95,15 @@ def test_poor_crops_are_no_evidence(buffer: TrackBuffer) -> None:
     assert buffer.wants(record, 0.15, 0.0)
 
 
+def test_a_short_track_is_asked_about_as_soon_as_it_is_out_of_sight(buffer: TrackBuffer) -> None:
+    feed(buffer, 0.0)
+    feed(buffer, 0.2)
+    assert buffer.due("door", 1.2) == []
+    (asked,) = buffer.due("door", 1.3)
+    assert (asked.number, asked.end) == (1, None)
+    assert buffer.due("door", 1.4) == []
+
+
 def test_a_track_seen_too_little_is_never_asked_about(buffer: TrackBuffer) -> None:
     feed(buffer, 0.0)
     assert buffer.due("door", 10.0) == []
