@@ -33,7 +33,10 @@ check:  ## format, lint, types, layers
 
 bench:  ## print figures
 	@requirements/install test
-	@for script in tests/bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit; done
+	@$(BIN)/python -m tests.bench.stream
+	@$(BIN)/python -m tests.bench.rerank market
+	@$(BIN)/python -m tests.bench.rerank sliding
+	@$(BIN)/python -m tests.bench.differences
 
 faults:  ## the long fault campaign, as a table
 	@requirements/install test
