@@ -64,21 +64,21 @@ class FeaturePairs:
         """Approximate squared distances, fast."""
         return Table(self.features)
 
-    def rough_block(self, rows: slice, first: int, last: int) -> NDArray[np.float32]:
+    def rough_block(self, rows: NDArray[np.int64], first: int, last: int) -> NDArray[np.float32]:
         """Like `block`, from one float32 product: right to about 1e-6 of the value."""
         if self.table.squares.max() < UNDERFLOW:
-            return self.block(np.arange(rows.start, rows.stop), first, last)
+            return self.block(rows, first, last)
         squared = self.table.tile(rows, slice(first, last))
         close = np.flatnonzero(squared < CLOSE * self.table.squares[rows, None])
         if len(close) > squared.size * MANY_CLOSE:
-            return self.block(np.arange(rows.start, rows.stop), first, last)
+            return self.block(rows, first, last)
         row, col = np.divmod(close, last - first)
         squared.reshape(-1)[close] = 0
         if self.cosine:
             squared *= np.float32(0.5)
         else:
             np.sqrt(squared, out=squared)
-        squared[row, col] = self.pairs(row + rows.start, col + first)
+        squared[row, col] = self.pairs(rows[row], col + first)
         return squared
 
     def block(self, rows: NDArray[np.int64], first: int, last: int) -> NDArray[np.float32]:
@@ -122,9 +122,9 @@ class MatrixPairs:
         grid = np.broadcast_arrays(rows[:, None], cols[None, :])
         return self.pairs(grid[0].ravel(), grid[1].ravel()).reshape(len(rows), len(cols))
 
-    def rough_block(self, rows: slice, first: int, last: int) -> NDArray[np.float32]:
+    def rough_block(self, rows: NDArray[np.int64], first: int, last: int) -> NDArray[np.float32]:
         """The same: they are given."""
-        return self.block(np.arange(rows.start, rows.stop), first, last)
+        return self.block(rows, first, last)
 
 
 class Distances:
@@ -222,9 +222,19 @@ class Distances:
         """(M,) distances of (M,) pairs whose raw distances are known."""
         return raw if self.overrides is None else self.overrides.apply(rows, cols, raw)
 
-    def block(self, rows: NDArray[np.int64], first: int, last: int) -> NDArray[np.float32]:
-        """(rows, last - first) distances to the images first ... last - 1."""
-        return self._mixed_in(self.source.block(rows, first, last), rows, first)
+    def block(
+        self, rows: NDArray[np.int64], first: int, last: int, rough: bool = False
+    ) -> NDArray[np.float32]:
+        """(rows, last - first) distances to the images first ... last - 1.
+
+        Args:
+            rows: (b,) images.
+            first: First other image.
+            last: One after the last other image.
+            rough: From a float32 product, right to about 1e-6: where a distance is one term of a result.
+        """
+        values = (self.source.rough_block if rough else self.source.block)(rows, first, last)
+        return self._mixed_in(values, rows, first)
 
     def _mixed_in(
         self, values: NDArray[np.float32], rows: NDArray[np.int64], first: int
@@ -242,20 +252,11 @@ class Distances:
         return max(1, int(self.memory_mb * 2**20 / (columns * 24)))
 
     def query_blocks(self, rough: bool = False) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """First query and its (b, G) distances, block by block.
-
-        Args:
-            rough: From float32 products, right to about 1e-6: where a distance is one term of a result.
-        """
+        """First query and its (b, G) distances, block by block; `rough` as for `block`."""
         step = self.rows_at_once(self.n_gallery)
         for start in range(0, self.n_queries, step):
-            queries = slice(start, min(start + step, self.n_queries))
-            rows = np.arange(queries.start, queries.stop)
-            if rough:
-                values = self.source.rough_block(queries, self.n_queries, self.n)
-                yield start, self._mixed_in(values, rows, self.n_queries)
-            else:
-                yield start, self.block(rows, self.n_queries, self.n)
+            rows = np.arange(start, min(start + step, self.n_queries))
+            yield start, self.block(rows, self.n_queries, self.n, rough)
 
 
 def _unit_rows(features: NDArray[np.float32]) -> NDArray[np.float64]:

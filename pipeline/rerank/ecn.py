@@ -70,7 +70,7 @@ def _rankdist(d: Distances, neighbours: Any, lists: NDArray[np.int64], k: int) -
 
 
 def _origdist(d: Distances, neighbours: Any) -> Blocks:
-    """Mean distance of each to the other's expanded neighbours."""
+    """Mean distance of each to the other's expanded neighbours; holds its (Q, G) sums."""
     result = np.zeros((d.n_queries, d.n_gallery), np.float32)
     to_queries, to_gallery = neighbours[: d.n_queries], neighbours[d.n_queries :]
     divisor = np.float32(2 * _members(neighbours))
@@ -79,8 +79,8 @@ def _origdist(d: Distances, neighbours: Any) -> Blocks:
         images = np.arange(first, min(first + step, d.n))
         used = images[np.asarray(to_queries[:, images].sum(axis=0)) > 0]
         if len(used):
-            result += to_queries[:, used] @ d.block(used, d.n_queries, d.n)
+            result += to_queries[:, used] @ d.block(used, d.n_queries, d.n, rough=True)
     for start in range(0, d.n_queries, step):
         rows = np.arange(start, min(start + step, d.n_queries))
-        result[rows] += (to_gallery @ d.block(rows, 0, d.n).T).T
+        result[rows] += (to_gallery @ d.block(rows, 0, d.n, rough=True).T).T
         yield start, result[rows] / divisor

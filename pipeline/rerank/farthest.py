@@ -3,9 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+MOST = 256  # candidates of one row in one tile; with more, the row is left to be done in full
+
 
 class Farthest:
     """Columns that may be a row's farthest: all that come near enough to the largest squared distance.
+
+    A row for which there are too many to tell has none.
 
     Attributes:
         best: (N,) largest squared distance seen.
@@ -36,6 +40,11 @@ class Farthest:
             found = np.flatnonzero(tile >= (limit[:, None] if axis == 0 else limit))
             place = np.divmod(found, tile.shape[1])
             row, col, values = place[axis], place[1 - axis], tile.reshape(-1)[found]
+        crowded = np.bincount(row, minlength=len(largest)) > MOST
+        if crowded.any():
+            self.best[block][crowded] = np.inf
+            few = ~crowded[row]
+            row, col, values = row[few], col[few], values[few]
         self._came.append((row + first_row, col + first_col, values))
 
     def settle(self, error: NDArray[np.float32]) -> None:

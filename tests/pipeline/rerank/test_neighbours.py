@@ -43,6 +43,13 @@ def test_equal_images_are_listed_by_index_after_the_row_itself():
     assert lists[2].tolist() == [2, 0, 1, 3, 4, 5]
 
 
+def test_hundreds_of_farthest_and_nearest_images_at_one_distance():
+    x = np.eye(3, dtype=np.float32)[np.arange(1300) % 3]
+    found = neighbourhood(Distances.from_features(x[:10], x[10:]), [Want(4)], largest=True, tile=1024)
+    assert found.lists[0].cols[7].tolist() == [1, 4, 10, 13]
+    np.testing.assert_array_equal(found.largest, np.full(1300, np.sqrt(2), np.float32))
+
+
 def test_a_large_set_needs_few_rows_done_again(monkeypatch):
     x = np.random.default_rng(0).standard_normal((1500, 32)).astype(np.float32)
     from pipeline.rerank import neighbours
