@@ -1,4 +1,4 @@
-"""The lock files: hashes everywhere, addresses nowhere, one owner of each folder, and each set holds the smaller one."""
+"""The lock files: hashes everywhere, addresses nowhere, one owner of a folder; each set holds the smaller one."""
 
 import re
 
