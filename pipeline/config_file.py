@@ -12,6 +12,11 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.secrets import fill_in
 
+_IN_OUR_WORDS = {
+    "tuple_type": "expected a list",
+    "model_type": "expected keys and values, such as {use: NAME}",
+}
+
 
 def load_config(path: Path) -> Config:
     """Reads and checks a config file; plugins' own keys are checked when the plugins are built.
@@ -30,7 +35,7 @@ def parse_config(document: Any, base_dir: Path, where: str = "config") -> Config
     """
     if not isinstance(document, Mapping):
         raise ConfigError(f"{where}: expected keys and values", "start with 'version: 1'")
-    filled = _fill_in(document, where, base_dir)
+    filled = _fill_in(document, [where], base_dir)
     try:
         return Config.model_validate(filled, context={"base_dir": base_dir})
     except ValidationError as error:
@@ -60,12 +65,18 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     """All that is wrong, one line each: path, problem, nearest known key."""
     lines = []
     for item in error.errors(include_url=False, include_input=False):
-        path = _path([where, *(str(part) for part in item["loc"])])
+        path = _path([where, *(str(part) for part in item["loc"] if not _names_a_type(part))])
         if item["type"] == "extra_forbidden":
-            lines.append(f"{path}: unknown key{_nearest(model, item['loc'])}")
+            problem = f"unknown key{_nearest(model, item['loc'])}"
         else:
-            lines.append(f"{path}: {item['msg'].removeprefix('Value error, ')}")
+            problem = _IN_OUR_WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
+        lines.append(f"{path}: {problem}")
     return "\n".join(lines)
+
+
+def _names_a_type(part: int | str) -> bool:
+    """Whether a part of a place is pydantic's name for one of several types, not a key."""
+    return isinstance(part, str) and part.startswith(("literal[", "constrained-"))
 
 
 def _path(parts: list[str]) -> str:
@@ -97,11 +108,11 @@ def _models_in(annotation: Any) -> set[type[BaseModel]]:
     return {model for part in get_args(annotation) for model in _models_in(part)}
 
 
-def _fill_in(value: Any, where: str, base_dir: Path) -> Any:
+def _fill_in(value: Any, path: list[str], base_dir: Path) -> Any:
     if isinstance(value, str):
-        return fill_in(value, where, base_dir)
+        return fill_in(value, _path(path), base_dir)
     if isinstance(value, Mapping):
-        return {key: _fill_in(inner, f"{where}: {key}", base_dir) for key, inner in value.items()}
+        return {key: _fill_in(inner, [*path, str(key)], base_dir) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_fill_in(inner, f"{where}[{i}]", base_dir) for i, inner in enumerate(value)]
+        return [_fill_in(inner, [*path, str(i)], base_dir) for i, inner in enumerate(value)]
     return value
