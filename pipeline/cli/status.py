@@ -19,7 +19,8 @@ def status_line(clock: Callable[[], float] = time.monotonic) -> Callable[[Status
         now_s = clock()
         if now_s - since_s >= WINDOW_S:
             for name, counts in status.streams.items():
-                rates[name] = (counts.frames_inferred - before.get(name, 0)) / (now_s - since_s)
+                new = max(0, counts.frames_inferred - before.get(name, 0))  # fewer: its stream was added anew
+                rates[name] = new / (now_s - since_s)
                 before[name] = counts.frames_inferred
             since_s = now_s
         parts = Text()
