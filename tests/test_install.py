@@ -41,14 +41,13 @@ def _install(
 
 
 def _stamp(checkout: Path, name: str) -> None:
-    parts = [
-        checkout / "requirements" / f"{name}.txt",
-        checkout / "requirements" / "uv.txt",
-        checkout / "pyproject.toml",
-    ]
-    digest = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
+    """As if that set had been installed."""
+    locks = [checkout / "requirements" / f"{lock}.txt" for lock in (name, "uv")]
+    digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()
+    package = hashlib.sha256((checkout / "pyproject.toml").read_bytes()).hexdigest()
     (checkout / ".venv").mkdir(exist_ok=True)
-    (checkout / ".venv" / ".installed").write_text(f"{name} {digest}\n")
+    (checkout / ".venv" / ".libraries").write_text(f"{name} {digest}  -\n")
+    (checkout / ".venv" / ".package").write_text(f"{package}  -\n")
 
 
 def test_python_without_venv(checkout: Path) -> None:
@@ -103,3 +102,18 @@ def test_a_changed_lock_is_installed_again(checkout: Path) -> None:
     with (checkout / "requirements" / "core.txt").open("a") as file:
         file.write("# changed\n")
     assert _install(checkout).returncode != 0
+
+
+def test_a_changed_entry_point_needs_no_network(checkout: Path) -> None:
+    _stand_in(checkout, "df", "echo head; echo /dev/x 9 9 0 9% /")
+    _stamp(checkout, "core")
+    (checkout / ".venv" / "bin").mkdir()
+    uv = _stand_in(checkout, "uv", 'echo "$@"').rename(checkout / ".venv" / "bin" / "uv")
+    assert uv.exists()
+    with (checkout / "pyproject.toml").open("a") as file:
+        file.write("# changed\n")
+    done = _install(checkout)
+    assert done.returncode == 0
+    assert "--offline" in done.stdout
+    assert "sync" not in done.stdout
+    assert _install(checkout).stdout == ""
