@@ -10,15 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import registry
-from pipeline.config import Config, PluginChoice, StreamConfig
+from pipeline.config import Config, PluginChoice, StreamConfig, choose
 from pipeline.decision import CoolDown
 from pipeline.errors import ConfigError
 from pipeline.evidence import EvidenceStore
 from pipeline.hits import HitBook
 from pipeline.identify import Evidence, IdentifyStage
 from pipeline.matcher import Matcher
+from pipeline.messages import Detections, Frame
 from pipeline.outbox import Outbox, sink_names
-from pipeline.protocols import Bus, Codec, Detector, Embedder, Masker, Sink, Tracker, Verifier
+from pipeline.protocols import (
+    Bus,
+    Codec,
+    Detector,
+    Embedder,
+    Masker,
+    RemoteBus,
+    Sink,
+    Tracker,
+    Verifier,
+)
 from pipeline.stages import DetectStage, OnError, TrackStage
 from pipeline.track_buffer import TrackBuffer
 from pipeline.watchlist.follower import WatchlistFollower
@@ -47,6 +58,14 @@ class SharedEmbedder:
         return getattr(self.__wrapped__, name)
 
 
+class NoDetector:
+    """Stands in a process that no frames come to; the engine need not be there."""
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Nobody."""
+        return [Detections.empty() for _ in frames]
+
+
 @dataclass(frozen=True, slots=True)
 class Networks:
     """The plugins that look at pictures."""
@@ -64,12 +83,20 @@ class Networks:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that one process runs on."""
+    """Everything that one process runs on.
+
+    Attributes:
+        verifier: None where another process identifies; so is `masker`.
+        bus: Inside this process.
+        remote: Where tracklets go to or come from; None where one process does the whole job.
+        sinks: By their names in the outbox.
+    """
 
     networks: Networks
-    verifier: Verifier
-    masker: Masker
+    verifier: Verifier | None
+    masker: Masker | None
     bus: Bus
+    remote: RemoteBus | None
     sinks: dict[str, Sink]
     max_distance: float
     watchlist: WatchlistStore
@@ -82,14 +109,14 @@ def plugin(config: Config, role: str, choice: PluginChoice, where: str | None = 
     return registry.build(role, choice, config.base_dir, where or role)
 
 
-def networks(config: Config) -> Networks:
-    """Detector, embedder and codec.
+def networks(config: Config, *, frames: bool = True) -> Networks:
+    """Detector (where frames come), embedder and codec.
 
     Raises:
         ConfigError: One of them cannot start, or its engine is wrong.
     """
     return Networks(
-        plugin(config, "detector", config.detector),
+        plugin(config, "detector", config.detector) if frames else NoDetector(),
         SharedEmbedder(plugin(config, "embedder", config.embedder)),
         plugin(config, "codec", config.codec),
     )
@@ -117,6 +144,11 @@ def least_height_px(config: Config, embedder: Embedder) -> int:
     return max(config.tracks.min_height_px, int(getattr(embedder, "min_height_px", None) or 0))
 
 
+def min_height_px(config: Config, embedder: Embedder) -> int:
+    """Crops less tall are no evidence: by the config, and by the embedder where it says so."""
+    return max(config.tracks.min_height_px, int(getattr(embedder, "min_height_px", None) or 0))
+
+
 def sinks(config: Config) -> dict[str, Sink]:
     """The sinks by their names in the outbox."""
     names = sink_names(config.sinks)
@@ -141,11 +173,17 @@ def source_factory(config: Config, stream: StreamConfig) -> Callable[[], Any]:
 
 
 @contextmanager
-def open_parts(config: Config) -> Iterator[Parts]:
+def open_parts(config: Config, *, member: bool = False) -> Iterator[Parts]:
     """Builds all parts, and closes them at the end.
 
+    Where the bus leads out of this process, `run` builds nothing that identifies, and its one sink is the bus.
+
+    Args:
+        config: What to build.
+        member: Of the group at the other end of the bus: nothing that looks at frames is built.
+
     Raises:
-        ConfigError: A part cannot start.
+        ConfigError: A part cannot start, or the bus of a member stays inside the process.
         OutsideError: A file of the data folder cannot be opened.
     """
     with ExitStack() as opened:
@@ -156,18 +194,23 @@ def open_parts(config: Config) -> Iterator[Parts]:
                 opened.callback(close)
             return part
 
-        looking = networks(config)
+        bus, remote = _buses(config, member=member)
+        for one in (bus, remote):
+            keep(one)
+        edge = remote is not None and not member
+        looking = networks(config, frames=not member)
         for network in (looking.detector, looking.embedder, looking.codec):
             keep(network)
         cut = max_distance(config, looking.embedder)
         config.data_dir.mkdir(parents=True, exist_ok=True)
-        outgoing = sinks(config)
+        outgoing: dict[str, Sink] = {"bus": remote} if remote is not None and edge else sinks(config)
         limits = config.evidence
         yield Parts(
             networks=looking,
-            verifier=keep(plugin(config, "verifier", config.verifier)),
-            masker=keep(plugin(config, "masker", config.masker)),
-            bus=keep(plugin(config, "bus", config.bus)),
+            verifier=None if edge else keep(plugin(config, "verifier", config.verifier)),
+            masker=None if edge else keep(plugin(config, "masker", config.masker)),
+            bus=bus,
+            remote=remote,
             sinks=outgoing,
             max_distance=cut,
             watchlist=keep(WatchlistStore.in_folder(config.data_dir)),
@@ -179,6 +222,19 @@ def open_parts(config: Config) -> Iterator[Parts]:
                 max_age_days=limits.max_age_days,
             ),
         )
+
+
+def _buses(config: Config, *, member: bool) -> tuple[Bus, RemoteBus | None]:
+    """The bus inside this process, and the one that leads out of it."""
+    bus = plugin(config, "bus", config.bus)
+    if not bus.in_process:
+        return plugin(config, "bus", choose("memory")), bus
+    if member:
+        raise ConfigError(
+            f"the bus {config.bus.use!r} stays inside one process, so there is no group to join",
+            'set bus: {use: kafka, bootstrap: "HOST:PORT"}',
+        )
+    return bus, None
 
 
 def tracker_factory(config: Config) -> Callable[[], Tracker]:
@@ -224,6 +280,8 @@ def front_stages(
 
 def identify_stage(config: Config, parts: Parts, wall: Callable[[], float]) -> IdentifyStage:
     """The stage from tracklets to hits."""
+    assert parts.verifier is not None
+    assert parts.masker is not None
     evidence = Evidence(parts.evidence, parts.networks.codec, parts.masker, wall)
     cooldown = CoolDown(config.decision.cooldown_s)
     return IdentifyStage(

@@ -1,8 +1,9 @@
 """Opens everything that a config names, and says what is wrong before a run would."""
 
 import threading
+import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import build
-from pipeline.config import Config, StreamConfig
+from pipeline.config import Config, PluginChoice, StreamConfig
 from pipeline.messages import Detections, Frame
 from pipeline.secrets import redact
 
@@ -67,32 +68,30 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
             problems.append(Problem.of(where, error))
             return None
 
-    detector = attempt("detector", lambda: build.plugin(config, "detector", config.detector))
-    embedder = attempt("embedder", lambda: build.plugin(config, "embedder", config.embedder))
-    for role in ("codec", "verifier", "masker", "bus"):
-        attempt(role, lambda role=role: build.plugin(config, role, getattr(config, role)))  # type: ignore[misc]
-    attempt("tracker", lambda: build.tracker_factory(config))
-    attempt("matcher.index", lambda: build.plugin(config, "index", config.matcher.index, "matcher.index"))
-    if embedder is not None:
-        attempt("decision.max_distance", lambda: build.max_distance(config, embedder))
-    for i, choice in enumerate(config.sinks):
-        attempt(f"sinks.{i}", lambda i=i, choice=choice: _open_sink(config, choice, f"sinks.{i}"))  # type: ignore[misc]
-    if not config.streams:
-        problems.append(Problem("streams", "there are no streams", "list them under 'streams'"))
-    sights = _look_at_streams(config, detector, patience_s, problems)
-    wanted_px = build.least_height_px(config, embedder)
+    with ExitStack() as opened:
+
+        def part(role: str, choice: PluginChoice, where: str | None = None) -> Any:
+            made = attempt(where or role, lambda: build.plugin(config, role, choice, where))
+            if hasattr(made, "close"):
+                opened.callback(made.close)
+            return made
+
+        detector, embedder = part("detector", config.detector), part("embedder", config.embedder)
+        for role in ("codec", "tracker", "verifier", "masker", "bus"):
+            part(role, getattr(config, role))
+        part("index", config.matcher.index, "matcher.index")
+        if embedder is not None:
+            attempt("decision.max_distance", lambda: build.max_distance(config, embedder))
+        for i, choice in enumerate(config.sinks):
+            sink = part("sink", choice, f"sinks.{i}")
+            if hasattr(sink, "check"):
+                attempt(f"sinks.{i}", sink.check)
+        if not config.streams:
+            problems.append(Problem("streams", "there are no streams", "list them under 'streams'"))
+        sights = _look_at_streams(config, detector, patience_s, problems)
+    wanted_px = build.min_height_px(config, embedder)
     problems += [problem for sight in sights if (problem := _too_small(sight, wanted_px))]
     return problems, sights
-
-
-def _open_sink(config: Config, choice: Any, where: str) -> None:
-    sink = build.plugin(config, "sink", choice, where)
-    try:
-        if hasattr(sink, "check"):
-            sink.check()
-    finally:
-        if hasattr(sink, "close"):
-            sink.close()
 
 
 def _look_at_streams(
@@ -111,14 +110,16 @@ def _look_at_streams(
     threads = [threading.Thread(target=look, args=(stream,), daemon=True) for stream in config.streams]
     for thread in threads:
         thread.start()
+    until_s = time.monotonic() + patience_s
     for thread in threads:
-        thread.join(patience_s)
-    for stream in config.streams:
-        where = f"streams.{stream.id}"
-        result = found.get(stream.id, Problem(where, f"no frame within {patience_s:.0f} s", "is it sending?"))
-        if isinstance(result, Problem):
-            problems.append(result)
-    return [result for result in found.values() if isinstance(result, Sight)]
+        thread.join(max(0.0, until_s - time.monotonic()))
+    results = [found.get(stream.id) or _nothing_of(stream, patience_s) for stream in config.streams]
+    problems += [result for result in results if isinstance(result, Problem)]
+    return [result for result in results if isinstance(result, Sight)]
+
+
+def _nothing_of(stream: StreamConfig, patience_s: float) -> Problem:
+    return Problem(f"streams.{stream.id}", f"no frame within {patience_s:.0f} s", "is it sending?")
 
 
 def _look(config: Config, stream: StreamConfig, detector: Any, asking: threading.Lock) -> Sight | Problem:

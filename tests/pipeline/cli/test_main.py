@@ -45,7 +45,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Failing:
         monkeypatch.setitem(module.COMMANDS, "plugins", "a.module")
         found = importlib.import_module
         monkeypatch.setattr(
-            module.importlib,
+            importlib,
             "import_module",
             lambda name: SimpleNamespace(command=command) if name == "a.module" else found(name),
         )
