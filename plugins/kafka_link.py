@@ -3,11 +3,15 @@
 import logging
 from typing import Any, Literal, Self
 
+from kafka.errors import KafkaError, KafkaTimeoutError
 from pydantic import Field, SecretStr, model_validator
 
 from pipeline.config import ConfigPath, Settings
+from pipeline.errors import BackpressureError, OutsideError
 
 logger = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
 
 
 class Sasl(Settings):
@@ -92,6 +96,17 @@ _complaints = _Complaints()
 def complaint() -> str:
     """Why connections have failed since the last client was made; empty when the library does not know."""
     return _complaints.reason
+
+
+def explained(error: KafkaError, link: KafkaLink, topic: str) -> OutsideError:
+    """Our error for the library's: where, why, and whether to try again."""
+    where = f"Kafka at {link.bootstrap}, topic {topic}"
+    if isinstance(error, KafkaTimeoutError):
+        reason = complaint() or "the broker is silent"
+        return BackpressureError(f"{where}: no answer within {link.timeout_s:g} s: {reason}", _RETRY_S)
+    if error.retriable:
+        return BackpressureError(f"{where}: {error}", _RETRY_S)
+    return OutsideError(f"{where}: {error}")
 
 
 def _hush() -> None:

@@ -5,20 +5,28 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 from pydantic import Field
 
-from pipeline.errors import BackpressureError, OutsideError
+from pipeline.errors import OutsideError
 from pipeline.events import CONTENT_TYPE, encode
-from plugins.kafka_link import KafkaLink, complaint
+from plugins.kafka_link import KafkaLink, explained
+from plugins.kafka_reader import TopicReader
 
 logger = logging.getLogger(__name__)
 
-_RETRY_S = 1.0
 _POLL_S = 0.2
+
+
+class Record(NamedTuple):
+    """What goes onto the topic; `value` None takes back what stood under the key."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class KafkaSink:
@@ -41,6 +49,10 @@ class KafkaSink:
             default=None, ge=1, description="Of a new topic; null = the broker's default."
         )
 
+        topic_configs: dict[str, str] = Field(
+            default={}, description="Of a new topic, e.g. retention.ms; the broker's default for the rest."
+        )
+
     def __init__(self, config: Config) -> None:
         self._config = config
         self._producer: KafkaProducer | None = None
@@ -52,11 +64,16 @@ class KafkaSink:
             BackpressureError: The broker cannot be reached, or does not answer in time.
             OutsideError: It refuses the events, the topic or us.
         """
+        headers = (("content-type", CONTENT_TYPE.encode()),)
+        self.write([Record(str(event["partitionkey"]).encode(), encode(event), headers) for event in events])
+
+    def write(self, records: Sequence[Record]) -> None:
+        """As `publish`, of bytes; of none it sees to the topic."""
         try:
-            self._send(events)
+            self._send(records)
         except KafkaError as error:
             self.close()
-            raise self._explained(error) from error
+            raise explained(error, self._config, self._config.topic) from error
 
     def read(self, from_start: bool) -> Iterator[dict[str, Any] | None]:
         """The events of the topic, then those that come; None whenever none came for a moment.
@@ -73,7 +90,7 @@ class KafkaSink:
                 allow_auto_create_topics=False,
             )
         except KafkaError as error:
-            raise self._explained(error) from error
+            raise explained(error, self._config, self._config.topic) from error
         with consumer:
             yield from self._settle(consumer)
             while True:
@@ -82,6 +99,19 @@ class KafkaSink:
                     yield from filter(None, map(_parse, records))
                 if not batches:
                     yield None
+
+    def recent(self, age_s: float) -> list[dict[str, Any]]:
+        """The events that came to the topic within the last so many seconds, in order per stream.
+
+        Raises:
+            OutsideError: The broker cannot be reached.
+        """
+        self.write([])
+        reader = TopicReader(self._config, self._config.topic, age_s=age_s)
+        try:
+            return list(filter(None, map(_parse, reader.to_end())))
+        finally:
+            reader.close()
 
     def _settle(self, consumer: KafkaConsumer) -> Iterator[dict[str, Any]]:
         """Polls until the first position is known, or the topic is plainly not there yet."""
@@ -99,14 +129,11 @@ class KafkaSink:
             with suppress(KafkaError):
                 producer.close(timeout=1.0)
 
-    def _send(self, events: Sequence[Mapping[str, Any]]) -> None:
+    def _send(self, records: Sequence[Record]) -> None:
         producer = self._producer or self._connect()
-        headers = [("content-type", CONTENT_TYPE.encode())]
         sent = [
-            producer.send(
-                self._config.topic, encode(event), key=str(event["partitionkey"]).encode(), headers=headers
-            )
-            for event in events
+            producer.send(self._config.topic, record.value, key=record.key, headers=list(record.headers))
+            for record in records
         ]
         until_s = time.monotonic() + self._config.timeout_s + 1.0
         for future in sent:
@@ -138,21 +165,11 @@ class KafkaSink:
             shape = {
                 "num_partitions": config.partitions or -1,
                 "replication_factor": config.replication or -1,
+                "configs": config.topic_configs,
             }
             with suppress(TopicAlreadyExistsError):
                 admin.create_topics({config.topic: shape}, wait_for_metadata=True)
             logger.info("created the Kafka topic %s", config.topic)
-
-    def _explained(self, error: KafkaError) -> OutsideError:
-        where = f"Kafka at {self._config.bootstrap}, topic {self._config.topic}"
-        if isinstance(error, KafkaTimeoutError):
-            reason = complaint() or "the broker is silent"
-            return BackpressureError(
-                f"{where}: no answer within {self._config.timeout_s:g} s: {reason}", _RETRY_S
-            )
-        if error.retriable:
-            return BackpressureError(f"{where}: {error}", _RETRY_S)
-        return OutsideError(f"{where}: {error}")
 
 
 def _parse(record: Any) -> dict[str, Any] | None:

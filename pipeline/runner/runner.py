@@ -14,9 +14,10 @@ from pipeline.errors import OutboxError, OutsideError
 from pipeline.messages import EndReason
 from pipeline.relay import Relay
 from pipeline.relay_thread import RelayThread
+from pipeline.runner.back import Back
 from pipeline.runner.gate import FrameGate, StreamCounts
 from pipeline.runner.reader import ReaderSettings, StreamReader
-from pipeline.runner.threads import Failures, FrontThreads, IdentifyThread
+from pipeline.runner.threads import Failures, FrontThreads
 from pipeline.runner.watchdog import Watchdog
 from pipeline.secrets import redact
 from pipeline.telemetry import Telemetry, TelemetryServer
@@ -24,6 +25,7 @@ from pipeline.telemetry import Telemetry, TelemetryServer
 logger = logging.getLogger("musewatch.runner")
 
 TICK_S = 0.1
+TRACKLETS = 16  # handed to the bus at once: each may be near 1 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,20 +145,12 @@ class Runner:
             self._failures,
             config.runner.max_batch,
         )
+        batch = config.outbox.batch if self._parts.remote is None else min(TRACKLETS, config.outbox.batch)
         self._relays = [
-            Relay(self._parts.outbox, sink, name, config.outbox.batch)
-            for name, sink in self._parts.sinks.items()
+            Relay(self._parts.outbox, sink, name, batch) for name, sink in self._parts.sinks.items()
         ]
         self._relay_threads = [RelayThread(relay) for relay in self._relays]
-        self._identify = IdentifyThread(
-            self._parts,
-            config.site,
-            build.identify_stage(config, self._parts, time.time),
-            build.follower(self._parts),
-            self._relay_threads,
-            self.telemetry,
-            self._failures,
-        )
+        self._back = Back(config, self._parts, self._relay_threads, self.telemetry, self._failures)
         self._serve_telemetry()
 
     def _serve_telemetry(self) -> None:
@@ -174,22 +168,25 @@ class Runner:
 
     def _problems(self) -> list[str]:
         """Reasons not to be ready."""
-        down = [f"stream {name} is down" for name, counts in self._gate.counts().items() if not counts.up]
+        counts = self._gate.counts()
+        up = {name for name, count in counts.items() if count.up}
+        down = [f"stream {stream.id} is down" for stream in self._config.streams if stream.id not in up]
         sinks = [f"sink {relay.name}: {relay.failing}" for relay in self._relays if relay.failing]
         return down + sinks + self._storage_problems()
 
     def _storage_problems(self) -> list[str]:
         """What cannot be written; the disk is full, most likely."""
-        return [problem for problem in (self._identify.held, self._parts.evidence.problem) if problem]
+        return [problem for problem in (self._back.held, self._parts.evidence.problem) if problem]
 
     def _prepare(self) -> None:
-        closed = self._parts.outbox.close_interrupted()
-        if closed:
-            logger.warning("%d hits of an interrupted run closed", len(closed))
-        self._identify.prepare()
+        if self._parts.remote is None:
+            closed = self._parts.outbox.close_interrupted()
+            if closed:
+                logger.warning("%d hits of an interrupted run closed", len(closed))
+        self._back.prepare()
 
     def _start(self) -> None:
-        self._identify.start()
+        self._back.start()
         for thread in self._relay_threads:
             thread.start()
         self._front.start()
@@ -215,7 +212,7 @@ class Runner:
             self.telemetry.outbox_depth.set(self._waiting())
             self.telemetry.storage_failing.set(bool(self._storage_problems()))
             if on_status is not None:
-                on_status(Status(self._gate.counts(), self._identify.hits_opened, self._waiting()))
+                on_status(Status(self._gate.counts(), self._back.hits_opened, self._waiting()))
 
     def _wake_silent_streams(self) -> None:
         for stream_id in self._watchdog.look(self._readers, time.monotonic()):
@@ -258,8 +255,8 @@ class Runner:
         self._gate.close(EndReason.STOPPED if stopped else None)
         deadline_s = time.monotonic() + self._config.outbox.drain_s
         self._front.join(max(1.0, deadline_s - time.monotonic()))
-        self._identify.finish(deadline_s)
-        self._identify.join(max(1.0, deadline_s - time.monotonic()))
+        self._back.finish(deadline_s)
+        self._back.join(max(1.0, deadline_s - time.monotonic()))
         for thread in self._relay_threads:
             thread.stop(deadline_s)
         for thread in self._relay_threads:
@@ -279,9 +276,9 @@ class Runner:
             for name, c in self._gate.counts().items()
         )
         first = next((failure for failure in failures if failure is not None), None)
-        return RunSummary(streams, self._identify.hits_opened, waiting, first)
+        return RunSummary(streams, self._back.hits_opened, waiting, first)
 
     def _unstored(self) -> OutboxError | None:
         """What is lost with this process, since the outbox did not take it."""
-        held = self._identify.held
+        held = self._back.held
         return OutboxError(f"events could not be stored before the end: {held}") if held else None

@@ -7,20 +7,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Any
 
-from pipeline.build import Parts
-from pipeline.errors import OutboxFullError, OutsideError
-from pipeline.events import to_event
-from pipeline.identify import IdentifyStage
-from pipeline.messages import Detected, Hit, HitState, StreamEnd
-from pipeline.relay_thread import RelayThread
+from pipeline.messages import Detected, StreamEnd, Tracklet
+from pipeline.protocols import Bus
 from pipeline.runner.gate import Arrived, FrameGate
+from pipeline.runner.storing import Storing
 from pipeline.secrets import redact
 from pipeline.stages import DetectStage, TrackStage
 from pipeline.telemetry import Telemetry
-from pipeline.watchlist.follower import WatchlistFollower
 
 logger = logging.getLogger("musewatch.runner")
 
@@ -28,7 +22,7 @@ POLL_S = 0.25
 BETWEEN = 2  # batches that wait between detector and tracker
 FAILURES_IN_A_ROW = 50
 LOG_EVERY_S = 10.0
-ROOM_BYTES = 1_000_000  # freed at once for hits that find no room
+BATCH = 64  # tracklets asked together
 
 
 class Failures:
@@ -74,7 +68,7 @@ class FrontThreads:
         gate: FrameGate,
         detect: DetectStage,
         track: TrackStage,
-        bus: Any,
+        bus: Bus,
         telemetry: Telemetry,
         failures: Failures,
         max_batch: int,
@@ -144,45 +138,31 @@ def guarded(work: Callable[[], None], failures: Failures) -> Callable[[], None]:
     return run
 
 
-class IdentifyThread:
-    """Asks tracklets against the watchlist and puts what comes of it into the outbox.
+class BusThread:
+    """Takes tracklets off the bus inside this process and sees to it that what comes of them is stored.
 
-    Events that the outbox cannot take are held here, in order, and offered again; nothing is dropped.
-
-    Attributes:
-        held: Why events are held, or None.
+    Args:
+        bus: Where tracklets arrive.
+        work: Makes events of some tracklets, none when there were none, and gives them to `storing`.
+        storing: Holds the events until the outbox takes them.
+        failures: Told of an unforeseen end.
+        name: Of the thread.
+        most_held: Events held at which the bus is left to fill.
     """
 
     def __init__(
         self,
-        parts: Parts,
-        site: str,
-        stage: IdentifyStage,
-        follower: WatchlistFollower,
-        relays: Sequence[RelayThread],
-        telemetry: Telemetry,
+        bus: Bus,
+        work: Callable[[Sequence[Tracklet]], None],
+        storing: Storing,
         failures: Failures,
+        name: str,
+        most_held: float = math.inf,
     ) -> None:
-        self.held: str | None = None
-        self.hits_opened = 0
-        self._bus, self._outbox, self._site = parts.bus, parts.outbox, site
-        self._evidence = parts.evidence
-        self._stage, self._follower, self._relays = stage, follower, relays
-        self._telemetry = telemetry
-        self._events: list[dict[str, Any]] = []
-        self._stale = False
+        self._bus, self._work, self._storing, self._most_held = bus, work, storing, most_held
         self._finish = threading.Event()
         self._deadline_s = math.inf
-        self._thread = threading.Thread(target=guarded(self._run, failures), name="identify", daemon=True)
-
-    def prepare(self) -> None:
-        """Takes the watchlist as it is.
-
-        Raises:
-            ConfigError: The enrolled pictures cannot be embedded.
-            OutsideError: The watchlist cannot be read.
-        """
-        self._follow()
+        self._thread = threading.Thread(target=guarded(self._run, failures), name=name, daemon=True)
 
     def start(self) -> None:
         """Begins."""
@@ -201,77 +181,11 @@ class IdentifyThread:
     def _run(self) -> None:
         while True:
             ending = self._finish.is_set()
-            tracklets = self._bus.receive(64, 0.0 if ending else POLL_S)
-            self._follow_if_possible()
-            if tracklets:
-                with self._telemetry.timing("identify"):
-                    self._take(self._stage.on_batch(tracklets))
-            self._store()
-            if ending and not tracklets and (not self._events or time.monotonic() >= self._deadline_s):
+            full = len(self._storing) >= self._most_held
+            tracklets = [] if full else self._bus.receive(BATCH, 0.0 if ending else POLL_S)
+            self._work(tracklets)
+            stored = self._storing.store()
+            if ending and not tracklets and (stored or time.monotonic() >= self._deadline_s):
                 return
-            if ending and self.held:
+            if not stored and (ending or full):
                 time.sleep(POLL_S)
-
-    def _follow_if_possible(self) -> None:
-        """Follows the watchlist; goes on with it as it was while that fails."""
-        try:
-            self._follow()
-        except Exception as error:
-            if not self._stale:
-                logger.error("the watchlist stays as it was: %s", redact(str(error)))
-            self._stale = True
-            return
-        if self._stale:
-            logger.info("the watchlist is followed again")
-        self._stale = False
-
-    def _follow(self) -> None:
-        snapshot = self._follower.refresh(datetime.now(UTC))
-        if snapshot is None:
-            return
-        logger.info("watchlist version %d: %d enrolments", snapshot.version, len(snapshot))
-        for enrolment in self._follower.unusable:
-            logger.warning(
-                "identity %s: enrolment %d cannot be used: %s",
-                enrolment.identity_id, enrolment.enrolment_id, redact(enrolment.problem),
-            )  # fmt: skip
-        self._take(self._stage.use(snapshot))
-        self._store()
-
-    def _take(self, hits: Any) -> None:
-        for hit in hits:
-            self._count(hit)
-            self._events.append(to_event(hit, self._site))
-
-    def _count(self, hit: Hit) -> None:
-        self.hits_opened += hit.state is HitState.OPENED
-        self._telemetry.hits.labels(hit.stream_id, str(hit.state)).inc()
-
-    def _store(self) -> None:
-        if not self._events:
-            return
-        try:
-            self._append()
-        except OutsideError as error:
-            if self.held is None:
-                logger.error("hits are held in memory: %s", error)
-            self.held = str(error)
-            return
-        if self.held is not None:
-            logger.info("the outbox takes hits again")
-        self.held = None
-        self._events = []
-        for relay in self._relays:
-            relay.wake()
-
-    def _append(self) -> None:
-        """Puts the events into the outbox; on a full disk the oldest pictures make room for them."""
-        while True:
-            try:
-                self._outbox.append(self._events)
-                return
-            except OutboxFullError:
-                freed = self._evidence.make_room(ROOM_BYTES)
-                if not freed:
-                    raise
-                logger.warning("the disk is full: %.1f MB of the oldest evidence deleted", freed / 1e6)

@@ -1,0 +1,73 @@
+"""Events on their way into the outbox: held in order while it cannot take them."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import OutboxFullError, OutsideError
+from pipeline.evidence import EvidenceStore
+from pipeline.outbox import Outbox
+from pipeline.relay_thread import RelayThread
+
+logger = logging.getLogger("musewatch.runner")
+
+ROOM_BYTES = 1_000_000  # freed at once for events that find no room
+
+
+class Storing:
+    """Puts events into the outbox and wakes the relays; what it cannot take is held, nothing is dropped.
+
+    Args:
+        outbox: Where events go.
+        evidence: Makes room on a full disk.
+        relays: Told of news.
+        what: The events in the log's words.
+
+    Attributes:
+        held: Why events are held, or None.
+    """
+
+    def __init__(
+        self, outbox: Outbox, evidence: EvidenceStore, relays: Sequence[RelayThread], what: str = "hits"
+    ) -> None:
+        self.held: str | None = None
+        self._outbox, self._evidence, self._relays, self._what = outbox, evidence, relays, what
+        self._events: list[Mapping[str, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Takes events into memory."""
+        self._events += events
+
+    def store(self) -> bool:
+        """Tries to put all of them into the outbox; whether none is left."""
+        if not self._events:
+            return True
+        try:
+            self._append()
+        except OutsideError as error:
+            if self.held is None:
+                logger.error("%s are held in memory: %s", self._what, error)
+            self.held = str(error)
+            return False
+        if self.held is not None:
+            logger.info("the outbox takes %s again", self._what)
+        self.held = None
+        self._events = []
+        for relay in self._relays:
+            relay.wake()
+        return True
+
+    def _append(self) -> None:
+        """On a full disk the oldest pictures make room."""
+        while True:
+            try:
+                self._outbox.append(self._events)
+                return
+            except OutboxFullError:
+                freed = self._evidence.make_room(ROOM_BYTES)
+                if not freed:
+                    raise
+                logger.warning("the disk is full: %.1f MB of the oldest evidence deleted", freed / 1e6)
