@@ -71,16 +71,14 @@ def _rankdist(d: Distances, neighbours: Any, lists: NDArray[np.int64], k: int) -
 
 def _origdist(d: Distances, neighbours: Any) -> Blocks:
     """Mean distance of each to the other's expanded neighbours; holds its (Q, G) sums."""
-    result = np.zeros((d.n_queries, d.n_gallery), np.float32)
-    to_queries, to_gallery = neighbours[: d.n_queries], neighbours[d.n_queries :]
-    divisor = np.float32(2 * _members(neighbours))
-    step = d.rows_at_once(2 * d.n_gallery)
-    for first in range(0, d.n, step):  # sum over e in E(query) of d(e, gallery): some images e at a time
-        images = np.arange(first, min(first + step, d.n))
-        used = images[np.asarray(to_queries[:, images].sum(axis=0)) > 0]
-        if len(used):
-            result += to_queries[:, used] @ d.block(used, d.n_queries, d.n, rough=True)
-    for start in range(0, d.n_queries, step):
-        rows = np.arange(start, min(start + step, d.n_queries))
-        result[rows] += (to_gallery @ d.block(rows, 0, d.n, rough=True).T).T
-        yield start, result[rows] / divisor
+    result = np.empty((d.n_queries, d.n_gallery), np.float32)
+    everyone, step = np.arange(d.n), d.rows_at_once(d.n)
+    of_queries, of_gallery = neighbours[: d.n_queries], neighbours[d.n_queries :]
+    for first in range(d.n_queries, d.n, step):
+        last = min(first + step, d.n)
+        sums = of_queries @ d.block(everyone, first, last, rough=True)
+        result[:, first - d.n_queries : last - d.n_queries] = sums
+    for first in range(0, d.n_queries, step):
+        last = min(first + step, d.n_queries)
+        result[first:last] += (of_gallery @ d.block(everyone, first, last, rough=True)).T
+        yield first, result[first:last] / np.float32(2 * _members(neighbours))

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from pipeline.rerank.distances import Distances, FeaturePairs
 from pipeline.rerank.mu import Overrides, find
-from pipeline.rerank.tiles import FILL, Kind, Pass, Want, pack, padded, sweep, unpack
+from pipeline.rerank.packed import FILL, pack, padded, unpack
+from pipeline.rerank.tiles import Kind, Pass, Want, sweep
 
 SLACK = 8  # columns kept beyond the wanted ones, so that the error bound can be met
 DIRECT_ROWS = 1024  # below, a set is done in full

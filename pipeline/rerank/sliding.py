@@ -15,19 +15,8 @@ from pipeline.rerank.distances import Distances, FeaturePairs, Metric
 from pipeline.rerank.farthest import Farthest
 from pipeline.rerank.mu import find
 from pipeline.rerank.neighbours import SLACK, slices, tile_rows
-from pipeline.rerank.tiles import (
-    FILL,
-    Kind,
-    Pass,
-    Prepared,
-    Shortlist,
-    Table,
-    Want,
-    only,
-    pack,
-    sweep,
-    unpack,
-)
+from pipeline.rerank.packed import FILL, pack, unpack
+from pipeline.rerank.tiles import Kind, Pass, Prepared, Shortlist, Table, Want, allowed, sweep
 
 LOSSES = 16  # neighbours a row may lose before it is searched again
 
@@ -171,8 +160,9 @@ class SlidingGallery:
             seen_far.offer(tile, error, 0, cols.start, 0)
             inside = (rows >= cols.start) & (rows < cols.stop)
             tile[inside, rows[inside] - cols.start] = np.inf
-            for want, shortlist in zip(self._wants, lists, strict=True):
-                shortlist.offer(only(want.kind, tile, self._cameras, rows, cols), cols.start, 0)
+            masks = allowed(self._wants, self._cameras, rows, cols)
+            for mask, shortlist in zip(masks, lists, strict=True):
+                shortlist.offer(tile, cols.start, 0, mask)
         for number, shortlist in enumerate(lists):
             shortlist.settle()
             width = self._found.keys[number].shape[1]

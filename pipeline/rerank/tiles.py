@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.rerank.farthest import Farthest
+from pipeline.rerank.packed import FILL, pack, padded, unpack
 
-FILL = np.uint64(2**64 - 1)
-_COLUMN = np.uint64(2**32 - 1)
-_SHIFT = np.uint64(32)
 _ROUNDOFF = 2.0**-24
 _SAMPLE = 512  # columns that give the first bound
+
+
+Mask = NDArray[np.bool_] | None
 
 
 class Kind(Enum):
@@ -41,30 +42,6 @@ class Want:
     kind: Kind = Kind.ALL
 
 
-def pack(values: NDArray[np.float32], cols: NDArray[Any]) -> NDArray[np.uint64]:
-    """One sortable number of a distance (not negative) and a column: nearest first, ties by index."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
-    return (bits << _SHIFT) | cols.astype(np.uint64)
-
-
-def unpack(keys: NDArray[np.uint64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Distances and columns of packed keys; (inf, -1) where there is none."""
-    values = (keys >> _SHIFT).astype(np.uint32).view(np.float32)
-    none = keys == FILL
-    return np.where(none, np.float32(np.inf), values), np.where(none, -1, (keys & _COLUMN).astype(np.int64))
-
-
-def padded(row: NDArray[Any], keys: NDArray[np.uint64], n_rows: int) -> NDArray[np.uint64]:
-    """Keys as (n_rows, longest), unsorted, filled up with FILL."""
-    order = np.argsort(row.astype(np.uint16) if n_rows <= 2**16 else row, kind="stable")
-    row = row[order]
-    count = np.bincount(row, minlength=n_rows)
-    place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    table = np.full((n_rows, int(count.max(initial=0))), FILL)
-    table[row, place] = keys[order]
-    return table
-
-
 class Shortlist:
     """The nearest columns seen so far of a block of rows.
 
@@ -81,22 +58,28 @@ class Shortlist:
         self._keys: list[NDArray[np.uint64]] = []
         self._waiting = 0
 
-    def offer(self, tile: NDArray[np.float32], first: int, axis: int) -> None:
+    def offer(
+        self, tile: NDArray[np.float32], first: int, axis: int, allowed: NDArray[np.bool_] | None = None
+    ) -> None:
         """Shows a tile of squared distances.
 
         Args:
             tile: (rows, columns) for axis 0, (columns, rows) for axis 1.
             first: Number of the first column.
             axis: Where this block's rows are.
+            allowed: Of the tile's shape: what may be taken; None = all.
         """
         others = 1 - axis
         if tile.shape[others] > self._keep and np.isinf(self.bound).any():
-            width = max(_SAMPLE, 4 * self._keep)
-            some = tile[:, :width].copy() if axis == 0 else np.ascontiguousarray(tile[:width].T)
-            some.partition(self._keep, axis=1)
+            width = slice(max(_SAMPLE, 4 * self._keep))
+            part = (slice(None), width) if axis == 0 else (width, slice(None))
+            some = tile[part] if allowed is None else np.where(allowed[part], tile[part], np.float32(np.inf))
+            some = np.partition(some if axis == 0 else some.T, self._keep, axis=1)
             self.bound = np.minimum(self.bound, some[:, self._keep])
-        limit = self.bound[:, None] if axis == 0 else self.bound
-        found = np.flatnonzero(tile < limit)
+        near = tile < (self.bound[:, None] if axis == 0 else self.bound)
+        if allowed is not None:
+            near &= allowed
+        found = np.flatnonzero(near)
         if not len(found):
             return
         values = np.maximum(tile.reshape(-1)[found], np.float32(0)) + np.float32(0)
@@ -233,26 +216,28 @@ def sweep(
         for w, keep in enumerate(keeps)
     ]
     far = before.farthest
+    small = None if cameras is None else np.unique(cameras, return_inverse=True)[1].astype(np.int32)
     room = np.empty(max(rows.stop - rows.start for rows, _ in blocks) ** 2, np.float32)
 
-    def offer(tile: NDArray[np.float32], a: int, b: int, axis: int) -> None:
+    def offer(tile: NDArray[np.float32], masks: Sequence[Mask], a: int, b: int, axis: int) -> None:
         """Shows block a, which has the tile's rows (axis 0) or columns (axis 1), the images of block b."""
         mine, others = blocks[a][0], blocks[b][0]
         if far is not None:
             far.offer(tile, table.error, mine.start, others.start, axis)
         if a == b:
             np.fill_diagonal(tile, np.inf)
-        for want, shortlists in zip(wants, lists, strict=True):
-            rows, cols = (mine, others) if axis == 0 else (others, mine)
-            shortlists[a].offer(only(want.kind, tile, cameras, rows, cols), others.start, axis)
+        for mask, shortlists in zip(masks, lists, strict=True):
+            shortlists[a].offer(tile, others.start, axis, mask)
 
     with ThreadPoolExecutor(1) as helper:
         for a, (rows, row_new) in enumerate(blocks):
             for b in range(a, len(blocks)):
-                if row_new or blocks[b][1]:
-                    tile = table.tile(rows, blocks[b][0], room)
-                    down = helper.submit(offer, tile, b, a, 1) if a != b else None
-                    offer(tile, a, b, 0)
+                cols, col_new = blocks[b]
+                if row_new or col_new:
+                    tile = table.tile(rows, cols, room)
+                    masks = allowed(wants, small, rows, cols)
+                    down = helper.submit(offer, tile, masks, b, a, 1) if a != b else None
+                    offer(tile, masks, a, b, 0)
                     if down is not None:
                         down.result()
     if far is not None:
@@ -260,18 +245,18 @@ def sweep(
     return _settled(lists, far)
 
 
-def only(
-    kind: Kind,
-    tile: NDArray[np.float32],
-    cameras: NDArray[np.int64] | None,
+def allowed(
+    wants: Sequence[Want],
+    cameras: NDArray[Any] | None,
     rows: slice | NDArray[np.int64],
     cols: slice,
-) -> NDArray[np.float32]:
-    """The tile with what is not of this kind put out of reach."""
-    if kind is Kind.ALL or cameras is None:
-        return tile
+) -> list[Mask]:
+    """For each want what of a tile is of its kind; None = all of it."""
+    if cameras is None:
+        return [None] * len(wants)
     same = cameras[rows][:, None] == cameras[cols]
-    return np.where(same == (kind is Kind.SAME), tile, np.float32(np.inf))
+    masks: dict[Kind, Mask] = {Kind.ALL: None, Kind.SAME: same, Kind.OTHER: ~same}
+    return [masks[want.kind] for want in wants]
 
 
 def _settled(lists: list[list[Shortlist]], far: Farthest | None) -> Pass:
