@@ -203,7 +203,8 @@ class _Remembered(FeaturePairs):
             listed.append(row * n + unpack(keys[row, place])[1])
         if found.farthest is not None:
             listed.append(found.farthest.rows * n + found.farthest.cols)
-        pairs = np.unique(np.concatenate(listed))
+        pairs = np.sort(np.concatenate(listed))
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]
         self._keys, self._values = pairs, self.pairs(*np.divmod(pairs, n))
 
     def moved(

@@ -64,9 +64,9 @@ def test_a_large_set_needs_few_rows_done_again(monkeypatch):
 
 
 def test_lists_longer_than_a_tile_and_than_the_first_sample():
-    x = np.random.default_rng(1).standard_normal((1400, 8)).astype(np.float32)
+    x = np.random.default_rng(1).standard_normal((1100, 8)).astype(np.float32)
     d = Distances.from_features(x[:100], x[100:])
-    for depth in (50, 700):
+    for depth in (50, 600):
         want = neighbourhood(Distances.from_matrices(*three(x, 100)), [Want(depth)], largest=True)
         for tile in (64, 1024):
             found = neighbourhood(d, [Want(depth)], largest=True, tile=tile)
