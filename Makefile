@@ -40,7 +40,7 @@ bench:  ## print figures
 
 faults:  ## the long fault campaign, as a table
 	@requirements/install test
-	@if [ -d tests/faults ]; then $(BIN)/python -m tests.faults $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)); else echo "make faults: there is no campaign yet"; fi
+	@if [ -d tests/faults ]; then $(BIN)/python -m tests.faults $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)); else echo "make faults: not yet"; fi
 
 lock:  ## resolve requirements/*.txt again (ARGS=--upgrade for newer versions)
 	@requirements/install test-core
