@@ -89,7 +89,7 @@ class Runs:
         d = data.distances(self._plan.metric)
         intra = target in self._plan.encoders[encoder].sources
         alpha = self._plan.alpha_intra if intra else self._plan.alpha
-        for verifier, tuning, opinions in self._opinions(encoder, target, data, intra):
+        for verifier, tuning, opinions in self._opinions(encoder, target, data):
             mu = None
             if opinions is not None:
                 shortlist = opinions.nearest(d, self._plan.top_c)
@@ -135,7 +135,7 @@ class Runs:
         return encoding.features(pictures)
 
     def _opinions(
-        self, encoder: str, target: str, data: FeatureSet, intra: bool
+        self, encoder: str, target: str, data: FeatureSet
     ) -> Iterator[tuple[str, str, Opinions | None]]:
         """Nobody's first; then those of verifiers whose tuning fits the run, and of the feature file itself."""
         yield "", "", None
@@ -143,7 +143,7 @@ class Runs:
             yield "features", "", data.opinions
         for name, verifier in self._plan.verifiers.items():
             tuning = tuning_of(self._plan, name, encoder, target)
-            if tuning in self._plan.tuning or intra:
+            if tuning in self._plan.tuning:
                 path = _filled(verifier.answers, encoder, target)
                 yield name, tuning, _answers(path, self._plan.tau)
 

@@ -114,16 +114,16 @@ def load_protocol(path: Path) -> Protocol:
 def kinds_of(protocol: Protocol, encoder: str, target: str) -> tuple[ProtocolName, ...]:
     """The protocols under which an encoder may be measured on a target.
 
-    Intra: trained on it. Single-source, multi-source: trained on one other set, on several others. Leave-one-out:
+    Intra: trained on it alone. Single-source, multi-source: trained on one other set, on several others. Leave-one-out:
     on all other targets. Grid: always.
     """
     sources = set(protocol.encoders[encoder].sources)
     kinds: list[ProtocolName] = ["grid"]
-    if target in sources:
+    if sources == {target}:
         kinds.append("intra")
     elif len(sources) == 1:
         kinds.append("single_source")
-    elif sources:
+    elif sources and target not in sources:
         kinds.append("multi_source")
         if set(protocol.searched) - {target} <= sources:
             kinds.append("leave_one_out")

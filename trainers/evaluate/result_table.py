@@ -85,27 +85,27 @@ def _where(row: Row) -> str:
 
 
 def plot(title: str, rows: Sequence[Row], path: Path) -> None:
-    """Bars of mAP, with Rank-1 as a dot: one group a run, one bar a re-ranker with and without a verifier."""
+    """Bars of mAP with Rank-1 as a dot: one group a run and verifier, one colour a re-ranker."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    runs = list(dict.fromkeys(_run(row) for row in rows))
-    ways = list(dict.fromkeys((row["verifier"], row["rerank"]) for row in rows))
-    figure = Figure(figsize=(9, 1.2 + max(2.0, 0.24 * len(rows) + 0.3 * len(runs))), layout="constrained")
+    groups = list(dict.fromkeys(_group(row) for row in rows))
+    colours = {name: f"C{number}" for number, name in enumerate(dict.fromkeys(row["rerank"] for row in rows))}
+    figure = Figure(figsize=(9, 1.6 + 0.17 * len(rows) + 0.2 * len(groups)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     place, ticks = 0.0, []
-    for run in runs:
-        mine = [row for row in rows if _run(row) == run]
+    for group in groups:
+        mine = [row for row in rows if _group(row) == group]
         ticks.append(place + (len(mine) - 1) / 2)
         for row in mine:
-            way = ways.index((row["verifier"], row["rerank"]))
-            axes.barh(place, 100 * row["mAP"], 0.85, color=f"C{way % 10}", label=_way(row))
-            axes.plot(100 * row["R1"], place, "o", color="black", markersize=3.5, label="Rank-1")
+            name = row["rerank"] if row["rerank"] != "none" else "not re-ranked"
+            axes.barh(place, 100 * row["mAP"], 0.85, color=colours[row["rerank"]], label=name)
+            axes.plot(100 * row["R1"], place, "o", color="black", markersize=3, label="Rank-1")
             place += 1
-        place += 1.2
-    axes.set_yticks(ticks, [_run_name(run) for run in runs])
-    axes.invert_yaxis()
+        place += 1
+    axes.set_yticks(ticks, [_group_name(group) for group in groups], fontsize="small")
+    axes.set_ylim(place - 1, -1)
     axes.set_xlim(0, 100)
     axes.set_xlabel("mAP, per cent")
     axes.set_title(title)
@@ -114,17 +114,18 @@ def plot(title: str, rows: Sequence[Row], path: Path) -> None:
     handles, names = axes.get_legend_handles_labels()
     shown = dict(zip(names, handles, strict=True))
     figure.legend(
-        shown.values(), shown.keys(), loc="outside lower center", ncols=4, fontsize="small", frameon=False
+        shown.values(), shown.keys(), loc="outside upper center", ncols=6, fontsize="small", frameon=False
     )
     figure.savefig(path, dpi=120)
 
 
-def _way(row: Row) -> str:
-    name = row["rerank"] if row["rerank"] != "none" else "not re-ranked"
-    return f"{name} + {row['verifier']}" if row["verifier"] else name
+def _group(row: Row) -> tuple[Any, ...]:
+    return (*_run(row), row["verifier"], row["tuning"])
 
 
-def _run_name(run: tuple[Any, ...]) -> str:
-    protocol, sources, target, rule, encoder = run
+def _group_name(group: tuple[Any, ...]) -> str:
+    protocol, sources, target, rule, encoder, verifier, tuning = group
     arrow = f"{sources or 'zero-shot'} \N{RIGHTWARDS ARROW} {target}"
-    return f"{arrow}\n{encoder}, {protocol}" + ("" if rule == "market" else f", {rule}")
+    what = ", ".join(filter(None, (encoder, protocol, "" if rule == "market" else rule)))
+    judged = f"\n+ {verifier}" + (f" ({tuning})" if tuning else "") if verifier else ""
+    return f"{arrow}\n{what}{judged}"

@@ -69,10 +69,6 @@ def test_rows_are_those_of_the_protocols(tmp_path, capsys):
         *(("single_source", "alpha", "beta", "source_aware", name, 0.2) for name in both),
         *(("single_source", "alpha", "gamma", "", name, None) for name in both),
         *(("single_source", "alpha", "gamma", "source_aware", name, 0.2) for name in both),
-        *(("intra", "alpha+beta", "alpha", "", name, None) for name in both),
-        *(("intra", "alpha+beta", "alpha", "target_seen", name, 0.1) for name in both),
-        *(("intra", "alpha+beta", "beta", "", name, None) for name in both),
-        *(("intra", "alpha+beta", "beta", "mixed", name, 0.1) for name in both),
         *(("leave_one_out", "alpha+beta", "gamma", "", name, None) for name in both),
     ]
     with (tmp_path / "out" / "table.csv").open() as file:
