@@ -117,3 +117,11 @@ def test_a_changed_entry_point_needs_no_network(checkout: Path) -> None:
     assert "--offline" in done.stdout
     assert "sync" not in done.stdout
     assert _install(checkout).stdout == ""
+
+
+def test_an_outdated_larger_set_is_not_cut_down(checkout: Path) -> None:
+    _stand_in(checkout, "df", "echo head; echo /dev/x 9 9 0 9% /")
+    _stamp(checkout, "test")
+    with (checkout / "requirements" / "test.txt").open("a") as file:
+        file.write("# changed\n")
+    assert "test needs 9000 MB" in _install(checkout, "core").stderr
