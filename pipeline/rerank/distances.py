@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.rerank import checks
 from pipeline.rerank.mu import MuEntries, Overrides
 from pipeline.rerank.tiles import Prepared, Table
@@ -163,11 +163,12 @@ class Distances:
         Raises:
             InputError: An empty side, widths that differ, a value that is not finite, or a zero row for
                 "cosine".
+            ConfigError: Another metric.
         """
         queries = checks.matrix("query features", queries, (None, None))
         gallery = checks.matrix("gallery features", gallery, (None, queries.shape[1]))
         if metric not in ("euclidean", "cosine"):
-            raise InputError(f"metric {metric!r} is not known", "use euclidean or cosine")
+            raise ConfigError(f"metric {metric!r} is not known", "use euclidean or cosine")
         _refuse_empty(len(queries), len(gallery))
         if max(np.abs(queries).max(), np.abs(gallery).max()) > LARGEST:
             raise InputError(

@@ -36,7 +36,7 @@ def features(
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the distances: NAME.npy; raw ones: NAME_raw.npy.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, or cuda with the extra `mllm` or `train`.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, or cuda where torch is installed.")] = "cpu",
     memory_mb: Annotated[float, typer.Option(help="Working memory beside inputs and results.")] = 256,
     as_json: JsonOption = False,
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.rerank import checks
 
 JUNK = -1
@@ -128,12 +128,13 @@ def clothes_scores(
         max_rank: Length of the CMC.
 
     Raises:
-        InputError: Shapes that do not fit, or an unknown setting.
+        InputError: Shapes that do not fit.
+        ConfigError: An unknown setting.
 
     Source: Qian et al., Long-Term Cloth-Changing Person Re-identification (LTCC), ACCV 2020.
     """
     if setting not in ("general", "changing", "same"):
-        raise InputError(f"setting {setting!r} is not known", "use general, changing or same")
+        raise ConfigError(f"setting {setting!r} is not known", "use general, changing or same")
     table = _table(distances)
     cameras = checks.labels("query cameras", query_cameras, len(table))
     seen_by = checks.labels("gallery cameras", gallery_cameras, table.shape[1])

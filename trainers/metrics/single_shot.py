@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError
 from pipeline.rerank import checks
 from trainers.metrics.retrieval import JUNK, RetrievalScores, ranked
 
@@ -113,12 +113,13 @@ def sysu_scores(
         max_rank: Length of the CMC.
 
     Raises:
-        InputError: Shapes that do not fit, or an unknown search.
+        InputError: Shapes that do not fit.
+        ConfigError: An unknown search.
 
     Source: Wu et al., RGB-Infrared Cross-Modality Person Re-identification, ICCV 2017.
     """
     if search not in SYSU_GALLERY:
-        raise InputError(f"search {search!r} is not known", "use all or indoor")
+        raise ConfigError(f"search {search!r} is not known", "use all or indoor")
     checks.at_least(1, shots=shots, trials=trials)
     table = np.asarray(distances)
     cameras = checks.labels("query cameras", query_cameras, len(table))
