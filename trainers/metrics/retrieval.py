@@ -86,7 +86,7 @@ def retrieval_scores(
     Source: Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015; mINP: Ye et al., Deep Learning
         for Person Re-identification: A Survey and Outlook, 2020.
     """
-    table = _table(distances)
+    table = distance_table(distances)
     cameras = checks.labels("query cameras", query_cameras, len(table))
     seen_by = checks.labels("gallery cameras", gallery_cameras, table.shape[1])
     return ranked(table, query_ids, gallery_ids, max_rank, lambda i, rows: seen_by[rows] == cameras[i])
@@ -99,7 +99,7 @@ def all_camera_scores(
 
     Arguments and errors as for `retrieval_scores`.
     """
-    return ranked(_table(distances), query_ids, gallery_ids, max_rank)
+    return ranked(distance_table(distances), query_ids, gallery_ids, max_rank)
 
 
 def clothes_scores(
@@ -135,7 +135,7 @@ def clothes_scores(
     """
     if setting not in ("general", "changing", "same"):
         raise ConfigError(f"setting {setting!r} is not known", "use general, changing or same")
-    table = _table(distances)
+    table = distance_table(distances)
     cameras = checks.labels("query cameras", query_cameras, len(table))
     seen_by = checks.labels("gallery cameras", gallery_cameras, table.shape[1])
     wears = checks.labels("query clothes", query_clothes, len(table))
@@ -195,7 +195,12 @@ def places_of(
     return np.sort(places)
 
 
-def _table(distances: Any) -> NDArray[np.float32]:
+def distance_table(distances: Any) -> NDArray[np.float32]:
+    """(Q, G) finite floats, as given where they are floats.
+
+    Raises:
+        InputError: Another shape, an empty side, or a distance that is not a number.
+    """
     table = np.asarray(distances)
     if table.ndim != 2 or 0 in table.shape:
         raise InputError(f"distances have shape {table.shape}, expected (queries, gallery), neither empty")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.rerank import checks
-from trainers.metrics.retrieval import JUNK, RetrievalScores, ranked
+from trainers.metrics.retrieval import JUNK, RetrievalScores, distance_table, ranked
 
 SYSU_INFRARED = (3, 6)
 SYSU_GALLERY = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
@@ -32,7 +32,7 @@ def single_shot_scores(
 
     Source: Li et al., DeepReID (CUHK03), CVPR 2014, for the protocol.
     """
-    table = np.asarray(distances, np.float64)
+    table = distance_table(distances).astype(np.float64)
     wanted, cameras = checks.labels("query ids", query_ids, len(table)), np.asarray(query_cameras)
     ids = checks.labels("gallery ids", gallery_ids, table.shape[1])
     seen_by = checks.labels("gallery cameras", gallery_cameras, table.shape[1])
@@ -121,7 +121,7 @@ def sysu_scores(
     if search not in SYSU_GALLERY:
         raise ConfigError(f"search {search!r} is not known", "use all or indoor")
     checks.at_least(1, shots=shots, trials=trials)
-    table = np.asarray(distances)
+    table = distance_table(distances)
     cameras = checks.labels("query cameras", query_cameras, len(table))
     wanted = np.where(
         np.isin(cameras, SYSU_INFRARED), checks.labels("query ids", query_ids, len(table)), JUNK

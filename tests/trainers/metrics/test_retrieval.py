@@ -137,6 +137,7 @@ def test_no_query_with_a_match_is_nan_and_not_zero():
         (([[0.1]], ["a"], [0], [0], [1]), "query ids must be whole numbers"),
     ],
 )
-def test_refusals(arguments, says):
+@pytest.mark.parametrize("score", [retrieval_scores, single_shot_scores, sysu_scores])
+def test_refusals(score, arguments, says):
     with pytest.raises(InputError, match=says):
-        retrieval_scores(*arguments)
+        score(*arguments)
