@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-core check bench faults lock tree licences clean
+.PHONY: help demo test test-core check bench faults soak lock tree licences clean
 
 export PYTHON
 BIN := .venv/bin
@@ -38,9 +38,15 @@ bench:  ## print figures
 	@$(BIN)/python -m tests.bench.rerank sliding
 	@$(BIN)/python -m tests.bench.differences
 
-faults:  ## the long fault campaign, as a table
+faults:  ## the long fault campaign, as a table (N=200 SEED=1; goes on where it was cut off)
 	@requirements/install test
-	@if [ -d tests/faults ]; then $(BIN)/python -m tests.faults $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)); else echo "make faults: not yet"; fi
+	@$(BIN)/python -m tests.servers.install
+	@$(BIN)/python -m tests.faults $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+soak:  ## two hours of four streams with faults (MINUTES=30), as a plot in build/soak
+	@requirements/install test
+	@$(BIN)/python -m tests.servers.install
+	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 lock:  ## resolve requirements/*.txt again (ARGS=--upgrade for newer versions)
 	@requirements/install test-core

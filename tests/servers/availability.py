@@ -25,6 +25,11 @@ def system_python() -> Path | None:
     return Path(found).resolve() if found else None
 
 
+def faketime() -> Path | None:
+    """The library that shows a process another time, when preloaded."""
+    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+
+
 def _gstreamer_rtsp() -> bool:
     python = system_python()
     if python is None:
@@ -49,6 +54,13 @@ OUTSIDE = {
     ),
     "kcat": Outside(
         lambda: shutil.which("kcat") is not None, "apt-get install -y --no-install-recommends kcat"
+    ),
+    "iptables": Outside(
+        lambda: shutil.which("iptables") is not None,
+        "apt-get install -y --no-install-recommends iptables",
+    ),
+    "faketime": Outside(
+        lambda: faketime() is not None, "apt-get install -y --no-install-recommends faketime"
     ),
     "chromium": Outside(
         lambda: bool(shutil.which("chromium") and shutil.which("chromedriver")),

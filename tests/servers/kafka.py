@@ -174,6 +174,16 @@ class KafkaBroker:
         """Ends it at once, as a crash would."""
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Connections stay, and nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Goes on as if nothing had been."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:

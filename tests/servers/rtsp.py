@@ -1,5 +1,6 @@
 """The RTSP server of the tests, as a process that can be hurt."""
 
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,6 +80,16 @@ class RtspServer:
     def resume(self) -> None:
         """Pictures again."""
         self._command("resume")
+
+    def freeze(self) -> None:
+        """Nothing at all any more, yet the connection stays."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Goes on as if nothing had been."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def corrupt(self, share: float) -> None:
         """Damages this share of the pictures."""
