@@ -115,6 +115,17 @@ class OutboxConfig(Settings):
     batch: int = Field(default=100, ge=1, le=1000, description="Events handed to a sink at once.")
 
 
+class VerifyConfig(Settings):
+    """What a member of the group does with tracklets that come late, or stop coming."""
+
+    late_s: float = Field(
+        default=60.0, gt=0, description="A tracklet asked so long ago is marked late in what comes of it."
+    )
+    forget_s: float = Field(
+        default=900.0, gt=0, description="A track without a word for so long is closed as interrupted."
+    )
+
+
 class EvidenceConfig(Settings):
     """Pictures that hits refer to, kept as evidence/<sha256>.jpg."""
 
@@ -169,6 +180,7 @@ class Config(Settings):
     decision: DecisionConfig = DecisionConfig()
     bus: PluginChoice = Field(default_factory=lambda: choose("memory"))
     outbox: OutboxConfig = OutboxConfig()
+    verify: VerifyConfig = VerifyConfig()
     evidence: EvidenceConfig = EvidenceConfig()
     sinks: tuple[PluginChoice, ...] = Field(default_factory=_hits_file)
     telemetry: TelemetryConfig = TelemetryConfig()

@@ -40,6 +40,9 @@ class HitEvent:
     data: Hit
 
 
+_HIT_EVENT = TypeAdapter(HitEvent)
+
+
 def to_event(hit: Hit, site: str) -> dict[str, Any]:
     """The event of a hit; it depends on the hit and the site alone.
 
@@ -59,6 +62,15 @@ def to_event(hit: Hit, site: str) -> dict[str, Any]:
         "partitionkey": hit.stream_id,
         "data": data,
     }
+
+
+def to_hit(event: Mapping[str, Any]) -> Hit:
+    """The hit of an event.
+
+    Raises:
+        ValueError: It is not a hit's event, or of another version.
+    """
+    return _HIT_EVENT.validate_python(event).data
 
 
 def interrupted(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +125,7 @@ def hit_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": SCHEMA_URN,
-        **TypeAdapter(HitEvent).json_schema(),
+        **_HIT_EVENT.json_schema(),
     }
 
 

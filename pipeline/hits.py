@@ -80,6 +80,20 @@ class HitBook:
             del self._open[tracklet.key]
         return news
 
+    def recall(self, hit: Hit) -> None:
+        """A hit that another process reported: its cool-down counts here too."""
+        at = hit.captured_at + timedelta(seconds=hit.decided_pts_s - hit.best.pts_s)
+        self._cooldown.start(hit.identity.id, hit.stream_id, at)
+
+    def adopt(self, hit: Hit) -> None:
+        """Goes on with a hit that another process has opened and not closed."""
+        key = TrackKey(hit.stream_id, hit.epoch, hit.track_id)
+        self._open.setdefault(key, {})[hit.identity.id] = hit
+
+    def forget(self, key: TrackKey) -> None:
+        """Leaves the hits of a track to somebody else, open as they are."""
+        self._open.pop(key, None)
+
     def _opened(self, hits: dict[str, Hit], answer: Answer) -> Hit | None:
         """A new hit, unless the track already stands nearer to somebody else or the cool-down forbids it."""
         tracklet, accepted, identity = answer.tracklet, answer.accepted, answer.identity
@@ -107,7 +121,7 @@ class HitBook:
             captured_at=tracklet.best.captured_at,
             clock=tracklet.clock,
             best=self._show(tracklet),
-            decision=self._decision(accepted),
+            decision=self._decision(tracklet, accepted),
             engines=dict(tracklet.engines),
         )
 
@@ -115,7 +129,7 @@ class HitBook:
         """The hit with newer evidence, when that says more than the old."""
         tracklet, accepted = answer.tracklet, answer.accepted
         assert accepted is not None
-        if tracklet.number <= known.revision:
+        if tracklet.number <= known.revision or tracklet.decided_pts_s < known.decided_pts_s:
             return None
         seen_better = tracklet.best.pts_s != known.best.pts_s
         nearer = accepted.verdict.candidate.distance <= known.decision.distance - NEARER
@@ -128,10 +142,10 @@ class HitBook:
             last_pts_s=tracklet.last_pts_s,
             captured_at=tracklet.best.captured_at,
             best=self._show(tracklet) if seen_better else known.best,
-            decision=self._decision(accepted),
+            decision=self._decision(tracklet, accepted),
         )
 
-    def _decision(self, accepted: Accepted) -> HitDecision:
+    def _decision(self, tracklet: Tracklet, accepted: Accepted) -> HitDecision:
         verdict = accepted.verdict
         judged = verdict.p_no is not None
         return HitDecision(
@@ -144,7 +158,7 @@ class HitBook:
             probability=None,
             max_distance=self._max_distance,
             margin=accepted.lead,
-            degraded=verdict.degraded,
+            degraded=(*tracklet.degraded, *verdict.degraded),
         )
 
 

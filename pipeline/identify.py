@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from pipeline.decision import accept
 from pipeline.evidence import EvidenceStore
 from pipeline.hits import Answer, HitBook
 from pipeline.matcher import Matcher
-from pipeline.messages import Candidate, Hit, HitBest, HitIdentity, TrackKey, Tracklet, Verdict
+from pipeline.messages import Candidate, EndReason, Hit, HitBest, HitIdentity, TrackKey, Tracklet, Verdict
 from pipeline.protocols import Codec, Masker, Verifier
 from pipeline.secrets import redact
 from pipeline.watchlist.snapshot import WatchlistSnapshot
@@ -59,6 +60,29 @@ class IdentifyStage:
             else:
                 self._latest.pop(item.key, None)
         return self._ask(items)
+
+    def interrupt(self, keys: Iterable[TrackKey]) -> list[Hit]:
+        """Closes what is open of tracks of which no word will come any more."""
+        last = [
+            replace(self._latest.pop(key), end=EndReason.INTERRUPTED) for key in keys if key in self._latest
+        ]
+        return [hit for item in last for hit in self._book.record(Answer(item, None, None, None))]
+
+    def forget(self, keys: Iterable[TrackKey]) -> None:
+        """Leaves tracks to somebody else; their hits stay open."""
+        for key in keys:
+            self._latest.pop(key, None)
+            self._book.forget(key)
+
+    def recall(self, hits: Iterable[Hit]) -> None:
+        """Hits that other processes have reported, oldest first: their cool-downs count here too."""
+        for hit in hits:
+            self._book.recall(hit)
+
+    def adopt(self, hits: Iterable[Hit]) -> None:
+        """Goes on with hits that another process has opened and not closed."""
+        for hit in hits:
+            self._book.adopt(hit)
 
     def _ask(self, items: Sequence[Tracklet]) -> list[Hit]:
         shortlists = self._matcher.shortlist(items)

@@ -172,6 +172,7 @@ class Tracklet:
         clock: Clock of `captured_at` in the crops.
         engines: Digest by role (detector, embedder), `sha256:...` or None.
         end: Set on the last question about this track.
+        degraded: What is worse about it than it should be: `late`.
     """
 
     key: TrackKey
@@ -185,6 +186,7 @@ class Tracklet:
     clock: Clock
     engines: dict[str, str | None] = field(default_factory=dict)
     end: EndReason | None = None
+    degraded: tuple[str, ...] = ()
 
     @property
     def best(self) -> Crop:

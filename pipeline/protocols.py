@@ -284,3 +284,7 @@ class RemoteBus(Protocol):
     def lag(self) -> dict[int, int]:
         """By partition, messages not received yet."""
         ...
+
+    def close(self) -> None:
+        """Leaves the group, so that others take over at once."""
+        ...

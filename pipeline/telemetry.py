@@ -62,6 +62,17 @@ class Telemetry:
         self.outbox_depth = Gauge(
             "musewatch_outbox_depth", "Events that a sink has not acknowledged.", registry=self.registry
         )
+        self.bus_lag = Gauge(
+            "musewatch_bus_lag", "Tracklets on our partitions not received yet.", registry=self.registry
+        )
+        self.tracklet_age = Gauge(
+            "musewatch_tracklet_age_seconds", "Time that the oldest tracklet in hand has waited.",
+            registry=self.registry,
+        )  # fmt: skip
+        self.refused = Counter(
+            "musewatch_tracklets_refused", "Messages and tracklets not asked about.", ["reason"],
+            registry=self.registry,
+        )  # fmt: skip
         self.storage_failing = Gauge(
             "musewatch_storage_failing", "1 while hits or pictures cannot be written.", registry=self.registry
         )

@@ -7,7 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 from pydantic import Field
 
 from pipeline.protocols import BusMessage, Delivery
@@ -17,6 +23,7 @@ from plugins.sink_kafka import KafkaSink, Record
 
 logger = logging.getLogger(__name__)
 
+_NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 
 
@@ -110,6 +117,9 @@ class KafkaBus:
         }
         try:
             consumer.commit(offsets, timeout_ms=self._config.timeout_ms)
+        except _NOT_OURS as error:
+            logger.debug("not committed, the group is changing: %s", error)
+            return
         except KafkaError as error:
             raise explained(error, self._config, self._config.topic) from error
         self._committed |= new

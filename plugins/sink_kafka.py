@@ -106,7 +106,6 @@ class KafkaSink:
         Raises:
             OutsideError: The broker cannot be reached.
         """
-        self.write([])
         reader = TopicReader(self._config, self._config.topic, age_s=age_s)
         try:
             return list(filter(None, map(_parse, reader.to_end())))

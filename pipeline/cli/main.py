@@ -14,6 +14,7 @@ from pipeline.registry import known, load
 GROUPS = {"watchlist": "pipeline.cli.watchlist", "hits": "pipeline.cli.hits"}
 COMMANDS = {
     "run": "pipeline.cli.run",
+    "verify": "pipeline.cli.verify",
     "check": "pipeline.cli.check",
     "plugins": "pipeline.cli.plugins",
     "schema": "pipeline.cli.schema",

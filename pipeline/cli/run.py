@@ -1,7 +1,6 @@
 """`musewatch run`: the main job on a config."""
 
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -14,14 +13,13 @@ from rich.live import Live
 
 from pipeline.cli.common import STILL_WAITING, JsonOption, console, print_json, say
 from pipeline.cli.logs import start_logging
+from pipeline.cli.signals import drain_on_signals
 from pipeline.cli.status import status_line
 from pipeline.config import Config
 from pipeline.config_file import load_config, parse_config, read_yaml
 from pipeline.errors import ConfigError
 from pipeline.runner.runner import Runner, RunSummary, Status
 from pipeline.secrets import redact
-
-SECOND_SIGNAL = 130
 
 
 def command(
@@ -104,15 +102,8 @@ def _with_some_stream(config: Config, path: Path) -> Config:
 
 
 def _handle_signals(runner: Runner, read: Callable[[], Config]) -> None:
-    """The first SIGINT or SIGTERM drains, the second ends at once; SIGHUP reads the streams again."""
-    asked = [False]
-
-    def end(signum: int, _: object) -> None:
-        if asked[0]:
-            os._exit(SECOND_SIGNAL)
-        asked[0] = True
-        say(f"musewatch: {signal.Signals(signum).name}: draining; once more ends at once")
-        runner.stop()
+    """SIGHUP reads the streams again."""
+    drain_on_signals(runner.stop)
 
     def again(_: int, __: object) -> None:
         try:
@@ -120,8 +111,6 @@ def _handle_signals(runner: Runner, read: Callable[[], Config]) -> None:
         except ConfigError as error:
             logging.getLogger("musewatch.runner").error("the config was not reloaded: %s", error)
 
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGHUP, again)
 
 

@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.events import hit_schema
 from pipeline.registry import load
 from pipeline.watchlist.archive import watchlist_schema
+from pipeline.watchlist.shared import identity_schema
 from pipeline.wire import tracklet_schema
 
 
@@ -24,12 +25,13 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "hit": hit_schema,
     "tracklet": tracklet_schema,
     "watchlist": watchlist_schema,
+    "identity": identity_schema,
     "engine": _engine_schema,
 }
 
 
 def command(name: Annotated[str, typer.Argument(metavar="|".join(SCHEMAS))]) -> None:
-    """Print the JSON Schema of a config, a hit, a tracklet, a watchlist or an engine's manifest."""
+    """Print a JSON Schema; `watchlist` is that of an export, `identity` that of a row on the watchlist's topic."""
     if name not in SCHEMAS:
         raise ConfigError(f"there is no schema {name!r}", f"one of {', '.join(SCHEMAS)}")
     print_json(SCHEMAS[name]())

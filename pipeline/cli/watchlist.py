@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline import registry
+from pipeline.cli.announce import announce
 from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json
 from pipeline.cli.watchlist_add import ManyImages, add, pictures_text
 from pipeline.errors import InputError
@@ -20,7 +21,9 @@ from pipeline.watchlist.records import Enrolment, Identity
 from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.validity import in_utc
 
-app = typer.Typer(no_args_is_help=True, help="Who is looked for: add, list, show, remove, export, import.")
+app = typer.Typer(
+    no_args_is_help=True, help="Who is looked for: add, list, show, remove, export, import, publish."
+)
 
 app.command("add", cls=ManyImages)(add)
 
@@ -80,11 +83,13 @@ def remove(identity_id: IdArgument, config: ConfigOption = None, as_json: JsonOp
 
     JSON: {"id", "removed": COUNT OF PICTURES, "version"}.
     """
-    with _store(config) as store:
+    settings = config_of(config)
+    with WatchlistStore.in_folder(settings.data_dir) as store:
         _known(store, identity_id)
         pictures = len(store.enrolments(identity_id))
         store.remove(identity_id)
         version = store.version
+        announce(settings, store, [identity_id])
     if as_json:
         print_json({"id": identity_id, "removed": pictures, "version": version})
         return
@@ -121,6 +126,7 @@ def import_(
     codec: Codec = registry.build("codec", settings.codec, settings.base_dir, "codec")
     with WatchlistStore.in_folder(settings.data_dir) as store:
         listing = import_watchlist(store, source, codec, replace=replace)
+        announce(settings, store, [person.id for person in listing.identities])
     _tell_archive(listing, source, "taken in from", as_json=as_json)
 
 
@@ -150,10 +156,27 @@ def restore(
 
     JSON: {"file", "version"}.
     """
-    with _store(config) as store:
+    settings = config_of(config)
+    with WatchlistStore.in_folder(settings.data_dir) as store:
         store.restore(source)
         version = store.version
+        announce(settings, store)
     _tell_copy(source, version, "restored from", as_json=as_json)
+
+
+@app.command("publish")
+def publish_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Makes the group's watchlist what this one is; changes are published as they are made.
+
+    JSON: {"published": COUNT, "version"}.
+    """
+    settings = config_of(config)
+    with WatchlistStore.in_folder(settings.data_dir) as store:
+        count, version = announce(settings, store), store.version
+    if as_json:
+        print_json({"published": count, "version": version})
+        return
+    console().print(f"watchlist version {version} published: {count} rows written", markup=False)
 
 
 def _store(config: Path | None) -> WatchlistStore:

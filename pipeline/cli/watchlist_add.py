@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from pipeline import registry
+from pipeline.cli.announce import announce
 from pipeline.cli.common import REFUSED_INPUT, ConfigOption, JsonOption, config_of, console, print_json, say
 from pipeline.config import Config
 from pipeline.errors import ConfigError
@@ -70,6 +71,8 @@ def add(
         cut = _cut(settings, embedder)
         report = enrol(store, identity, image, maker, embedder, max_distance=cut, now=now)
         version = store.version
+        if report.enrolled:
+            announce(settings, store, [identity_id])
     if warning:
         report.warnings.append(warning)
     if until is not None and until <= now:

@@ -118,6 +118,14 @@ class WatchlistStore:
         self._database.forget_deleted()
         return count
 
+    def mirror(self, identity: Identity, pictures: Sequence[NewPicture], version: int) -> None:
+        """Puts an identity of another store in place of one of the same id; `version` grows to that store's."""
+        with self._database.changing() as connection:
+            connection.execute("DELETE FROM identity WHERE id = ?", (identity.id,))
+            _add(connection, identity, pictures)
+            connection.execute("UPDATE watchlist SET version = max(version, ?)", (version,))
+        self._database.forget_deleted()
+
     def remove(self, identity_id: str) -> bool:
         """Erases an identity, its pictures and vectors, from the disk too; False when there is none."""
         with self._database.reading() as connection:
@@ -127,6 +135,12 @@ class WatchlistStore:
                 connection.execute("DELETE FROM identity WHERE id = ?", (identity_id,))
             self._database.forget_deleted()
         return known
+
+    def vectors(self, enrolment_ids: Iterable[int]) -> dict[int, dict[str, bytes]]:
+        """Little-endian float16 vectors by enrolment id and engine digest."""
+        query = "SELECT engine_digest, float16 FROM vector WHERE enrolment_id = ? ORDER BY engine_digest"
+        with self._database.reading() as connection:
+            return {id_: dict(connection.execute(query, (id_,)).fetchall()) for id_ in enrolment_ids}
 
     def lacking_vectors(self, engine_digest: str, dimension: int) -> list[Enrolment]:
         """Enrolments without a usable vector of that engine, oldest first."""

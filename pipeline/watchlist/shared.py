@@ -1,0 +1,180 @@
+"""Identities as rows of a table that all processes share: key = identity id, None = removed.
+
+A row is JSON of at most 900 kB with the pictures in it; while it is larger, its largest picture is made smaller.
+Vectors travel with the pictures, so that members compare with the very same ones and embed nothing again.
+"""
+
+import base64
+import binascii
+import json
+import logging
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import InputError
+from pipeline.protocols import Codec, Table
+from pipeline.watchlist.records import IDENTITY_ID, Identity, NewPicture
+from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.validity import in_utc
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_URN = "urn:musewatch:identity:1"
+MAX_BYTES = 900_000
+_STEP = 0.7  # of a picture's sides
+_AT_ONCE = 20  # rows written together
+
+Base64 = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class SharedPicture(_Part):
+    """One enrolment."""
+
+    file: Base64 = Field(description="File bytes of the picture, or of a smaller one.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Digest of the picture that was enrolled.")
+    added_at: AwareDatetime
+    vectors: dict[str, Base64] = Field(description="Little-endian float16 by engine digest.")
+
+
+class SharedIdentity(_Part):
+    """One identity and its enrolments, oldest first."""
+
+    model_config = ConfigDict(frozen=True, title="musewatch identity")
+
+    form: Annotated[Literal["musewatch.identity/1"], Field(alias="schema")]
+    version: int = Field(ge=0, description="Of the watchlist when this was published.")
+    id: str = Field(pattern=IDENTITY_ID)
+    name: str | None
+    purpose: str | None
+    valid_until: AwareDatetime | None
+    created_at: AwareDatetime
+    pictures: tuple[SharedPicture, ...]
+
+    @property
+    def identity(self) -> Identity:
+        """Without the pictures."""
+        return Identity(self.id, self.name, self.purpose, self.valid_until, self.created_at)
+
+
+def identity_schema() -> dict[str, Any]:
+    """JSON Schema of a row; fields may be added to, so unknown ones are allowed."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_URN,
+        **SharedIdentity.model_json_schema(),
+    }
+
+
+def to_row(store: WatchlistStore, identity_id: str, codec: Codec) -> bytes | None:
+    """The row of one identity, within `MAX_BYTES`; None when it is not enrolled."""
+    with store.view():
+        identity = store.identity(identity_id)
+        if identity is None:
+            return None
+        enrolments = store.enrolments(identity_id)
+        files = store.pictures(each.id for each in enrolments)
+        vectors = store.vectors(each.id for each in enrolments)
+        version = store.version
+    row = {
+        "schema": "musewatch.identity/1",
+        "version": version,
+        "id": identity.id,
+        "name": identity.name,
+        "purpose": identity.purpose,
+        "valid_until": None if identity.valid_until is None else in_utc(identity.valid_until),
+        "created_at": in_utc(identity.created_at),
+        "pictures": [
+            {
+                "file": _text(files[each.id]),
+                "sha256": each.sha256,
+                "added_at": in_utc(each.added_at),
+                "vectors": {engine: _text(blob) for engine, blob in vectors.get(each.id, {}).items()},
+            }
+            for each in enrolments
+        ],
+    }
+    return _within_bounds(row, codec)
+
+
+def from_row(key: bytes | None, value: bytes) -> tuple[SharedIdentity, list[NewPicture]]:
+    """An identity and its pictures; each brings one of its vectors, the others are made where they are needed.
+
+    Raises:
+        InputError: Not such a row, of another version, damaged, or under another key.
+    """
+    try:
+        shared = SharedIdentity.model_validate_json(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, found["loc"]))
+        raise InputError(f"not an identity of {SCHEMA_URN}: {place}: {found['msg']}"[:300]) from None
+    if key != shared.id.encode():
+        raise InputError(f"the row of {shared.id!r} lies under another key")
+    return shared, [_new_picture(picture) for picture in shared.pictures]
+
+
+def publish(store: WatchlistStore, table: Table, codec: Codec, identity_ids: Iterable[str]) -> int:
+    """Writes the rows of these identities, None for those not enrolled; returns how many.
+
+    Raises:
+        OutsideError: The table cannot be written; the store is as it was.
+    """
+    ids = list(identity_ids)
+    for start in range(0, len(ids), _AT_ONCE):
+        table.write([(id_, to_row(store, id_, codec)) for id_ in ids[start : start + _AT_ONCE]])
+    return len(ids)
+
+
+def publish_all(store: WatchlistStore, table: Table, codec: Codec) -> int:
+    """Makes the table what the store is; returns how many rows were written.
+
+    Raises:
+        OutsideError: The table cannot be read or written.
+    """
+    there = {row.key.decode("utf-8", "replace") for row in table.rows() if row.key}
+    return publish(store, table, codec, sorted(there | {identity.id for identity in store.identities()}))
+
+
+def _within_bounds(row: dict[str, Any], codec: Codec) -> bytes:
+    body = _encoded(row)
+    while len(body) > MAX_BYTES:
+        largest = max(row["pictures"], key=lambda picture: len(picture["file"]))
+        image = codec.decode(base64.b64decode(largest["file"]))
+        size = max(1, int(image.shape[1] * _STEP)), max(1, int(image.shape[0] * _STEP))
+        smaller = _text(codec.encode(codec.resize(image, size)))
+        if len(smaller) >= len(largest["file"]):
+            raise InputError(f"{row['id']} has too many pictures for one message", "remove some")
+        largest["file"] = smaller
+        body = _encoded(row)
+    return body
+
+
+def _encoded(row: dict[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _new_picture(picture: SharedPicture) -> NewPicture:
+    file = _bytes(picture.file)
+    for engine, text in picture.vectors.items():
+        vector = np.frombuffer(_bytes(text), "<f2").astype(np.float32)
+        if 0.9 < float(np.linalg.norm(vector)) < 1.1:
+            return NewPicture(file, picture.added_at, engine, vector)
+    return NewPicture(file, picture.added_at)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text.encode(), strict_mode=True)
+    except ValueError as error:
+        raise InputError(f"a picture is not base64: {error}") from None
