@@ -1,12 +1,13 @@
-"""Writes docs/licences.md from what the installed distributions say of themselves."""
+"""Writes docs/licences.md: what the installed distributions say of themselves, and the data sets' terms."""
 
 import re
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+from trainers.datasets.catalogue import LAYOUTS
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"
-BEGIN, END = "<!-- list -->", "<!-- /list -->"
 
 # The first that matches is the class; what matches none is for a person to look at.
 CLASSES = (
@@ -53,11 +54,25 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def with_table(page: str) -> str:
-    """The page with the rows in their place."""
-    head, _, rest = page.partition(BEGIN)
-    return f"{head}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
+def data_sets() -> str:
+    """One row a data set."""
+    rows = ["| data set | licence or terms of use |", "| --- | --- |"]
+    return "\n".join([*rows, *(f"| {layout.title} | {layout.terms} |" for layout in LAYOUTS.values())])
+
+
+def with_tables(page: str) -> str:
+    """The page with the rows in their places."""
+    for mark, rows in (("list", table()), ("data sets", data_sets())):
+        page = with_block(page, mark, rows)
+    return page
+
+
+def with_block(page: str, mark: str, rows: str) -> str:
+    """The page with one table in its place."""
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    head, _, rest = page.partition(begin)
+    return f"{head}{begin}\n{rows}\n{end}{rest.partition(end)[2]}"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 
-from tests.licences import PAGE, licence_class, pinned, stated
+from tests.licences import PAGE, data_sets, licence_class, pinned, stated, with_block
 from tests.tree import ROOT, source_files
 
 AGPL = {"boxmot", "ultralytics", "ultralytics-platform", "ultralytics-thop"}
@@ -44,6 +44,11 @@ def test_it_says_what_they_say(rows: dict[str, list[str]]) -> None:
         assert class_ == licence_class(licence), name
         assert class_, f"{name}: nobody knows what {licence!r} asks"
     assert checked > 30
+
+
+def test_it_has_the_terms_of_every_data_set() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_block(page, "data sets", data_sets()) == page, "run make licences"
 
 
 def test_agpl_is_behind_its_extra(rows: dict[str, list[str]]) -> None:

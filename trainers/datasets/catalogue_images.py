@@ -125,7 +125,7 @@ LAYOUTS = (
         title="PKU-Reid",
         source="github.com/charliememory/PKU-Reid-Dataset: README.md; github.com/JDAI-CV/fast-reid: pku.py. The random "
         "split into 57 and 57 people is not published, so all pictures are one split",
-        terms="CC BY-NC-SA 4.0 (the same README.md)",
+        terms="CC BY-NC-SA 4.0 (github.com/charliememory/PKU-Reid-Dataset)",
         reader=FileNames(
             {"all": "*.png"}, r"(?P<id>\d+)_(?P<camera>\d+)_(?P<orientation>\d+)\.png", "001_1_1.png"
         ),
@@ -162,7 +162,7 @@ LAYOUTS = (
         name="iusreid",
         title="IUST_PersonReID (IUSReID)",
         source="github.com/ComputerVisionIUST/IUST_PersonReId: README.md, SOLIDER-REID/datasets/iust.py",
-        terms="Not found by us; ask the authors (the same repository)",
+        terms="Not found by us; ask the authors (github.com/ComputerVisionIUST/IUST_PersonReId)",
         reader=FileNames(MARKET_TREE, ID_CAMERA + r"\.jpg", "query/0001_c1_s1_000151.jpg"),
         counts={"train+query+gallery": Count(117_455, 1_847)},
         counted_by="the same README.md, for the whole",

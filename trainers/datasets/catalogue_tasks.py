@@ -21,7 +21,7 @@ CLOTHES = (
         name="ltcc",
         title="LTCC",
         source=f"{CCREID}/ltcc.py",
-        terms="Research only by agreement with the authors (naiq.github.io/LTCC_Perosn_ReID.html)",
+        terms="A research-only agreement with the authors (so says huggingface.co/datasets/Paipile/ltcc-h5)",
         reader=FileNames(
             {"train": "train/*.png", "query": "query/*.png", "gallery": "test/*.png"},
             r"(?P<id>\d+)_(?P<clothes>\d+)_c(?P<camera>\d+)_[^/]*\.png",
@@ -191,7 +191,7 @@ SCENES = (
         name="m2reid",
         title="M2ReID",
         source="Yan et al., PS-ReID, arXiv:2503.21595, announce the set, and we found no published layout",
-        terms="Not found by us; the set is announced, not found",
+        terms="Not found by us; the set is announced (arXiv:2503.21595)",
         reader=None,
         counts={"train": Count(221_464, 3_670), "test": Count(91_695, 1_224), "query": Count(1_224, 1_224)},
         counted_by="the same paper, V.A",
