@@ -29,7 +29,6 @@ class Opinions:
         width = self.candidates.shape[1]
         if top_c >= width:
             return self
-        MuEntries(self.candidates, self.p_no, 0.0).check_range(d.n_queries, d.n_gallery)
         rows = np.repeat(np.arange(d.n_queries), width)
         raw = d.pairs(rows, self.candidates.ravel() + d.n_queries).reshape(-1, width)
         keep = np.lexsort((self.candidates, raw))[:, :top_c]
@@ -83,7 +82,10 @@ class FeatureSet:
                 f"{len(queries)} queries and {len(gallery)} gallery images: neither may be empty"
             )
         more = {name: label.pop(name) for name in LABELS if name in label}
-        return cls(queries, gallery, opinions=opinions_of(arrays, tau), labels=more, **label)
+        opinions = opinions_of(arrays, tau)
+        if opinions is not None:
+            MuEntries(opinions.candidates, opinions.p_no, 0.0).check_range(len(queries), len(gallery))
+        return cls(queries, gallery, opinions=opinions, labels=more, **label)
 
     def distances(self, metric: Any = "euclidean", memory_mb: float = 256) -> Distances:
         """The set for the re-rankers."""

@@ -47,8 +47,6 @@ def features(
     d = data.distances(metric, memory_mb)
     opinions = data.opinions
     mu = MuEntries(opinions.candidates, opinions.p_no, alpha) if opinions else None
-    if mu is not None:
-        mu.check_range(d.n_queries, d.n_gallery)
     if save is not None:
         _make(save)
     rows = []

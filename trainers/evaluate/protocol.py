@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.rerank import Distances, MuEntries
 from trainers.evaluate.feature_cache import FeatureCache
 from trainers.evaluate.feature_set import FeatureSet, Opinions, opinions_of, read_arrays, read_features
-from trainers.evaluate.picture_set import Encoding, PictureSet, read_market, read_table
+from trainers.evaluate.picture_set import Encoding, PictureSet, read_layout, read_market, read_table
 from trainers.evaluate.protocol_file import Protocol, kinds_of, load_protocol, tuning_of
 from trainers.evaluate.rank_page import write_rank_page
 from trainers.evaluate.rerankers import Reranker, choose
@@ -121,6 +121,8 @@ class Runs:
         wanted = self._plan.sets[target]
         if wanted.table is not None:
             return read_table(wanted.table, wanted.pictures)
+        if wanted.layout is not None and wanted.pictures is not None:
+            return read_layout(wanted.layout, wanted.pictures, wanted.trial)
         return read_market(wanted.pictures) if wanted.pictures is not None else None
 
     def _features(
@@ -145,7 +147,7 @@ class Runs:
             tuning = tuning_of(self._plan, name, encoder, target)
             if tuning in self._plan.tuning:
                 path = _filled(verifier.answers, encoder, target)
-                yield name, tuning, _answers(path, self._plan.tau)
+                yield name, tuning, _answers(path, self._plan.tau, data)
 
     def _reranked(
         self, reranker: Reranker, d: Distances, data: FeatureSet, mu: MuEntries | None
@@ -181,11 +183,14 @@ def _filled(template: Path | None, encoder: str, target: str) -> Path:
     return Path(str(template).replace("{encoder}", encoder).replace("{set}", target))
 
 
-def _answers(path: Path, tau: float) -> Opinions:
+def _answers(path: Path, tau: float, data: FeatureSet) -> Opinions:
     try:
         opinions = opinions_of(read_arrays(path), tau)
+        if opinions is None:
+            raise InputError("no candidates", "it needs candidates, and p_no or s_yes and s_no")
+        MuEntries(opinions.candidates, opinions.p_no, 0.0).check_range(
+            len(data.query_ids), len(data.gallery_ids)
+        )
     except InputError as error:
         raise InputError(f"{path}: {error.problem}", error.fix) from None
-    if opinions is None:
-        raise InputError(f"{path} has no candidates", "it needs candidates, and p_no or s_yes and s_no")
     return opinions

@@ -56,8 +56,11 @@ def write_rank_page(
         queries: How many queries are shown, spread evenly from the worst to the best.
 
     Raises:
-        InputError: A picture is missing or damaged.
+        InputError: A picture is missing or damaged, or there are more or fewer than features.
     """
+    shown_sizes, scored_sizes = (len(pictures.query), len(pictures.gallery)), distances.shape
+    if shown_sizes != scored_sizes:
+        raise InputError(f"{shown_sizes} pictures (queries, gallery) for {scored_sizes} features")
     scores = retrieval_scores(
         distances, data.query_ids, data.gallery_ids, data.query_cameras, data.gallery_cameras
     )

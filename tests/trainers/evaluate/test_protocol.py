@@ -176,6 +176,22 @@ def test_refusals(tmp_path, capsys, changes, code, says):
     assert says in document["error"]
 
 
+def test_damaged_answers_are_named(tmp_path, capsys):
+    write_features(tmp_path)
+    np.savez(tmp_path / "far.npz", candidates=np.full((20, 2), 500), p_no=np.full((20, 2), 0.5))
+    verifiers = {"judge": {"tuned_on": ["alpha"], "answers": "far.npz"}}
+    code, _, err = run(tmp_path, capsys, verifiers=verifiers)
+    assert code == 3
+    assert "far.npz: query 0 lists candidate 500" in err
+
+
+def test_pictures_must_be_those_of_the_features(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("path,split,id,camera\na.jpg,query,1,1\na.jpg,gallery,1,2\n")
+    code, _, err = run(tmp_path, capsys, sets={"alpha": {"table": "t.csv"}}, rank_pages=2)
+    assert code == 3
+    assert "(1, 1) pictures (queries, gallery) for (20, 120) features" in err
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
