@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.protocols import Codec, Embedder
+from trainers.datasets.catalogue import find
+from trainers.datasets.sample import Sample
 from trainers.evaluate.feature_cache import FeatureCache
 from trainers.evaluate.feature_set import FeatureSet
 
@@ -39,6 +41,31 @@ class PictureSet:
 
     query: tuple[Picture, ...]
     gallery: tuple[Picture, ...]
+
+
+def read_layout(layout: str, folder: Path, trial: int = 1) -> PictureSet:
+    """A public set as it was published: its first official search, or the one named after a `/`.
+
+    Raises:
+        ConfigError: No such set, search or trial, or one that is not a search by whole pictures.
+        InputError: The folder is not laid out so.
+    """
+    name, _, wanted = layout.partition("/")
+    known = find(name)
+    if not known.searches or (wanted and wanted not in known.searches):
+        raise ConfigError(
+            f"{known.title} has no search {wanted or 'of one picture among pictures'}",
+            f"it has {', '.join(known.searches) or 'none; give a table'}",
+        )
+    search = known.searches[wanted or next(iter(known.searches))]
+    if search.query == search.gallery:
+        raise ConfigError(f"{known.title} is searched by text, not by pictures", "give files of features")
+    splits = known.load(folder, trial).splits
+    return PictureSet(*(tuple(map(_of_sample, splits[part])) for part in (search.query, search.gallery)))
+
+
+def _of_sample(sample: Sample) -> Picture:
+    return Picture(sample.path, sample.identity, sample.camera, sample.clothes)
 
 
 def read_market(folder: Path) -> PictureSet:

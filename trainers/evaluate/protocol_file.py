@@ -19,14 +19,24 @@ class TargetSet(Settings):
     """A set that is searched. Without pictures its features come from files."""
 
     pictures: ConfigPath | None = Field(
-        default=None, description="Market-1501 tree, or the folder of the table."
+        default=None, description="Market-1501 tree, or the folder of the layout or of the table."
     )
+    layout: str | None = Field(
+        default=None, description="What `pictures` is: a name of `musewatch data list`, maybe /SEARCH."
+    )
+    trial: int = Field(default=1, ge=1, description="Which of the layout's random splits.")
     table: ConfigPath | None = Field(
         default=None, description="CSV: path, split (query or gallery), id, camera; optional clothes, scene."
     )
     rules: tuple[str, ...] = Field(
         default=("market",), min_length=1, description="How to score; one row each."
     )
+
+    @model_validator(mode="after")
+    def _layout_has_pictures(self) -> Self:
+        if self.layout is not None and (self.pictures is None or self.table is not None):
+            raise ValueError("a layout needs pictures, and no table")
+        return self
 
     @model_validator(mode="after")
     def _rules_exist(self) -> Self:
