@@ -46,9 +46,8 @@ class Captions:
         return DataSet({split: tuple(samples) for split, samples in splits.items()})
 
     def _sample(self, root: Path, entry: Mapping[str, Any]) -> Sample:
-        text = tuple(str(sentence) for sentence in entry["captions"])
-        name = str(entry[self.path_key])
-        if not text:
+        text, name = entry["captions"], str(entry[self.path_key])
+        if not text or not isinstance(text, list):
             raise ValueError("no captions")
         labels = re.search(self.camera, name) if self.camera else None
         if self.camera and labels is None:
@@ -59,5 +58,5 @@ class Captions:
             int(entry["id"]),
             int(words.get("camera", -1)),
             words.get("time"),
-            text=text,
+            text=tuple(map(str, text)),
         )

@@ -21,7 +21,7 @@ LAST_TEST = {
     "query": "test/query/*.jpg",
     "gallery": "test/gallery/*/*.jpg",
 }
-MSMT17_COUNTS = {"query": Count(11_659), "gallery": Count(82_161)}
+MSMT17_COUNTS = {"query": Count(11_659, 3_060), "gallery": Count(82_161, 3_060)}
 TORCHREID = "github.com/KaiyangZhou/deep-person-reid"
 MSMT17_TERMS = (
     "Release agreement to be signed (pkuvmc.com/agreement/RELEASE_AGREEMENT-MSMT17.pdf, not read by us)"
@@ -74,8 +74,9 @@ LAYOUTS = (
         source=f"{TORCHREID}: msmt17.py. Training and test people are both numbered from 0",
         terms=MSMT17_TERMS,
         reader=msmt17,
-        counts={"train+val": Count(32_621), **MSMT17_COUNTS},
-        counted_by="the same file; its 32,621 training pictures are list_train and list_val together",
+        counts={"train+val": Count(32_621, 1_041), **MSMT17_COUNTS},
+        counted_by="pictures: the same file, where list_train and list_val together train; people: "
+        "deepwiki.com/vimar-gu/MSINet",
         searches=MARKET_SEARCH,
         wrappers=("MSMT17_V1", "MSMT17_V2"),
     ),
@@ -85,8 +86,8 @@ LAYOUTS = (
         source="github.com/Terminator8758/CAP-master: README.md, reid/datasets/target_dataset.py",
         terms=MSMT17_TERMS,
         reader=FileNames(MARKET_TREE, ID_CAMERA + r"\.jpg", "query/0000_c1_0001.jpg"),
-        counts={"train": Count(32_621), **MSMT17_COUNTS},
-        counted_by=f"{TORCHREID}: msmt17.py, for the original",
+        counts={"train": Count(32_621, 1_041), **MSMT17_COUNTS},
+        counted_by=f"pictures: {TORCHREID}: msmt17.py; people: deepwiki.com/vimar-gu/MSINet; both for the original",
         searches=MARKET_SEARCH,
     ),
     _cuhk03("labeled", 7_368, 5_328),

@@ -59,20 +59,30 @@ def all_there(listed_by: Path, paths: Iterable[Path]) -> None:
         )
 
 
+def text(path: Path, expected: str) -> str:
+    """What a text file holds.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        raise refused(path, expected, contents(path.parent)) from None
+    except UnicodeDecodeError:
+        raise refused(path, expected, "no text") from None
+
+
 def lines(path: Path, example: str) -> list[list[str]]:
     """The words of each line of a list.
 
     Raises:
         InputError: It cannot be read, or is empty.
     """
-    try:
-        words = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError:
-        raise refused(path, f"a list of lines like {example!r}", contents(path.parent)) from None
-    except UnicodeDecodeError:
-        raise refused(path, f"a list of lines like {example!r}", "no text") from None
+    expected = f"a list of lines like {example!r}"
+    words = [line.split() for line in text(path, expected).splitlines() if line.strip()]
     if not words:
-        raise refused(path, f"lines like {example!r}", "none")
+        raise refused(path, expected, "none")
     return words
 
 
@@ -83,9 +93,7 @@ def table(path: Path) -> Any:
         InputError: It cannot be read.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise refused(path, "a JSON file", contents(path.parent)) from None
+        return json.loads(text(path, "a JSON file"))
     except ValueError as error:
         raise refused(path, "JSON", str(error)) from None
 

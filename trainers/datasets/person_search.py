@@ -98,8 +98,8 @@ def prw(root: Path, trial: int) -> DataSet:
 def _prw_frame(root: Path, frame: str) -> list[Sample]:
     path = root / "annotations" / f"{frame}.jpg.mat"
     rows = matlab(path, *PRW_BOXES)
-    if rows.ndim != 2 or rows.shape[1] != 5:
-        raise refused(path, "rows of ID, x, y, w, h", f"shape {rows.shape}")
+    if rows.ndim != 2 or rows.shape[1] != 5 or not np.isfinite(rows.astype(np.float64)).all():
+        raise refused(path, "rows of ID, x, y, w, h", f"shape {rows.shape}, or no numbers")
     return [_prw_sample(root, frame, int(row[0]), row[1:], path) for row in rows]
 
 
