@@ -67,8 +67,7 @@ def regdb(root: Path, trial: int) -> DataSet:
 def sysu_mm01(root: Path, trial: int) -> DataSet:
     """`cam1` to `cam6` with a folder for each person; `exp/train_id.txt` and its like name the people of a split.
 
-    The gallery is everything the visible cameras have of the test people: the rules `sysu_all` and `sysu_indoor`
-    work out the mean over random draws of one picture, where others draw ten times.
+    The gallery is everything the visible cameras have of the test people: `sysu_all` and `sysu_indoor` draw from it.
     """
     people = {part: _people(root / "exp" / f"{part}_id.txt") for part in ("train", "val", "test")}
     both = tuple(SYSU_CAMERAS)
