@@ -1,0 +1,182 @@
+"""One picture of one camera with the truth about everybody in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from trainers.world.camera import project_vertices
+from trainers.world.compiled import F32, I32, U8
+from trainers.world.crowd import Crowd, Shadows
+from trainers.world.doll import PARTS
+from trainers.world.materials import linear
+from trainers.world.raster import NOBODY, Lit, compose, rasterise, shade
+from trainers.world.rig import Pose
+from trainers.world.view import LIGHTS, SAMPLES, View
+
+TEXEL = 0.0062  # metres of a texel of the body's sheet
+IN_FRONT = 0.8  # metres from the lens where people begin to be drawn
+_LINEAR = linear(np.arange(256)).astype(np.float32)
+Roi = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The truth about one person in one picture.
+
+    Attributes:
+        index: In the crowd; the picture's `ids` hold it + 1.
+        box: x, y, w, h of the visible pixels; w = 0 when none are.
+        amodal: x0, y0, x1, y1 of the whole body, not cut at the picture's edge.
+        visibility: Visible share of the body's part that lies in the picture, in [0, 1].
+        in_frame: Share of the amodal box that lies in the picture, in [0, 1].
+        parts: Share of the visible pixels by name of `doll.PARTS`.
+    """
+
+    index: int
+    box: tuple[int, int, int, int]
+    amodal: tuple[float, float, float, float]
+    visibility: float
+    in_frame: float
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """BGR (H, W, 3), who is where (H, W) as index + 1, which part (H, W), and everybody who reaches into it."""
+
+    image: U8
+    ids: I32
+    parts: U8
+    seen: tuple[Seen, ...]
+
+
+def render(
+    view: View,
+    crowd: Crowd,
+    poses: Mapping[int, Pose],
+    shadows: Shadows,
+    rng: np.random.Generator,
+    roi: Roi | None = None,
+) -> Picture:
+    """Draws the crowd as posed (`Crowd.pose`).
+
+    Args:
+        view: The camera.
+        crowd: The people.
+        poses: Of those who are there, by index.
+        shadows: `Crowd.shadows`.
+        rng: Of the sensor's noise.
+        roi: x0, y0, x1, y1 of the pixels wanted; None = all.
+    """
+    x0, y0, x1, y1 = roi or (0, 0, view.camera.width, view.camera.height)
+    frame = _background(view, shadows, (x0, y0, x1, y1))
+    depth = view.depth[y0 * SAMPLES : y1 * SAMPLES, x0 * SAMPLES : x1 * SAMPLES].copy()
+    owners, stamp = np.full(depth.shape, NOBODY, np.int32), np.zeros(depth.shape, np.int32)
+    drawn: list[tuple[int, F32, int]] = []
+    for index, pose in poses.items():
+        box = _project(view, crowd, index, pose)
+        if box is None or box[2] < x0 or box[0] > x1 or box[3] < y0 or box[1] > y1:
+            continue
+        covered = rasterise(
+            crowd.points[crowd.vertices_of(index)], crowd.people[index].triangles, int(crowd.first_triangle[index]),
+            (x0 * SAMPLES, y0 * SAMPLES), depth, owners, stamp, index + 1,
+        )  # fmt: skip
+        if covered:
+            drawn.append((index, box, covered))
+    ids, parts = np.zeros(frame.shape[:2], np.int32), np.zeros(frame.shape[:2], np.uint8)
+    if drawn:
+        _shade(view, crowd, poses, drawn, owners, (x0, y0), frame, ids, parts)
+    seen = _truth(view, crowd, drawn, owners, ids, parts, (x0, y0))
+    return Picture(view.sensor.develop(frame, (x0, y0), rng), ids, parts, seen)
+
+
+def _background(view: View, shadows: Shadows, roi: Roi) -> F32:
+    x0, y0, x1, y1 = roi
+    window = slice(y0, y1), slice(x0, x1)
+    cell_x, cell_y = view.cell_x[window] - shadows.first[0], view.cell_y[window] - shadows.first[1]
+    cast, contact = (
+        cv2.remap(grid, cell_x, cell_y, cv2.INTER_LINEAR) for grid in (shadows.cast, shadows.contact)
+    )
+    frame = np.empty((y1 - y0, x1 - x0, 4), np.float32)
+    compose(view.key[window], view.ambient[window], cast, contact, frame)
+    return frame
+
+
+def _project(view: View, crowd: Crowd, index: int, pose: Pose) -> F32 | None:
+    """Amodal box in pixels; the projected vertices stay in `crowd.points`."""
+    camera, own = view.camera, crowd.vertices_of(index)
+    if camera.rows[2] @ (np.array([pose.x, pose.y, 0.9]) - camera.position) < IN_FRONT:
+        return None
+    points = crowd.points[own]
+    project_vertices(
+        crowd.vertices[own], camera.position, camera.rows, camera.focal, (camera.width, camera.height), camera.k1,
+        SAMPLES, points,
+    )  # fmt: skip
+    corners = np.concatenate([points[:, :2].min(0), points[:, :2].max(0)]) / SAMPLES
+    return np.asarray(corners, np.float32)
+
+
+def _shade(
+    view: View, crowd: Crowd, poses: Mapping[int, Pose], drawn: list[tuple[int, F32, int]], owners: I32,
+    corner: tuple[int, int], frame: F32, ids: I32, parts: U8,
+) -> None:  # fmt: skip
+    count, light = len(crowd.people), view.place.light
+    directions, colours = np.zeros((count, LIGHTS, 3), np.float32), np.zeros((count, LIGHTS, 4), np.float32)
+    for index, _, _ in drawn:
+        directions[index], colours[index] = view.light_on(poses[index].x, poses[index].y)
+    boxes = np.array([box for _, box, _ in drawn])
+    low, high = boxes[:, :2].min(0) - corner, boxes[:, 2:].max(0) - corner
+    window = (
+        max(0, int(low[0])), max(0, int(low[1])),
+        min(frame.shape[1], int(high[0]) + 2), min(frame.shape[0], int(high[1]) + 2),
+    )  # fmt: skip
+    shade(
+        crowd.points, crowd.vertices, crowd.normals, crowd.cloth,
+        Lit(directions, colours, light.above, light.below, light.sky, light.fog), view.camera.position, owners,
+        corner, SAMPLES, window, 1.4 / (view.camera.focal * SAMPLES) / TEXEL, _LINEAR, frame, ids, parts,
+    )  # fmt: skip
+
+
+def _truth(
+    view: View, crowd: Crowd, drawn: list[tuple[int, F32, int]], owners: I32, ids: I32, parts: U8,
+    corner: tuple[int, int],
+) -> tuple[Seen, ...]:  # fmt: skip
+    owned = crowd.cloth.owner[owners[owners != NOBODY]]
+    visible = np.bincount(owned, minlength=len(crowd.people))
+    seen = []
+    for index, amodal, covered in drawn:
+        box, shares = _visible_box(ids, parts, index, amodal, corner)
+        seen.append(
+            Seen(
+                index=index,
+                box=box,
+                amodal=(float(amodal[0]), float(amodal[1]), float(amodal[2]), float(amodal[3])),
+                visibility=float(visible[index] / covered),
+                in_frame=_share_inside(amodal, view.camera.width, view.camera.height),
+                parts=shares,
+            )
+        )
+    return tuple(seen)
+
+
+def _visible_box(
+    ids: I32, parts: U8, index: int, amodal: F32, corner: tuple[int, int]
+) -> tuple[tuple[int, int, int, int], dict[str, float]]:
+    left, top = max(0, int(amodal[0]) - corner[0] - 1), max(0, int(amodal[1]) - corner[1] - 1)
+    right, bottom = max(0, int(amodal[2]) - corner[0] + 3), max(0, int(amodal[3]) - corner[1] + 3)
+    mine = ids[top:bottom, left:right] == index + 1
+    if not mine.any():
+        return (0, 0, 0, 0), {}
+    x, y, w, h = (int(n) for n in cv2.boundingRect(mine.astype(np.uint8)))
+    labels: Any = np.bincount(parts[top:bottom, left:right][mine], minlength=len(PARTS))
+    shares = {name: round(float(n / labels.sum()), 3) for name, n in zip(PARTS, labels, strict=True) if n}
+    return (x + left + corner[0], y + top + corner[1], w, h), shares
+
+
+def _share_inside(amodal: F32, wide: int, high: int) -> float:
+    left, top, right, bottom = (float(edge) for edge in amodal)
+    inside = max(0.0, min(right, wide) - max(left, 0.0)) * max(0.0, min(bottom, high) - max(top, 0.0))
+    return inside / max(1e-6, (right - left) * (bottom - top))
