@@ -151,7 +151,7 @@ class RunnerConfig(Settings):
 
     max_batch: int = Field(default=8, ge=1, le=256, description="Frames detected together.")
     silent_s: float = Field(
-        default=10.0, gt=0, description="A live stream without a frame for so long is lost."
+        default=5.0, gt=0, description="A live stream without a frame for so long is lost."
     )
     backoff_s: tuple[float, float] = Field(
         default=(0.5, 3.0), description="First and longest pause before reopening."
