@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.faults.campaign import Play
 from tests.faults.faults import Fault, every_fault
-from tests.faults.ledger import audit, left_open
+from tests.faults.ledger import left_open
 from tests.faults.site import Site
 
 OUT = Path("build/soak")
@@ -114,7 +114,7 @@ def soak(site: Site, duration_s: float, seed: int) -> None:
     sampler.stop()
     code = site.stop()
     published = site.topic.read()
-    print(f"exit {code}; {audit(site.ledger.entries(), published)}; left open: {left_open(published)}")
+    print(f"exit {code}; {site.audit()}; left open: {left_open(published)}")
 
 
 def _faults() -> list[Fault]:

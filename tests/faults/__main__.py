@@ -19,6 +19,7 @@ from tests.faults.campaign import Outcome, Play, small_disk
 from tests.faults.faults import Fault, every_fault
 from tests.faults.machine_faults import broker_down_for_long
 from tests.faults.site import Site
+from tests.faults.two_machines import TwoMachines
 
 RESULTS = Path("build/faults")
 
@@ -59,8 +60,10 @@ def play(plan: Sequence[tuple[str, Fault]], path: Path) -> None:
     """Plays what has no result yet; a site that does not get well again is replaced by a new one."""
     done = {outcome.seed for outcome in outcomes(path)}
     missing = [(seed, fault) for seed, fault in plan if seed not in done]
-    while missing:
-        missing = missing[_play_on_one_site(missing, path) :]
+    for kind in (Site, TwoMachines):
+        some = [(seed, fault) for seed, fault in missing if (fault.kind == "member") == (kind is TwoMachines)]
+        while some:
+            some = some[_play_on_one_site(kind, some, path) :]
 
 
 def outcomes(path: Path) -> list[Outcome]:
@@ -69,12 +72,12 @@ def outcomes(path: Path) -> list[Outcome]:
     return [Outcome(**json.loads(line)) for line in lines]
 
 
-def _play_on_one_site(plan: Sequence[tuple[str, Fault]], path: Path) -> int:
+def _play_on_one_site(kind: type[Site], plan: Sequence[tuple[str, Fault]], path: Path) -> int:
     """Plays until the end or a failure; how many have a result now."""
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
         disk = opened.enter_context(small_disk(folder / "disk", os.geteuid() == 0))
-        site = opened.enter_context(Site(folder, data_dir=disk))
+        site = opened.enter_context(kind(folder, data_dir=disk))
         playing = Play(site)
         for number, (seed, fault) in enumerate(plan, start=1):
             try:

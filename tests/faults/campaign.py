@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import run
 
 from tests.faults.faults import Dice, Fault
-from tests.faults.ledger import Findings, audit
+from tests.faults.ledger import Findings
 from tests.faults.site import HURT, SPARED, Site
 
 DISK_MB = 64
@@ -96,11 +96,9 @@ class Play:
         """Counts of what is wrong beyond what was known, after new hits have gone all the way."""
         site = self._site
         site.wait(site.new_hits(), "hits come again")
-        taken = site.ledger.entries()
-        ids = {entry.id for entry in taken}
         with suppress(TimeoutError):  # what is not delivered by then, the audit counts as lost
-            site.wait(lambda: ids <= {e.id for e in site.topic.read()}, "delivered", SETTLE_S)
-        found, known = audit(taken, site.topic.read()), self._known
+            site.wait(site.delivered, "delivered", SETTLE_S)
+        found, known = site.audit(), self._known
         self._known = found
         pairs = (
             (found.lost, known.lost),
@@ -119,7 +117,7 @@ def _watching(site: Site) -> Iterator[list[str]]:
 
     def watch() -> None:
         while not over.wait(0.2):
-            seen.extend(problem for problem in site.problems() if problem not in seen)
+            seen.extend(problem for problem in site.troubles() if problem not in seen)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

@@ -37,7 +37,7 @@ class Fault:
     Attributes:
         name: In the table.
         inject: Plays it.
-        kind: What it happens to.
+        kind: What it happens to; `member` needs two machines.
         needs: Programs beside Kafka and the cameras; `root` is one of them.
     """
 
@@ -69,6 +69,7 @@ def fault(kind: str, *needs: str) -> Callable[[Inject], Inject]:
 def every_fault() -> dict[str, Fault]:
     """All faults, in a fixed order."""
     import tests.faults.camera_faults
-    import tests.faults.machine_faults  # noqa: F401
+    import tests.faults.machine_faults
+    import tests.faults.member_faults  # noqa: F401
 
     return FAULTS

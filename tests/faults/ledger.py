@@ -56,7 +56,7 @@ class Ledger:
 
 
 class Topic:
-    """A topic of one partition, read on from where the last read ended.
+    """A topic, read on from where the last read ended.
 
     Args:
         bootstrap: HOST:PORT.
@@ -71,8 +71,8 @@ class Topic:
         self.messages: list[Entry] = []
         self.unreadable = 0
         self._bootstrap = bootstrap
-        self._partition = TopicPartition(name, 0)
-        self._next = 0
+        self._name = name
+        self._next: dict[TopicPartition, int] = {}
 
     def read(self) -> list[Entry]:
         """Takes what is new; all messages so far. The broker must answer."""
@@ -86,22 +86,24 @@ class Topic:
         return self.messages
 
     def _read_to_the_end(self, consumer: KafkaConsumer) -> None:
-        if self._partition.topic not in consumer.topics():
+        if self._name not in consumer.topics():
             return
-        consumer.assign([self._partition])
-        consumer.seek(self._partition, self._next)
-        end = consumer.end_offsets([self._partition])[self._partition]
-        while self._next < end:
-            for records in consumer.poll(timeout_ms=500).values():
+        places = [TopicPartition(self._name, number) for number in consumer.partitions_for_topic(self._name)]
+        consumer.assign(places)
+        for place in places:
+            consumer.seek(place, self._next.setdefault(place, 0))
+        ends = consumer.end_offsets(places)
+        while any(self._next[place] < end for place, end in ends.items()):
+            for place, records in consumer.poll(timeout_ms=500).items():
                 for record in records:
-                    self._next = record.offset + 1
+                    self._next[place] = record.offset + 1
                     self._take(record.value)
 
     def _take(self, value: bytes | None) -> None:
         try:
             event = json.loads(value or b"")
             entry = Entry(str(event["id"]), bytes(value or b""))
-            _ = event["data"]["hit_id"]
+            _ = event["data"]["stream_id"]
         except (ValueError, KeyError, TypeError):
             self.unreadable += 1
         else:
@@ -116,7 +118,7 @@ class Findings:
         lost: Ids that were in the outbox and are not on the topic.
         doubled: What is there twice and may be there once: a (hit, revision) under two ids, a (stream, epoch,
             track, identity) with two hits, an id with two payloads.
-        disordered: Events that, repeats dropped, stand behind one of their stream that the outbox took later.
+        disordered: Events that, repeats dropped, stand behind one of their stream that the same outbox took later.
     """
 
     lost: tuple[str, ...]
@@ -124,11 +126,12 @@ class Findings:
     disordered: tuple[str, ...]
 
 
-def audit(taken: Sequence[Entry], published: Sequence[Entry]) -> Findings:
-    """Holds a topic to what its outbox took."""
+def audit(taken: Sequence[Sequence[Entry]], published: Sequence[Entry]) -> Findings:
+    """Holds a topic to what each of its outboxes took."""
     there = {entry.id for entry in published}
-    lost = tuple(entry.id for entry in taken if entry.id not in there)
-    return Findings(lost, tuple(_doubled(published)), tuple(_disordered(taken, published)))
+    lost = tuple(entry.id for entries in taken for entry in entries if entry.id not in there)
+    disordered = tuple(wrong for entries in taken for wrong in _disordered(entries, published))
+    return Findings(lost, tuple(_doubled(published)), disordered)
 
 
 def _doubled(published: Iterable[Entry]) -> list[str]:

@@ -3,6 +3,7 @@
 import shutil
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from kafka import KafkaProducer
@@ -86,8 +87,13 @@ def broker_down_for_long(site: Site, dice: Dice) -> None:
 
 @fault("disk", "root")
 def disk_full(site: Site, dice: Dice) -> None:
-    filler = _fill(site.data_dir)
-    site.wait(lambda: site.metric("musewatch_storage_failing") == 1, "the metric tells", 30)
+    filler = site.data_dir / "filler"
+
+    def told() -> bool:
+        _fill(filler)  # what deleted evidence makes room for is taken too
+        return site.metric("musewatch_storage_failing") == 1
+
+    site.wait(told, "the metric tells", 60)
     assert site.problems(), "/readyz says nothing of the full disk"
     time.sleep(dice.seconds(1, 5))
     site.wait(site.flows_in_trouble(HURT, SPARED), "streams go on")
@@ -96,7 +102,8 @@ def disk_full(site: Site, dice: Dice) -> None:
 
 @fault("disk", "root")
 def disk_full_and_run_killed(site: Site, dice: Dice) -> None:
-    filler = _fill(site.data_dir)
+    filler = site.data_dir / "filler"
+    _fill(filler)
     time.sleep(dice.seconds(2, 4))
     site.kill()
     filler.unlink()
@@ -145,13 +152,8 @@ def put(site: Site, topic: str, values: list[bytes]) -> None:
         producer.close()
 
 
-def _fill(folder: Path) -> Path:
-    """Leaves no byte on the disk of a folder; the file that has taken them."""
-    path = folder / "filler"
-    with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(min(shutil.disk_usage(folder).free, 1 << 20) or 4096))
-        except OSError:
-            pass
-    return path
+def _fill(path: Path) -> None:
+    """Leaves no byte on a file's disk."""
+    with suppress(OSError), path.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(min(shutil.disk_usage(path.parent).free, 1 << 20) or 4096))

@@ -24,12 +24,12 @@ def entry(
 
 def test_repeats_are_allowed() -> None:
     events = [entry("a", 1), entry("a", 2)]
-    found = audit(events, [events[0], events[0], events[1], events[0]])
+    found = audit([events], [events[0], events[0], events[1], events[0]])
     assert (found.lost, found.doubled, found.disordered) == ((), (), ())
 
 
 def test_what_is_not_on_the_topic_is_lost() -> None:
-    assert audit([entry("a", 1), entry("a", 2)], [entry("a", 2)]).lost == ("a-1",)
+    assert audit([[entry("a", 1), entry("a", 2)]], [entry("a", 2)]).lost == ("a-1",)
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_what_is_not_on_the_topic_is_lost() -> None:
     ids=["two ids for one revision", "two hits of one track", "two payloads of one id"],
 )
 def test_what_may_be_there_once_is_doubled(twice: tuple[Entry, Entry]) -> None:
-    assert len(audit(list(twice), list(twice)).doubled) == 1
+    assert len(audit([list(twice)], list(twice)).doubled) == 1
 
 
 def test_order_counts_within_a_stream() -> None:
     first, second, other = entry("a", 1), entry("a", 2), entry("b", 1, stream="yard", track=2)
-    assert audit([first, second, other], [other, first, second]).disordered == ()
-    assert audit([first, second, other], [second, first, other]).disordered == ("door: a-1",)
+    assert audit([[first, second, other]], [other, first, second]).disordered == ()
+    assert audit([[first, second, other]], [second, first, other]).disordered == ("door: a-1",)
 
 
 def test_a_hit_without_a_close_is_left_open() -> None:

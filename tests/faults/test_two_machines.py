@@ -1,0 +1,27 @@
+"""The short form of every fault between two machines: `run`, two members of `verify`, and Kafka between them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.faults.campaign import Play
+from tests.faults.faults import Fault, every_fault
+from tests.faults.two_machines import TwoMachines
+
+pytestmark = [pytest.mark.kafka, pytest.mark.rtsp, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def play(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Any) -> Iterator[Play]:
+    with TwoMachines(tmp_path_factory.mktemp("site"), kafka_broker) as site:
+        yield Play(site)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(fault, id=name) for name, fault in every_fault().items() if fault.kind == "member"],
+)
+def test_nothing_is_lost_and_nothing_doubled(play: Play, fault: Fault) -> None:
+    outcome = play.inject(fault, seed=fault.name, short=True)
+    assert (outcome.lost, outcome.doubled, outcome.disordered) == (0, 0, 0)
