@@ -23,6 +23,10 @@ LAST_TEST = {
 }
 MSMT17_COUNTS = {"query": Count(11_659, 3_060), "gallery": Count(82_161, 3_060)}
 TORCHREID = "github.com/KaiyangZhou/deep-person-reid"
+MSMT17_COUNTED = (
+    f"pictures: {TORCHREID}: msmt17.py, training and validation together; "
+    "people: deepwiki.com/vimar-gu/MSINet"
+)
 MSMT17_TERMS = (
     "Release agreement to be signed (pkuvmc.com/agreement/RELEASE_AGREEMENT-MSMT17.pdf, not read by us)"
 )
@@ -46,7 +50,7 @@ def _cuhk03(boxes: str, train: int, gallery: int) -> Layout:
             "query/0003_c1_21.png",
         ),
         counts={"train": Count(train, 767), "query": Count(1_400, 700), "gallery": Count(gallery, 700)},
-        counted_by="the same page",
+        counted_by="github.com/zhunzhong07/person-re-ranking: CUHK03-NP/README.md",
         searches=MARKET_SEARCH,
         wrappers=(boxes,),
     )
@@ -75,8 +79,7 @@ LAYOUTS = (
         terms=MSMT17_TERMS,
         reader=msmt17,
         counts={"train+val": Count(32_621, 1_041), **MSMT17_COUNTS},
-        counted_by="pictures: the same file, where list_train and list_val together train; people: "
-        "deepwiki.com/vimar-gu/MSINet",
+        counted_by=MSMT17_COUNTED,
         searches=MARKET_SEARCH,
         wrappers=("MSMT17_V1", "MSMT17_V2"),
     ),
@@ -87,7 +90,7 @@ LAYOUTS = (
         terms=MSMT17_TERMS,
         reader=FileNames(MARKET_TREE, ID_CAMERA + r"\.jpg", "query/0000_c1_0001.jpg"),
         counts={"train": Count(32_621, 1_041), **MSMT17_COUNTS},
-        counted_by=f"pictures: {TORCHREID}: msmt17.py; people: deepwiki.com/vimar-gu/MSINet; both for the original",
+        counted_by=MSMT17_COUNTED,
         searches=MARKET_SEARCH,
     ),
     _cuhk03("labeled", 7_368, 5_328),
@@ -101,11 +104,11 @@ LAYOUTS = (
         counts={
             "train": Count(250, 125),
             "query": Count(125, 125),
-            "gallery": Count(900, 126),
-            "train+query+gallery": Count(1_275, 251),
+            "gallery": Count(900),
+            "train+query+gallery": Count(1_275),
         },
-        counted_by="the same file: 250 people in two pictures, 1,275 pictures, half of the people train; the gallery's "
-        "775 others are all numbered 0",
+        counted_by=f"{TORCHREID}: grid.py: 250 people in two pictures, 1,275 pictures, half of the people train; "
+        "775 others are in the gallery",
         searches=MARKET_SEARCH,
         wrappers=("underground_reid",),
         trials=10,
@@ -131,7 +134,7 @@ LAYOUTS = (
             {"all": "*.png"}, r"(?P<id>\d+)_(?P<camera>\d+)_(?P<orientation>\d+)\.png", "001_1_1.png"
         ),
         counts={"all": Count(1_824, 114)},
-        counted_by="the same README.md",
+        counted_by="github.com/charliememory/PKU-Reid-Dataset: README.md",
         wrappers=("PKUv1a_128x48",),
     ),
     Layout(
@@ -155,7 +158,7 @@ LAYOUTS = (
             "query": Count(10_176, 5_805),
             "gallery": Count(125_353, 5_806),
         },
-        counted_by="the same last.py; its README.md has the same sums",
+        counted_by="github.com/shuxjweb/last: data/datasets/last.py; README.md has the same sums",
         searches=ANY_CAMERA,
         wrappers=("last",),
     ),
@@ -166,7 +169,7 @@ LAYOUTS = (
         terms="Not found by us; ask the authors (github.com/ComputerVisionIUST/IUST_PersonReId)",
         reader=FileNames(MARKET_TREE, ID_CAMERA + r"\.jpg", "query/0001_c1_s1_000151.jpg"),
         counts={"train+query+gallery": Count(117_455, 1_847)},
-        counted_by="the same README.md, for the whole",
+        counted_by="github.com/ComputerVisionIUST/IUST_PersonReId: README.md, for the whole",
         searches=MARKET_SEARCH,
         wrappers=("IUSTPersonReID",),
     ),

@@ -88,7 +88,7 @@ INFRARED = (
             "query": Count(3_803, 96),
             "gallery": Count(6_775, 96),
         },
-        counted_by=f"people: README.md; pictures: {SYSU}: evaluation/data_split, train and val together: "
+        counted_by=f"{SYSU}: README.md (people), evaluation/data_split (pictures); training and validation together: "
         "github.com/bismex/HiCMD: README.md (22,258 visible, 11,909 infrared)",
         searches={
             "all-search": Search("query", "gallery", "sysu_all"),
@@ -127,7 +127,7 @@ TEXT = (
             "test": Count(3_074, 1_000),
             "train+val+test": Count(40_206, 13_003),
         },
-        counted_by="the sum: the same file; the parts: "
+        counted_by=f"the sum: {IRRA}/cuhkpedes.py; the parts: "
         "github.com/machine-learning-playground/tbps-background-knowledge: datasets/cuhk-pedes",
         searches=BY_TEXT,
         wrappers=("CUHK-PEDES",),
@@ -141,7 +141,7 @@ TEXT = (
             ("ICFG-PEDES.json", "ICFG_PEDES.json"), "file_path", ("train", "test"), MSMT17_CAMERA
         ),
         counts={"train": Count(34_674), "test": Count(19_848), "train+test": Count(54_522, 4_102)},
-        counted_by="the same files",
+        counted_by=f"{IRRA}/icfgpedes.py",
         searches=BY_TEXT,
         wrappers=("ICFG-PEDES",),
     ),
@@ -194,7 +194,7 @@ SCENES = (
         terms="Not found by us; the set is announced (arXiv:2503.21595)",
         reader=None,
         counts={"train": Count(221_464, 3_670), "test": Count(91_695, 1_224), "query": Count(1_224, 1_224)},
-        counted_by="the same paper, V.A",
+        counted_by="arXiv:2503.21595, V.A",
     ),
 )
 LAYOUTS = (*CLOTHES, *INFRARED, *TEXT, *SCENES)

@@ -45,7 +45,7 @@ def check(layout: Layout, folder: Path) -> tuple[list[Part], list[Problem]]:
         except InputError as error:
             return parts, [*problems, Problem(where, error.problem, error.fix)]
         counted = _parts(layout.counts, data)
-        problems += [problem for part in counted for problem in _differences(where, part, layout)]
+        problems += [problem for part in counted for problem in _differences(where, part)]
         if trial == 1:
             parts = counted
             problems += _empty_files(where, data)
@@ -70,13 +70,9 @@ def _count(samples: Sequence[Sample]) -> Count:
     return Count(len(samples), len(people), len({sample.path for sample in samples}))
 
 
-def _differences(where: str, part: Part, layout: Layout) -> list[Problem]:
+def _differences(where: str, part: Part) -> list[Problem]:
     return [
-        Problem(
-            where,
-            f"{part.name}: expected {wanted} {unit}, found {found}",
-            f"published by: {layout.counted_by}",
-        )
+        Problem(where, f"{part.name}: expected {wanted} {unit}, found {found}")
         for unit in ("samples", "identities", "pictures")
         if (wanted := getattr(part.published, unit)) is not None
         and (found := getattr(part.found, unit)) != wanted

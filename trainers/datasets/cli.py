@@ -59,6 +59,7 @@ def check(
         print_json({**document, "parts": [asdict(part) for part in parts], "counted_by": layout.counted_by})
     else:
         console().print(_table(layout.title, parts))
+        typer.echo(f"published counts: {layout.counted_by}")
         for problem in problems:
             say(f"{problem.where}: {problem.problem}" + (f"\n    {problem.fix}" if problem.fix else ""))
         typer.echo("ok" if not problems else f"{len(problems)} problems")
