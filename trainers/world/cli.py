@@ -8,8 +8,11 @@ import typer
 
 from pipeline.errors import ConfigError
 from trainers.world.clips import ClipsPlan, make_clips
-from trainers.world.domains import Domain, find_domain, identity_seeds
+from trainers.world.crops import CropsPlan, make_crops
+from trainers.world.domains import find_domain, identity_seeds
+from trainers.world.hard import darkened, find_case
 from trainers.world.jobs import open_output
+from trainers.world.sheet import make_sheet
 
 app = typer.Typer(no_args_is_help=True, help="Makes data of the simulated world, with perfect truth.")
 
@@ -23,6 +26,12 @@ PeopleOption = Annotated[int, typer.Option(min=1, help="How many people.")]
 SceneOption = Annotated[str | None, typer.Option(help="Another place than the domain's.")]
 StyleOption = Annotated[str | None, typer.Option(help="Another sensor than the domain's.")]
 WardrobeOption = Annotated[str | None, typer.Option(help="Other clothes than the domain's.")]
+HardOption = Annotated[
+    str,
+    typer.Option(
+        help="none, like-clothes, changed-clothes, uniforms, umbrellas, wheels, groups, from-behind, low-light."
+    ),
+]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Processes; else one a core.")]
 
 
@@ -39,10 +48,6 @@ def size_of(text: str) -> tuple[int, int]:
     if not all(64 <= side <= 4096 and side % 2 == 0 for side in size):
         raise ConfigError(f"pictures of {text} cannot be made", "give even numbers from 64 to 4096")
     return size
-
-
-def _named(domain: Domain) -> dict[str, object]:
-    return dataclasses.asdict(domain)
 
 
 @app.command()
@@ -71,3 +76,71 @@ def clips(
     plan = ClipsPlan(out, found, split, seed, people, enrolled, cameras, seconds, fps, picture)
     open_output(out, {"command": "clips"} | dataclasses.asdict(plan) | {"out": "", "size": list(picture)})
     make_clips(plan, workers)
+
+
+@app.command()
+def crops(
+    out: OutArgument,
+    domain: DomainOption = "hall",
+    seed: SeedOption = 0,
+    people: PeopleOption = 100,
+    cameras: Annotated[int, typer.Option(min=1, max=9, help="How many cameras see each person.")] = 3,
+    per_camera: Annotated[int, typer.Option(min=1, help="Pictures of each person by each camera.")] = 4,
+    texts: Annotated[int, typer.Option(min=1, help="Captions of each picture.")] = 3,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "128x256",
+    masks: Annotated[bool, typer.Option(help="A mask beside each picture.")] = True,
+    least_visible: Annotated[
+        float, typer.Option(min=0.05, max=1, help="Share of a body that is seen.")
+    ] = 0.35,
+    hard: HardOption = "none",
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder that keeps built people for other commands.")
+    ] = None,
+    split: SplitOption = "train",
+    scene: SceneOption = None,
+    style: StyleOption = None,
+    wardrobe: WardrobeOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Crops in the tree of Market-1501, with attributes.jsonl, captions of what is visible, and masks."""
+    case = find_case(hard)
+    found = darkened(find_domain(domain, scene, style, wardrobe), case)
+    identity_seeds(split, seed, people)
+    plan = CropsPlan(
+        out,
+        found,
+        split,
+        seed,
+        people,
+        cameras,
+        per_camera,
+        texts,
+        size_of(size),
+        masks,
+        least_visible,
+        case,
+        keep,
+    )
+    open_output(out, {"command": "crops"} | dataclasses.asdict(plan) | {"out": "", "kept": ""})
+    make_crops(plan, workers)
+
+
+@app.command()
+def sheet(
+    out: Annotated[Path, typer.Argument(metavar="OUT.jpg", help="The picture to write.")],
+    domain: DomainOption = "hall",
+    seed: SeedOption = 0,
+    people: PeopleOption = 8,
+    per_camera: Annotated[
+        int, typer.Option(min=1, max=8, help="Pictures of each person by each camera.")
+    ] = 2,
+    hard: HardOption = "none",
+    split: SplitOption = "demo",
+    scene: SceneOption = None,
+    style: StyleOption = None,
+    wardrobe: WardrobeOption = None,
+) -> None:
+    """A contact sheet: a row for each person."""
+    make_sheet(
+        out, find_domain(domain, scene, style, wardrobe), split, seed, people, per_camera, find_case(hard)
+    )
