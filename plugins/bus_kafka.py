@@ -170,7 +170,11 @@ class KafkaBus:
         return KafkaSink.Config.model_validate(link | shape)
 
     def _join(self) -> KafkaConsumer:
-        """Makes the topic first: a group is not told of one that is made later."""
+        """Makes the topic, and knows its partitions, before it joins.
+
+        The library loses a member that learns of partitions while it joins, when a poll ends between the two
+        halves of the second join that follows: it neither beats nor receives again.
+        """
         self._tracklets.write([])
         session_ms = int(self._config.session_timeout_s * 1000)
         self._consumer = KafkaConsumer(
@@ -183,6 +187,7 @@ class KafkaBus:
             heartbeat_interval_ms=session_ms // 4,
             max_partition_fetch_bytes=4 << 20,
         )
+        self._consumer.partitions_for_topic(self._config.topic)
         self._consumer.subscribe([self._config.topic], listener=self._changes)
         return self._consumer
 
