@@ -7,6 +7,7 @@ frames it looks at, and what waits in its outbox. In the end the topic is held t
 import argparse
 import csv
 import random
+import signal
 import tempfile
 import threading
 import time
@@ -87,6 +88,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers and mounts are cleared away
     OUT.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))

@@ -1,5 +1,6 @@
 """What is in docker/ holds together. No container engine is asked: nothing here has been built or run by the tests."""
 
+import configparser
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipeline.config import OutboxConfig
 from pipeline.config_file import load_config
 from pipeline.runner.gate import StreamCounts
 from pipeline.telemetry import Telemetry
@@ -63,6 +65,17 @@ def test_the_configs_load_and_prometheus_asks_where_they_listen(
     assert name in COMPOSE["services"]
 
 
+@pytest.mark.parametrize(("unit", "command"), [("musewatch", "run"), ("musewatch-verify", "verify")])
+def test_a_unit_starts_a_command_that_exists_and_leaves_it_time_to_drain(unit: str, command: str) -> None:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.read(DOCKER / f"{unit}.service", encoding="utf-8")
+    service = parser["Service"]
+    assert service["ExecStart"].split()[1] == command
+    assert _tool("musewatch", command, "--help").returncode == 0
+    assert int(service["TimeoutStopSec"]) > OutboxConfig().drain_s
+    assert (service["User"], service["Restart"]) == ("musewatch", "on-failure")
+
+
 def test_edge_and_verify_see_people_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAM_URL", "rtsp://camera.example/1")
     edge, verify = (load_config(DOCKER / f"{name}.yaml") for name in ("edge", "verify"))
@@ -79,6 +92,7 @@ def test_the_board_shows_metrics_that_exist_by_labels_that_exist() -> None:
         (telemetry.queue_depth, ["track"]),
         (telemetry.hits, ["door", "opened"]),
         (telemetry.errors, ["door"]),
+        (telemetry.refused, ["engine"]),
     ):
         metric.labels(*labels)
     families = text_string_to_metric_families(generate_latest(telemetry.registry).decode())

@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", metavar="FAULT", help="this fault; repeatable")
     parser.add_argument("--table", action="store_true", help="print the table of what there is, play nothing")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers and mounts are cleared away
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"seed-{options.seed}.jsonl"
     if not options.table:
