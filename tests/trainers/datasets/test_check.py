@@ -11,7 +11,7 @@ import pytest
 from scipy.io import savemat
 
 from pipeline.cli.main import main
-from tests.trainers.datasets.trees import TREES, touch, write
+from tests.trainers.datasets.trees import TREES, touch, world_line, write
 from trainers.datasets.catalogue import LAYOUTS
 from trainers.datasets.check import check
 from trainers.datasets.layout import Count
@@ -29,6 +29,10 @@ def text(name: str, *rows: str) -> Callable[[Path], None]:
     return lambda root: write(root / name, *rows)
 
 
+def more(name: str, row: str) -> Callable[[Path], None]:
+    return lambda root: write(root / name, (root / name).read_text(encoding="utf-8") + row)
+
+
 def mat(name: str, **variables: Any) -> Callable[[Path], None]:
     return lambda root: savemat(root / name, variables)
 
@@ -36,7 +40,7 @@ def mat(name: str, **variables: Any) -> Callable[[Path], None]:
 COUNTED = re.compile(r": expected \d+ (samples|identities|pictures), found \d+$")
 MARKET = "Market-1501-v15.09.15"
 TESTS = "annotation/test/train_test"
-DAMAGED = [
+DAMAGED: list[tuple[str, Callable[[Path], Any], str]] = [
     ("market-1501", gone(f"{MARKET}/query/0001_c1s1_001051_00.jpg"), r"query/\*\.jpg, like .*; found none"),
     ("market-1501", added(f"{MARKET}/query/someone.jpg"), r"names like .*; found 1 others: .*someone\.jpg"),
     ("msmt17-v1", gone("MSMT17_V1/list_gallery.txt"), "expected a list of lines"),
@@ -63,19 +67,16 @@ DAMAGED = [
     ("luperson", added("france/paris/x.jpg"), "1 others"),
     ("luperson-nl", added("japan/kyoto/def/00000012_0003.jpg"), "1 others"),
     ("world", gone("attributes.jsonl"), r"attributes\.jsonl: expected lines like .*; found bounding_box_test/"),
+    ("world", gone("query/0007_c2s1_000001_00.jpg"), r"query/\*\.jpg"),
+    ("world", gone("bounding_box_test/0007_c3s1_000002_00.jpg"), r"bounding_box_test/\*\.jpg"),
+    ("world", added("query/0008_c1s1_000001_00.jpg"), "a line for each of 4 pictures; found none for 1: .*0008_c1"),
+    (
+        "world",
+        more("attributes.jsonl", world_line("query/0009_c1s1_000001_00.jpg", 1)),
+        "4 files that it lists; found 1 missing: .*0009_c1",
+    ),
     ("world", text("attributes.jsonl", "{}"), "lines like .*found line 1: {}"),
-    ("world", text("attributes.jsonl", '{"path": "query/0008_c2_000120.jpg"}'), "1 missing: .*0008_c2"),
-    ("world", gone("masks/0007_c2_000120.png"), "1 missing: .*masks"),
-    (
-        "world",
-        text("attributes.jsonl", '{"path": "query/0007_c2_000120.jpg", "modality": "x-ray"}'),
-        "lines like .*found line 1: .*x-ray",
-    ),
-    (
-        "world",
-        text("attributes.jsonl", '{"path": "query/0007_c2_000120.jpg", "clothes": "coat"}'),
-        "lines like .*found line 1: .*coat",
-    ),
+    ("world", text("attributes.jsonl", '{"file": 7}'), "lines like .*found line 1: .*7"),
     ("world", lambda root: (root / "attributes.jsonl").write_bytes(b"\xff\xfe"), "found no text"),
     ("ltcc", added("LTCC_ReID/test/0002_c1.png"), "1 others"),
     ("prcc", gone("rgb/test/C/002/cropped_rgb001.jpg"), r"rgb/test/C/\*/\*\.jpg"),
@@ -117,7 +118,7 @@ def test_every_set_is_damaged_here() -> None:
 
 @pytest.mark.parametrize(("name", "damage", "said"), DAMAGED)
 def test_damage_is_one_problem(
-    name: str, damage: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, damage: Callable[[Path], Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     TREES[name](tmp_path)
     damage(tmp_path)

@@ -165,11 +165,11 @@ def test_icfg_has_msmt17s_time_and_either_file_name(grown: Callable[[str], tuple
 def test_our_worlds_labels(grown: Callable[[str], tuple[Path, DataSet]]) -> None:
     root, data = grown("world")
     sample = one(data, "query")
-    assert (sample.clothes, sample.modality, sample.text) == (1, "infrared", ("a man", "he walks"))
-    assert sample.attributes == {"hat": True}
-    assert sample.mask == root / "masks/0007_c2_000120.png"
-    plain = one(data, "gallery")
-    assert (plain.clothes, plain.text, plain.mask, plain.time) == (-1, (), None, "000240")
+    assert (sample.clothes, sample.modality, sample.text) == (1, "infrared", ("a", "b"))
+    assert sample.attributes == {"domain": "hall", "visible": {"hat": True}}
+    assert sample.mask == root / "masks/query/0007_c2s1_000001_00.png"
+    other = one(data, "gallery")
+    assert (other.clothes, other.modality, other.mask, other.time) == (2, "visible", None, "000002")
 
 
 def test_cuhk_sysu_boxes_and_galleries(grown: Callable[[str], tuple[Path, DataSet]]) -> None:

@@ -92,13 +92,23 @@ def luperson_nl(root: Path) -> None:
 
 
 def world(root: Path) -> None:
-    touch(root, "bounding_box_train/0001_c1_000120.jpg", "query/0007_c2_000120.jpg")
-    touch(root, "bounding_box_test/0007_c3_000240.jpg", "masks/0007_c2_000120.png")
-    described = {
-        "path": "query/0007_c2_000120.jpg", "clothes": 1, "modality": "infrared", "text": ["a man", "he walks"],
-        "mask": "masks/0007_c2_000120.png", "attributes": {"hat": True},
-    }  # fmt: skip
-    write(root / "attributes.jsonl", json.dumps(described))
+    names = ["bounding_box_train/0001_c1s1_000001_00", "query/0007_c2s1_000001_00"]
+    names.append("bounding_box_test/0007_c3s1_000002_00")
+    touch(root, *(f"{name}.jpg" for name in names), f"masks/{names[1]}.png")
+    write(
+        root / "attributes.jsonl", *(world_line(f"{name}.jpg", number) for number, name in enumerate(names))
+    )
+
+
+def world_line(file: str, clothes: int) -> str:
+    labels = {
+        "person_id": 7,
+        "camera": 2,
+        "clothes_id": clothes,
+        "infrared": clothes == 1,
+        "captions": ["a", "b"],
+    }
+    return json.dumps({"file": file} | labels | {"domain": "hall", "visible": {"hat": True}})
 
 
 def ltcc(root: Path) -> None:
