@@ -37,6 +37,7 @@ bench:  ## print figures
 	@$(BIN)/python -m tests.bench.rerank market
 	@$(BIN)/python -m tests.bench.rerank sliding
 	@$(BIN)/python -m tests.bench.differences
+	@$(BIN)/python -m tests.bench.latency
 
 faults:  ## the long fault campaign, as a table (N=200 SEED=1; goes on where it was cut off)
 	@requirements/install test

@@ -22,6 +22,7 @@ import numpy as np
 import yaml
 from kafka import KafkaConsumer
 
+from tests.servers.availability import available
 from tests.servers.hall import CLIPS
 from tests.servers.kafka import KafkaBroker
 from tests.servers.rtsp import RtspServer
@@ -125,6 +126,10 @@ def _musewatch(folder: Path, *arguments: object) -> None:
 
 def main(clips: Sequence[str]) -> None:
     """One table over all clips."""
+    missing = [name for name in ("kafka", "rtsp") if not available(name)]
+    if missing:
+        print(f"not run: needs {' and '.join(missing)}")
+        return
     logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
     tables: dict[str, list[float]] = {
         "first labelled frame": [],
