@@ -66,7 +66,7 @@ def connection_reset(site: Site, dice: Dice) -> None:
 
 @fault("rtsp")
 def link_slow(site: Site, dice: Dice) -> None:
-    site.network.bytes_per_s = 8_000
+    site.network.bytes_per_s = 2_000  # a third of what the camera sends
     time.sleep(dice.seconds(4, 8))
     site.network.bytes_per_s = None
 
