@@ -19,6 +19,7 @@ from pipeline.identify import Evidence, IdentifyStage
 from pipeline.matcher import Matcher
 from pipeline.messages import Detections, Frame
 from pipeline.outbox import Outbox, sink_names
+from pipeline.places import make_folder
 from pipeline.protocols import (
     Bus,
     Codec,
@@ -139,11 +140,6 @@ def max_distance(config: Config, embedder: Embedder) -> float:
     return float(found)
 
 
-def least_height_px(config: Config, embedder: Embedder) -> int:
-    """How tall people must be to count as evidence: what the config says, or the embedder where it wants more."""
-    return max(config.tracks.min_height_px, int(getattr(embedder, "min_height_px", None) or 0))
-
-
 def min_height_px(config: Config, embedder: Embedder) -> int:
     """Crops less tall are no evidence: by the config, and by the embedder where it says so."""
     return max(config.tracks.min_height_px, int(getattr(embedder, "min_height_px", None) or 0))
@@ -202,7 +198,7 @@ def open_parts(config: Config, *, member: bool = False) -> Iterator[Parts]:
         for network in (looking.detector, looking.embedder, looking.codec):
             keep(network)
         cut = max_distance(config, looking.embedder)
-        config.data_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(config.data_dir)
         outgoing: dict[str, Sink] = {"bus": remote} if remote is not None and edge else sinks(config)
         limits = config.evidence
         yield Parts(
@@ -273,7 +269,7 @@ def front_stages(
         zones(config),
         RELINK_SHARE * cut,
         on_error,
-        min_height_px=least_height_px(config, looking.embedder),
+        min_height_px=min_height_px(config, looking.embedder),
     )
     return DetectStage(looking.detector, on_error), track_stage
 

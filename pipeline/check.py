@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline import build
 from pipeline.config import Config, PluginChoice, StreamConfig
 from pipeline.messages import Detections, Frame
+from pipeline.places import need_writable
 from pipeline.secrets import redact
 
 FRAMES = 25  # looked at per stream; the one with most people is shown
@@ -56,42 +58,61 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
     """Problems found, and what each stream that opened shows.
 
     Args:
-        config: What to open.
+        config: What to open. Where its bus leads out of the process, a config with streams is one for `run`, which
+            publishes there and has no sinks, and one without is for `verify`.
         patience_s: Longest wait for the streams, all of them together.
     """
-    problems: list[Problem] = []
+    with ExitStack() as opened:
+        trial = _Trial(config, opened)
+        bus = trial.part("bus", config.bus)
+        remote = bus is not None and not bus.in_process
+        member = remote and not config.streams
+        detector = None if member else trial.part("detector", config.detector)
+        embedder = trial.part("embedder", config.embedder)
+        for role in ("codec", "tracker", "verifier", "masker"):
+            trial.part(role, getattr(config, role))
+        trial.part("index", config.matcher.index, "matcher.index")
+        if embedder is not None:
+            trial.attempt("decision.max_distance", partial(build.max_distance, config, embedder))
+        trial.attempt("data_dir", partial(need_writable, config.data_dir / "outbox.db"))
+        if remote:
+            trial.reach("bus", bus)
+        for i, choice in enumerate(config.sinks if member or not remote else ()):
+            trial.reach(f"sinks.{i}", trial.part("sink", choice, f"sinks.{i}"))
+        if not config.streams and not member:
+            trial.problems.append(Problem("streams", "there are no streams", "list them under 'streams'"))
+        sights = _look_at_streams(config, detector, patience_s, trial.problems)
+    wanted_px = build.min_height_px(config, embedder)
+    too_small = [problem for sight in sights if (problem := _too_small(sight, wanted_px))]
+    return trial.problems + too_small, sights
 
-    def attempt(where: str, work: Callable[[], Any]) -> Any:
+
+class _Trial:
+    """Opens one part after another; what goes wrong is noted, and the next is tried."""
+
+    def __init__(self, config: Config, opened: ExitStack) -> None:
+        self.problems: list[Problem] = []
+        self._config, self._opened = config, opened
+
+    def attempt(self, where: str, work: Callable[[], Any]) -> Any:
+        """What comes of some work; None when it fails."""
         try:
             return work()
         except Exception as error:
-            problems.append(Problem.of(where, error))
+            self.problems.append(Problem.of(where, error))
             return None
 
-    with ExitStack() as opened:
+    def part(self, role: str, choice: PluginChoice, where: str | None = None) -> Any:
+        """A plugin, closed in the end; None when it does not start."""
+        made = self.attempt(where or role, lambda: build.plugin(self._config, role, choice, where))
+        if hasattr(made, "close"):
+            self._opened.callback(made.close)
+        return made
 
-        def part(role: str, choice: PluginChoice, where: str | None = None) -> Any:
-            made = attempt(where or role, lambda: build.plugin(config, role, choice, where))
-            if hasattr(made, "close"):
-                opened.callback(made.close)
-            return made
-
-        detector, embedder = part("detector", config.detector), part("embedder", config.embedder)
-        for role in ("codec", "tracker", "verifier", "masker", "bus"):
-            part(role, getattr(config, role))
-        part("index", config.matcher.index, "matcher.index")
-        if embedder is not None:
-            attempt("decision.max_distance", lambda: build.max_distance(config, embedder))
-        for i, choice in enumerate(config.sinks):
-            sink = part("sink", choice, f"sinks.{i}")
-            if hasattr(sink, "check"):
-                attempt(f"sinks.{i}", sink.check)
-        if not config.streams:
-            problems.append(Problem("streams", "there are no streams", "list them under 'streams'"))
-        sights = _look_at_streams(config, detector, patience_s, problems)
-    wanted_px = build.min_height_px(config, embedder)
-    problems += [problem for sight in sights if (problem := _too_small(sight, wanted_px))]
-    return problems, sights
+    def reach(self, where: str, sink: Any) -> None:
+        """Sees whether a sink gets to the other side."""
+        if sink is not None:
+            self.attempt(where, lambda: sink.publish([]))
 
 
 def _look_at_streams(

@@ -151,6 +151,8 @@ class Sink(Protocol):
     def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Returns when the events are safe on the other side, in the order given.
 
+        Given none, it only reaches for the other side: `musewatch check` asks so.
+
         Raises:
             BackpressureError: Not now; the outbox tries again after `retry_after_s`. Any other exception is
                 retried too.

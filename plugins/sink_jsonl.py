@@ -11,6 +11,7 @@ from pydantic import Field
 from pipeline.config import ConfigPath, Settings
 from pipeline.errors import ConfigError, InputError
 from pipeline.events import encode
+from pipeline.places import need_writable
 
 _CHUNK = 4096
 
@@ -37,7 +38,11 @@ class JsonlSink:
 
         Raises:
             OSError: The file cannot be written.
+            OutsideError: There is nothing to append, and the file could not be written.
         """
+        if not events:
+            need_writable(self._path)
+            return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:

@@ -49,7 +49,7 @@ class WebhookSink:
                 remember(value)
 
     def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Posts one after another over one connection.
+        """Posts one after another over one connection, which is made even when there are none.
 
         Raises:
             BackpressureError: The answer was 429 or 503.
@@ -57,6 +57,7 @@ class WebhookSink:
         """
         connection = self._connection()
         try:
+            connection.connect()
             for event in events:
                 self._post(connection, encode(event))
         except (OSError, http.client.HTTPException) as error:

@@ -20,6 +20,7 @@ from pipeline.testing import StuckSource, frame
 from tests.enrolment_desk import CODEC
 from tests.pictures import BLUE, RED, person, scene
 from tests.pipeline.runner.rig import SCRIPTS, clip, play, plug_in
+from tests.servers.ports import free_port
 from tests.walks import HEIGHT_PX
 
 
@@ -169,3 +170,46 @@ def test_a_config_that_cannot_be_read_ends_with_2_and_the_same_document(site: Si
     (problem,) = answer["problems"]
     assert problem["where"] == "config"
     assert "did you mean 'margin'" in problem["problem"]
+
+
+def test_sinks_that_cannot_be_reached_are_named(site: Site) -> None:
+    (site.folder / "file").touch()
+    nobody_there = f"http://127.0.0.1:{free_port()}/hook"
+    site.configure(
+        "door",
+        sinks=[
+            {"use": "jsonl", "path": "hits.jsonl"},
+            {"use": "jsonl", "path": "file/hits.jsonl"},
+            {"use": "webhook", "url": nobody_there},
+        ],
+    )
+    code, answer = site.check()
+    assert code == 1
+    assert [problem["where"] for problem in answer["problems"]] == ["sinks.1", "sinks.2"]
+    assert not (site.folder / "hits.jsonl").exists()
+
+
+def test_a_data_dir_that_cannot_be_written_is_named_and_a_run_ends_with_4(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (site.folder / "data").touch()
+    site.configure("door")
+    (problem,) = site.check()[1]["problems"]
+    assert problem["where"] == "data_dir"
+    assert f"{site.folder / 'data'} is not a folder" in problem["problem"]
+    assert main(["run", str(site.folder / "c.yaml")]) == 4
+    assert f"the folder {site.folder / 'data'} cannot be made" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("streams", [["door"], []], ids=["publishes", "identifies"])
+def test_where_the_bus_leads_out_only_what_this_process_uses_is_opened(
+    site: Site, streams: list[str]
+) -> None:
+    (site.folder / "file").touch()
+    bus = {"use": "kafka", "bootstrap": f"127.0.0.1:{free_port()}", "timeout_s": 1}
+    site.configure(*streams, bus=bus, sinks=[{"use": "jsonl", "path": "file/hits.jsonl"}])
+    code, answer = site.check()
+    assert code == 1
+    assert [problem["where"] for problem in answer["problems"]] == (
+        ["bus"] if streams else ["bus", "sinks.0"]
+    )
