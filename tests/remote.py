@@ -1,0 +1,87 @@
+"""A remote bus without a broker: one topic, one table, one member at a time, and faults on request."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import OutsideError
+from pipeline.events import encode
+from pipeline.protocols import BusMessage, Delivery
+
+
+class ListTable:
+    """Rows in a list; `down` lets the next calls fail."""
+
+    def __init__(self) -> None:
+        self.log: list[BusMessage] = []
+        self.down = 0
+        self._read = 0
+
+    def rows(self) -> Iterator[BusMessage]:
+        self._maybe_fail()
+        self._read = len(self.log)
+        return iter(self.log[: self._read])
+
+    def news(self) -> list[BusMessage]:
+        fresh, self._read = self.log[self._read :], len(self.log)
+        return fresh
+
+    def write(self, rows: Sequence[tuple[str, bytes | None]]) -> None:
+        self._maybe_fail()
+        for key, value in rows:
+            self.log.append(BusMessage("watchlist", 0, len(self.log), key.encode(), value, 0.0))
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+    def _maybe_fail(self) -> None:
+        if self.down:
+            self.down -= 1
+            raise OutsideError("the table is away")
+
+
+class ListBus:
+    """Tracklets in a list, on one partition."""
+
+    in_process = False
+
+    def __init__(self) -> None:
+        self.watchlist = ListTable()
+        self.log: list[BusMessage] = []
+        self.refused: list[tuple[BusMessage, str]] = []
+        self.committed: dict[int, int] = {}
+        self.down = 0
+        self._next: int | None = None
+
+    def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
+        for event in events:
+            self.put(encode(event))
+
+    def put(self, body: bytes | None, at_s: float = 0.0) -> None:
+        self.log.append(BusMessage("tracklets", 0, len(self.log), b"door", body, at_s))
+
+    def receive(self, limit: int, timeout_s: float) -> Delivery:
+        gained: frozenset[int] = frozenset()
+        if self._next is None:
+            self._next, gained = self.committed.get(0, 0), frozenset({0})
+        found = self.log[self._next : self._next + limit]
+        self._next += len(found)
+        return Delivery(tuple(found), frozenset(), gained)
+
+    def leave(self) -> None:
+        """Somebody else takes over."""
+        self._next = None
+
+    def commit(self, positions: Mapping[int, int]) -> None:
+        self.committed |= positions
+
+    def refuse(self, message: BusMessage, reason: str) -> None:
+        if self.down:
+            self.down -= 1
+            raise OutsideError("the dead letters are away")
+        self.refused.append((message, reason))
+
+    def lag(self) -> dict[int, int]:
+        return {} if self._next is None else {0: len(self.log) - self._next}
+
+    def close(self) -> None:
+        self.leave()
