@@ -12,6 +12,7 @@ from trainers.world.crops import CropsPlan, make_crops
 from trainers.world.domains import find_domain, identity_seeds
 from trainers.world.hard import darkened, find_case
 from trainers.world.jobs import open_output
+from trainers.world.scenes import ScenesPlan, make_scenes
 from trainers.world.sheet import make_sheet
 
 app = typer.Typer(no_args_is_help=True, help="Makes data of the simulated world, with perfect truth.")
@@ -144,3 +145,29 @@ def sheet(
     make_sheet(
         out, find_domain(domain, scene, style, wardrobe), split, seed, people, per_camera, find_case(hard)
     )
+
+
+@app.command()
+def scenes(
+    out: OutArgument,
+    domain: DomainOption = "hall",
+    seed: SeedOption = 0,
+    people: PeopleOption = 100,
+    count: Annotated[int, typer.Option("--scenes", min=1, help="How many whole pictures.")] = 600,
+    cameras: Annotated[int, typer.Option(min=1, max=9, help="How many cameras take them.")] = 3,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "640x360",
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder that keeps built people for other commands.")
+    ] = None,
+    split: SplitOption = "train",
+    scene: SceneOption = None,
+    style: StyleOption = None,
+    wardrobe: WardrobeOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Whole pictures to find people in, by crop and text: boxes, masks, galleries of 50, 100 and 500."""
+    found = find_domain(domain, scene, style, wardrobe)
+    identity_seeds(split, seed, people)
+    plan = ScenesPlan(out, found, split, seed, people, count, cameras, size_of(size), keep)
+    open_output(out, {"command": "scenes"} | dataclasses.asdict(plan) | {"out": "", "kept": ""})
+    make_scenes(plan, workers)

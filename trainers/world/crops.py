@@ -233,7 +233,9 @@ def _write(
         resized = cv2.resize(mask, plan.size, interpolation=cv2.INTER_NEAREST)
         (plan.out / "masks" / folder).mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(plan.out / "masks" / folder / f"{name}.png"), resized)
-    return json.dumps({"file": f"{folder}/{name}.jpg"} | record(plan, look, number, camera, crop, view, rng))
+    where = {"file": f"{folder}/{name}.jpg"}
+    seen = record(look, crop.seen, crop.pose, view, plan.texts, rng)
+    return json.dumps(where | {"person_id": number, "camera": camera, "domain": plan.domain.name} | seen)
 
 
 def _folder(plan: CropsPlan, number: int, take: int) -> str:
@@ -243,24 +245,20 @@ def _folder(plan: CropsPlan, number: int, take: int) -> str:
 
 
 def record(
-    plan: CropsPlan, look: Look, number: int, camera: int, crop: Crop, view: View, rng: np.random.Generator
+    look: Look, seen: Seen, pose: Pose, view: View, texts: int, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """What is known of a crop: who, which camera, texts, what is visible, the box in the camera's picture."""
-    seen = sight_of(crop.seen, crop.pose, view)
+    """What is known of somebody in a picture: texts, what is visible, the visible box in the camera's picture."""
+    sight = sight_of(seen, pose, view)
     return {
-        "person_id": number,
-        "camera": camera,
-        "domain": plan.domain.name,
         "infrared": view.sensor.style.infrared,
         "clothes_id": look.outfit.seed,
-        "box": list(crop.box),
-        "visibility": round(crop.seen.visibility, 3),
-        "parts": crop.seen.parts,
-        "off_front_deg": round(seen.off_front_deg, 1),
-        "height_px": round(seen.height_px),
-        "captions": captions(look, seen, plan.texts, rng),
+        "box": list(seen.box),
+        "visibility": round(seen.visibility, 3),
+        "parts": seen.parts,
+        "off_front_deg": round(sight.off_front_deg, 1),
+        "captions": captions(look, sight, texts, rng),
         "text": describe(look),
-        "visible": visible_attributes(look, seen),
+        "visible": visible_attributes(look, sight),
         "attributes": look.attributes(),
     }
 
