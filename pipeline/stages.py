@@ -5,7 +5,6 @@ lets one stream's failure cost that stream's frame only.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,19 +26,9 @@ from pipeline.protocols import Codec, Detector, Embedder, Tracker
 from pipeline.relink import find_predecessor
 from pipeline.track_buffer import Record, TrackBuffer
 
-In_contra = TypeVar("In_contra", contravariant=True)
-Out_co = TypeVar("Out_co", covariant=True)
 OnError = Callable[[str, Exception], None]
 Zones = dict[str, list[NDArray[np.float32]]]
 Wanted = tuple[Record, Detected, int, float]  # track, frame, row of the detection, quality of the crop
-
-
-class Stage(Protocol[In_contra, Out_co]):
-    """A step of the stream; it never blocks, sleeps, starts threads or reads a clock."""
-
-    def on_batch(self, items: Sequence[In_contra]) -> Iterable[Out_co]:
-        """Takes messages in order; returns what came of them, in order per stream."""
-        ...
 
 
 class DetectStage:
@@ -179,6 +168,7 @@ class TrackStage:
         tracklets: list[Tracklet] = []
         wanted: list[Wanted] = []
         vectors = self._embed_for_trackers(items)
+        items = [item for item in items if self._can_follow(item, vectors)]
         for item in items:
             try:
                 tracklets += self._begin_anew(item.frame)
@@ -208,14 +198,21 @@ class TrackStage:
         return ended
 
     def _embed_for_trackers(self, items: list[Detected]) -> dict[str, NDArray[np.float32]]:
-        """All detections of streams whose tracker looks at people, (N, D) by stream."""
+        """All detections of streams whose tracker looks at people, (N, D) by stream; none where one fails."""
         asking = [item for item in items if self._stream(item.frame.stream_id).tracker.needs_embeddings]
-        crops = [cut(i.frame.image, box) for i in asking for box in i.detections.xyxy]
-        if not crops:
-            return {i.frame.stream_id: np.zeros((0, self._embedder.dimension), np.float32) for i in asking}
-        rows = self._embedder.embed(crops)
-        ends = np.cumsum([len(i.detections) for i in asking])
-        return {i.frame.stream_id: part for i, part in zip(asking, np.split(rows, ends[:-1]), strict=True)}
+        crops = [(i.frame.stream_id, cut(i.frame.image, box)) for i in asking for box in i.detections.xyxy]
+        rows = iter(self._embed(crops))
+        found = {i.frame.stream_id: [next(rows) for _ in range(len(i.detections))] for i in asking}
+        return {
+            name: np.array(part, np.float32).reshape(-1, self._embedder.dimension)
+            for name, part in found.items()
+            if all(row is not None for row in part)
+        }
+
+    def _can_follow(self, item: Detected, vectors: dict[str, NDArray[np.float32]]) -> bool:
+        """False where the tracker looks at people and somebody could not be embedded."""
+        stream_id = item.frame.stream_id
+        return stream_id in vectors or not self._stream(stream_id).tracker.needs_embeddings
 
     def _wanted(self, item: Detected, vectors: NDArray[np.float32] | None) -> list[Wanted]:
         """Rows of the detections whose crop would improve their track."""

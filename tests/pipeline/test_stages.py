@@ -179,6 +179,26 @@ def test_a_crop_that_cannot_be_embedded_costs_itself_only() -> None:
     assert f.errors == [("door", "not a unit vector")] * 2
 
 
+def test_a_person_whom_the_tracker_cannot_look_at_costs_that_stream_the_frame() -> None:
+    f = Fixture(LookingTracker)
+    embed = f.embedder.embed
+
+    def refuse_wide(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        if any(c.shape[1] > 30 for c in crops):
+            raise ValueError("out of memory")
+        return embed(crops)
+
+    f.embedder.embed = refuse_wide  # type: ignore[method-assign]
+    wide = (60.0, 10.0, 95.0, 90.0)
+    told = [
+        tracklet
+        for index in range(3)
+        for tracklet in f.feed(seen(index, LEFT), seen(index, *([wide] * (index == 1)), LEFT, stream="yard"))
+    ]
+    assert [(t.key.stream_id, t.decided_pts_s) for t in told] == [("door", 0.2), ("yard", 0.4)]
+    assert f.errors == [("yard", "out of memory")]
+
+
 def test_a_tracker_that_fails_costs_its_stream_that_frame() -> None:
     f = Fixture()
     f.feed(seen(0, LEFT), seen(0, LEFT, stream="yard"))
