@@ -185,7 +185,8 @@ class BusThread:
             tracklets = [] if full else self._bus.receive(BATCH, 0.0 if ending else POLL_S)
             self._work(tracklets)
             stored = self._storing.store()
-            if ending and not tracklets and (stored or time.monotonic() >= self._deadline_s):
+            drained = stored and not full
+            if ending and not tracklets and (drained or time.monotonic() >= self._deadline_s):
                 return
             if not stored and (ending or full):
                 time.sleep(POLL_S)
