@@ -87,6 +87,13 @@ class Telemetry:
             self.stage_seconds.labels(stage).observe(perf_counter() - start_s)
 
 
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up before its answer is nobody's error; the library prints a traceback."""
+
+
 class TelemetryServer:
     """Serves /metrics, /healthz and /readyz from a thread of its own.
 
@@ -127,12 +134,11 @@ class TelemetryServer:
                 """Requests are not logged."""
 
         try:
-            self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+            self._server = _QuietServer((host.strip("[]"), int(port)), Handler)
         except (OSError, OverflowError) as error:
             raise OutsideError(
                 f"telemetry.listen: {listen} cannot be opened: {error}", "choose another port, or null"
             ) from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
         self._thread.start()
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -105,3 +106,18 @@ def test_a_taken_port_is_named_with_what_to_do() -> None:
 def test_an_address_that_is_not_ours_is_named(address: str) -> None:
     with pytest.raises(OutsideError, match=f"telemetry.listen: {address} cannot be opened"):
         TelemetryServer(address, Telemetry(dict), list)
+
+
+def test_a_client_that_hangs_up_is_nobodys_error(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    hung_up = threading.Event()
+
+    def problems() -> list[str]:
+        hung_up.set()
+        raise BrokenPipeError("the client has gone")
+
+    served.server.close()
+    served.server = TelemetryServer("127.0.0.1:0", served.telemetry, problems)
+    with pytest.raises(OSError, match="closed connection"):
+        served.get("/readyz")
+    assert hung_up.is_set()
+    assert capsys.readouterr().err == ""
