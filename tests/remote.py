@@ -1,5 +1,6 @@
 """A remote bus without a broker: one topic, one table, one member at a time, and faults on request."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -56,8 +57,8 @@ class ListBus:
         for event in events:
             self.put(encode(event))
 
-    def put(self, body: bytes | None, at_s: float = 0.0) -> None:
-        self.log.append(BusMessage("tracklets", 0, len(self.log), b"door", body, at_s))
+    def put(self, body: bytes | None) -> None:
+        self.log.append(BusMessage("tracklets", 0, len(self.log), b"door", body, time.time()))
 
     def receive(self, limit: int, timeout_s: float) -> Delivery:
         gained: frozenset[int] = frozenset()

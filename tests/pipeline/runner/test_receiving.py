@@ -1,0 +1,239 @@
+"""A member's deliveries: nothing is committed before it is stored, whatever fails in between."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.decision import CoolDown
+from pipeline.errors import OutboxError, OutsideError
+from pipeline.evidence import EvidenceStore
+from pipeline.hits import HitBook
+from pipeline.identify import IdentifyStage
+from pipeline.matcher import Matcher
+from pipeline.messages import EndReason, HitBest, TrackKey, Tracklet
+from pipeline.outbox import Outbox
+from pipeline.positions import Positions
+from pipeline.runner.identifying import Identifying
+from pipeline.runner.receiving import Expected, Receiving
+from pipeline.runner.storing import Storing
+from pipeline.telemetry import Telemetry
+from pipeline.testing import FakeCodec, FakeEmbedder, tracklet
+from pipeline.watchlist.follower import WatchlistFollower
+from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.store import WatchlistStore
+from pipeline.wire import to_message
+from plugins.index_exact import ExactIndex
+from plugins.verifier_distance import DistanceVerifier
+from tests.pictures import person
+from tests.remote import ListBus
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+CODEC, EMBEDDER = FakeCodec(), FakeEmbedder()
+ENDED = EndReason.TRACK_ENDED
+
+
+class Desk:
+    """One member after another on one bus, everything real but bus, codec and embedder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bus = ListBus()
+        self.store = WatchlistStore.in_folder(folder)
+        self.store.add(Identity("anna", None, None, None, NOW), [NewPicture(CODEC.encode(person()), NOW)])
+        self.reported: list[Mapping[str, Any]] = []
+        self._folder = folder
+        self._members = 0
+        self.take_over()
+
+    def take_over(self, cooldown_s: float = 0.0, recent: bool = True, **verify: float) -> None:
+        """Another member, with an outbox of its own."""
+        self.bus.leave()
+        if self._members:
+            self.outbox.close()
+        self._members += 1
+        folder = self._folder / f"member-{self._members}"
+        self.outbox = Outbox(folder / "outbox.db", ["kafka"])
+        self.telemetry = Telemetry(dict)
+        storing = Storing(self.outbox, EvidenceStore(folder / "evidence", None, 1, 1), [])
+        book = HitBook("hall", 0.2, CoolDown(cooldown_s), _show)
+        stage = IdentifyStage(
+            Matcher(ExactIndex(ExactIndex.Config()), 40), DistanceVerifier(DistanceVerifier.Config()), book,
+            max_distance=0.2, margin=0.05,
+        )  # fmt: skip
+        follower = WatchlistFollower(self.store, EMBEDDER, CODEC)
+        identifying = Identifying("hall", stage, follower, storing, self.telemetry)
+        identifying.follow()
+        self.member = Receiving(
+            self.bus, CODEC, Expected("hall", EMBEDDER.engine_digest, EMBEDDER.dimension, 60.0), stage,
+            identifying, storing, Positions(verify.get("forget_s", 900.0)),
+            (lambda age_s: self.reported) if recent else None, cooldown_s, self.telemetry,
+        )  # fmt: skip
+
+    def say(
+        self, track: int, number: int = 1, end: EndReason | None = None, age_s: float = 0, **more: Any
+    ) -> None:
+        """A tracklet of anna arrives on the topic."""
+        asked_at = datetime.now(UTC) - timedelta(seconds=age_s)
+        tracklet = sighting(TrackKey("door", more.get("epoch", "e1"), track), number, end)
+        message = to_message(
+            tracklet, site="hall", engine=EMBEDDER.engine_digest, asked_at=asked_at, codec=CODEC
+        )
+        self.bus.publish([message])
+
+    def told(self) -> list[str]:
+        """What is in the outbox: track, state, reason."""
+        rows = [row.event["data"] for row in self.outbox.take("kafka", 1000)]
+        return [" ".join(filter(None, [str(d["track_id"]), d["state"], d["reason"]])) for d in rows]
+
+    def report(self) -> None:
+        """The sink has taken everything so far."""
+        rows = self.outbox.take("kafka", 1000)
+        self.reported += [row.event for row in rows]
+        self.outbox.done("kafka", [row.seq for row in rows])
+
+
+def _show(of: Tracklet) -> HitBest:
+    return HitBest(of.best.pts_s, (64, 48), of.best.box, None, None, None)
+
+
+def sighting(key: TrackKey, number: int, end: EndReason | None) -> Tracklet:
+    (vector,) = EMBEDDER.embed([person()])
+    return tracklet(key, number, embedding=tuple(vector), decided_pts_s=1.0 + number, end=end)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    yield made
+    made.outbox.close()
+    made.store.close()
+
+
+def test_offsets_move_with_the_tracks_ends_once_the_outbox_holds_what_came_of_them(desk: Desk) -> None:
+    desk.say(1)
+    desk.say(2)
+    desk.say(1, 2, ENDED)
+    assert desk.member.step(0.0)
+    assert desk.told() == ["1 opened", "2 opened", "1 closed track_ended"]
+    assert desk.member.to_commit() == {0: 1}
+
+
+def test_while_the_outbox_takes_nothing_nothing_is_committed_and_nothing_more_received(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(events: object) -> None:
+        raise OutboxError("the disk is full")
+
+    desk.say(1, end=ENDED)
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.outbox, "append", full)
+        assert not desk.member.step(0.0)
+        desk.say(2, end=ENDED)
+        assert not desk.member.step(0.0)
+        assert desk.member.to_commit() == {}
+        assert desk.bus.lag() == {0: 1}
+    assert desk.member.step(0.0)
+    assert desk.told() == ["1 opened", "1 closed track_ended", "2 opened", "2 closed track_ended"]
+    assert desk.member.to_commit() == {0: 2}
+
+
+def test_a_dead_letter_that_cannot_be_put_aside_is_tried_again_and_holds_the_offset(desk: Desk) -> None:
+    desk.say(1, end=ENDED)
+    desk.bus.put(b"garbage")
+    desk.say(2, end=ENDED)
+    desk.bus.down = 2
+    for _ in range(2):
+        with pytest.raises(OutsideError, match="dead letters"):
+            desk.member.step(0.0)
+        assert desk.member.to_commit() == {}
+    assert desk.member.step(0.0)
+    assert [message.value for message, _ in desk.bus.refused] == [b"garbage"]
+    assert desk.told() == ["1 opened", "1 closed track_ended", "2 opened", "2 closed track_ended"]
+    assert desk.member.to_commit() == {0: 3}
+
+
+def test_repeats_on_the_topic_change_nothing(desk: Desk) -> None:
+    for _ in range(2):
+        desk.say(1)
+        desk.say(1, 2, ENDED)
+    desk.member.step(0.0)
+    assert desk.told() == ["1 opened", "1 closed track_ended"]
+
+
+def test_a_successor_without_reports_says_the_same_again_byte_for_byte(desk: Desk) -> None:
+    desk.say(1)
+    desk.say(2)
+    desk.member.step(0.0)
+    before = [row.event for row in desk.outbox.take("kafka", 10)]
+    desk.bus.commit(desk.member.to_commit())
+    desk.take_over(recent=False)
+    desk.member.step(0.0)
+    assert [row.event for row in desk.outbox.take("kafka", 10)] == before
+
+
+def test_a_successor_goes_on_from_what_was_reported(desk: Desk) -> None:
+    desk.say(1)
+    desk.say(2)
+    desk.say(2, 2, ENDED)
+    desk.member.step(0.0)
+    desk.report()
+    desk.bus.commit(desk.member.to_commit())
+    assert desk.bus.committed == {0: 0}
+    desk.take_over()
+    desk.say(1, 2, ENDED)
+    desk.member.step(0.0)
+    assert desk.told() == ["1 closed track_ended"], "2 is over, 1 is not opened again"
+    assert desk.member.to_commit() == {0: 4}
+
+
+def test_a_successor_keeps_to_the_cool_down(desk: Desk) -> None:
+    desk.take_over(cooldown_s=30)
+    desk.say(1, end=ENDED)
+    desk.member.step(0.0)
+    desk.report()
+    desk.bus.commit(desk.member.to_commit())
+    desk.take_over(cooldown_s=30)
+    desk.say(2, 3)
+    desk.member.step(0.0)
+    assert desk.told() == []
+
+
+def test_a_partition_lost_is_left_as_it_is(desk: Desk) -> None:
+    """Nothing is closed by a member that only stops having the track."""
+    desk.say(1)
+    desk.member.step(0.0)
+    desk.bus.leave()
+    desk.member.step(0.0)
+    assert desk.told() == ["1 opened"]
+
+
+def test_a_newer_epoch_closes_what_the_older_left_open(desk: Desk) -> None:
+    desk.say(1)
+    desk.say(1, epoch="e2")
+    desk.member.step(0.0)
+    assert desk.told() == ["1 opened", "1 closed interrupted", "1 opened"]
+
+
+def test_a_track_of_which_no_word_comes_is_closed_and_holds_nothing(desk: Desk) -> None:
+    desk.take_over(forget_s=0.0)
+    desk.say(1)
+    desk.member.step(0.0)
+    assert desk.told() == ["1 opened", "1 closed interrupted"]
+    assert desk.member.to_commit() == {0: 1}
+
+
+def test_late_ones_are_asked_and_marked(desk: Desk) -> None:
+    desk.say(1, age_s=120)
+    desk.say(2, age_s=5)
+    desk.member.step(0.0)
+    marks = [row.event["data"]["decision"]["degraded"] for row in desk.outbox.take("kafka", 10)]
+    assert marks == [["late"], []]
+
+
+def test_foreign_hits_among_the_reports_are_passed_over(desk: Desk) -> None:
+    desk.reported = [{"type": "musewatch.test", "data": {}}, {}]
+    desk.say(1)
+    desk.member.step(0.0)
+    assert desk.told() == ["1 opened"]
