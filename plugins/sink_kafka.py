@@ -19,6 +19,9 @@ from plugins.kafka_reader import TopicReader
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.2
+_OWN_TIME = {
+    "message.timestamp.type": "LogAppendTime"
+}  # by its own clock a broker refuses ours when that is ahead
 
 
 class Record(NamedTuple):
@@ -164,7 +167,7 @@ class KafkaSink:
             shape = {
                 "num_partitions": config.partitions or -1,
                 "replication_factor": config.replication or -1,
-                "configs": config.topic_configs,
+                "configs": _OWN_TIME | config.topic_configs,
             }
             with suppress(TopicAlreadyExistsError):
                 admin.create_topics({config.topic: shape}, wait_for_metadata=True)

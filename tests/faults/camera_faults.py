@@ -6,8 +6,6 @@ from tests.faults.faults import Dice, fault
 from tests.faults.site import HURT, USER, Site
 from tests.servers.packets import dropped
 
-NOTICED_S = 6.0  # silence of one or two limits of 2 s, and the time to see it
-
 
 def _down(site: Site) -> bool:
     return any(f"stream {HURT}" in problem for problem in site.problems())

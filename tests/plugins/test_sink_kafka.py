@@ -4,12 +4,13 @@ import logging
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 
 from pipeline import registry
 from pipeline.config import choose
@@ -55,6 +56,18 @@ def read_all(sink: KafkaSink) -> list[dict[str, Any]]:
 def kcat(broker: KafkaBroker, topic: str, form: str) -> list[str]:
     command = ["kcat", "-C", "-b", broker.bootstrap, "-t", topic, "-e", "-q", "-f", form]
     return subprocess.run(command, capture_output=True, check=True, timeout=30).stdout.decode().splitlines()
+
+
+@pytest.mark.kafka
+def test_a_topic_of_ours_takes_events_from_a_clock_that_is_ahead(
+    kafka_broker: KafkaBroker, sink: KafkaSink, tmp_path: Path
+) -> None:
+    sink.publish([event(1)])
+    ahead_ms = int((time.time() + 86_400) * 1000)
+    producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap)
+    producer.send(tmp_path.name, encode(event(2)), timestamp_ms=ahead_ms).get(timeout=20)
+    producer.close()
+    assert len(read_all(sink)) == 2
 
 
 @pytest.mark.kafka
