@@ -163,7 +163,10 @@ def _encoded(row: dict[str, Any]) -> bytes:
 def _new_picture(picture: SharedPicture) -> NewPicture:
     file = _bytes(picture.file)
     for engine, text in picture.vectors.items():
-        vector = np.frombuffer(_bytes(text), "<f2").astype(np.float32)
+        data = _bytes(text)
+        if len(data) % 2:
+            raise InputError(f"the vector of engine {engine[:80]!r} is cut short")
+        vector = np.frombuffer(data, "<f2").astype(np.float32)
         if 0.9 < float(np.linalg.norm(vector)) < 1.1:
             return NewPicture(file, picture.added_at, engine, vector)
     return NewPicture(file, picture.added_at)

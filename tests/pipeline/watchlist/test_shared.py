@@ -88,6 +88,8 @@ def test_pictures_shrink_until_the_row_fits(office: WatchlistStore) -> None:
         (b"anna", {"created_at": "2026-01-01T00:00:00"}, "created_at"),
         (b"anna", {"pictures": [{"file": "%%", "sha256": "0" * 64, "added_at": "2026-01-01T00:00:00Z", "vectors": {}}]},
          "not base64"),
+        (b"anna", {"pictures": [{"file": "AAAA", "sha256": "0" * 64, "added_at": "2026-01-01T00:00:00Z",
+                                 "vectors": {"sha256:e": "AAAA"}}]}, "cut short"),
     ],
 )  # fmt: skip
 def test_what_is_no_row_is_refused(
