@@ -253,7 +253,11 @@ class RemoteBus(Protocol):
     """
 
     in_process: bool
-    watchlist: Table
+
+    @property
+    def watchlist(self) -> Table:
+        """The watchlist that all processes share: rows as in `pipeline.watchlist.shared`."""
+        ...
 
     def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
         """As `Sink.publish`."""

@@ -51,10 +51,10 @@ class Desk:
         """Another member, with an outbox of its own."""
         self.bus.leave()
         if self._members:
-            self.outbox.close()
+            self.close()
         self._members += 1
         folder = self._folder / f"member-{self._members}"
-        self.outbox = Outbox(folder / "outbox.db", ["kafka"])
+        self.outbox: Outbox = Outbox(folder / "outbox.db", ["kafka"])
         self.telemetry = Telemetry(dict)
         storing = Storing(self.outbox, EvidenceStore(folder / "evidence", None, 1, 1), [])
         book = HitBook("hall", 0.2, CoolDown(cooldown_s), _show)
@@ -107,7 +107,7 @@ def sighting(key: TrackKey, number: int, end: EndReason | None) -> Tracklet:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(tmp_path)
     yield made
-    made.outbox.close()
+    made.close()
     made.store.close()
 
 
