@@ -55,26 +55,32 @@ class Light(NamedTuple):
 
 
 @compiled
-def _slab(o: float, d: float, low: float, high: float, enter: float, leave: float) -> tuple[float, float]:
+def _slab(
+    o: float, inverse: float, low: float, high: float, enter: float, leave: float
+) -> tuple[float, float]:
     """Cuts the part of a ray that lies between two planes; nothing is left when enter >= leave."""
-    if abs(d) < 1e-9:
-        return (enter, leave) if low <= o <= high else (1e9, leave)
-    near, far = (low - o) / d, (high - o) / d
-    if near > far:
-        near, far = far, near
-    return max(enter, near), min(leave, far)
+    near, far = (low - o) * inverse, (high - o) * inverse
+    return max(enter, min(near, far)), min(leave, max(near, far))
 
 
 @compiled
-def _hit_box(boxes: F64, i: int, o: F64, d: F64, nearest: float) -> tuple[float, int]:
+def _inverse(d: float) -> float:
+    """1 / d, large and finite where a ray runs along the planes."""
+    return 1 / d if abs(d) > 1e-9 else 1e9
+
+
+@compiled
+def _hit_box(
+    boxes: F64, i: int, o: F64, inverse: tuple[float, float, float], nearest: float
+) -> tuple[float, int]:
     """Distance and axis of the face that a ray enters by; axis -1 = missed."""
-    x, leave = _slab(o[0], d[0], boxes[i, 0], boxes[i, 3], 1e-4, nearest)
+    x, leave = _slab(o[0], inverse[0], boxes[i, 0], boxes[i, 3], 1e-4, nearest)
     if x >= leave:
         return nearest, -1
-    y, leave = _slab(o[1], d[1], boxes[i, 1], boxes[i, 4], x, leave)
+    y, leave = _slab(o[1], inverse[1], boxes[i, 1], boxes[i, 4], x, leave)
     if y >= leave:
         return nearest, -1
-    z, leave = _slab(o[2], d[2], boxes[i, 2], boxes[i, 5], y, leave)
+    z, leave = _slab(o[2], inverse[2], boxes[i, 2], boxes[i, 5], y, leave)
     if z >= leave or z <= 1e-4:
         return nearest, -1
     return z, 2 if z > y else (1 if y > x else 0)
@@ -103,12 +109,13 @@ def _hit_cylinder(cylinders: F64, i: int, o: F64, d: F64, nearest: float) -> tup
 def hit(o: F64, d: F64, solids: Solids, farthest: float, shadow: bool) -> tuple[float, int, int, int]:
     """Nearest thing along a ray: distance, kind, index, face; `shadow` skips what casts none."""
     found, kind, index, face = farthest, NOTHING, 0, 0
+    inverse = _inverse(d[0]), _inverse(d[1]), _inverse(d[2])
     if d[2] < -1e-6 and o[2] > 1e-4 and -o[2] / d[2] < found:
         found, kind = -o[2] / d[2], GROUND
     for i in range(solids.boxes.shape[0]):
         if shadow and solids.boxes[i, B_CASTS] == 0:
             continue
-        t, axis = _hit_box(solids.boxes, i, o, d, found)
+        t, axis = _hit_box(solids.boxes, i, o, inverse, found)
         if axis >= 0:
             found, kind, index, face = t, BOX, i, axis
     for i in range(solids.cylinders.shape[0]):
@@ -121,8 +128,9 @@ def hit(o: F64, d: F64, solids: Solids, farthest: float, shadow: bool) -> tuple[
 @compiled
 def blocked(o: F64, d: F64, solids: Solids, farthest: float) -> bool:
     """Whether anything that casts a shadow is in the way."""
+    inverse = _inverse(d[0]), _inverse(d[1]), _inverse(d[2])
     for i in range(solids.boxes.shape[0]):
-        if solids.boxes[i, B_CASTS] != 0 and _hit_box(solids.boxes, i, o, d, farthest)[1] >= 0:
+        if solids.boxes[i, B_CASTS] != 0 and _hit_box(solids.boxes, i, o, inverse, farthest)[1] >= 0:
             return True
     for i in range(solids.cylinders.shape[0]):  # noqa: SIM110 (numba knows no any())
         if _hit_cylinder(solids.cylinders, i, o, d, farthest)[1] >= 0:

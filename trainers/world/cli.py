@@ -89,6 +89,9 @@ def crops(
     per_camera: Annotated[int, typer.Option(min=1, help="Pictures of each person by each camera.")] = 4,
     texts: Annotated[int, typer.Option(min=1, help="Captions of each picture.")] = 3,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "128x256",
+    view: Annotated[
+        str, typer.Option(help="WIDTHxHEIGHT of the cameras' pictures they are cut from.")
+    ] = "960x540",
     masks: Annotated[bool, typer.Option(help="A mask beside each picture.")] = True,
     least_visible: Annotated[
         float, typer.Option(min=0.05, max=1, help="Share of a body that is seen.")
@@ -117,6 +120,7 @@ def crops(
         per_camera,
         texts,
         size_of(size),
+        size_of(view),
         masks,
         least_visible,
         case,

@@ -32,7 +32,6 @@ NEAR_M = (0.55, 1.9)  # passers-by
 NARROWEST = 0.40  # of the height: detectors rarely give slivers
 SHARE_OF_TRAINING = 0.5  # of the identities
 FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
-CAMERA_SIZE = (960, 540)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,7 @@ class CropsPlan:
     per_camera: int
     texts: int
     size: tuple[int, int]
+    view: tuple[int, int]
     masks: bool
     least_visible: float
     hardness: Hardness
@@ -115,7 +115,7 @@ def _draw_batch(job: tuple[CropsPlan, int], report: Report) -> None:
     crowd = Crowd([kept_person(look, plan.kept) for look in looks])
     rng = np.random.default_rng([70, plan.seed, batch])
     rows: list[str] = []
-    for camera, view in enumerate(make_views(plan.domain, plan.cameras, plan.seed, CAMERA_SIZE), start=1):
+    for camera, view in enumerate(make_views(plan.domain, plan.cameras, plan.seed, plan.view), start=1):
         shot = Shooting(view, crowd, rng, plan.least_visible, plan.hardness)
         for index, number in enumerate(numbers):
             for take, crop in enumerate(shot.crops(index, plan.per_camera)):

@@ -90,7 +90,8 @@ def test_gaps_shorter_than_two_seconds_do_not_end_a_stay() -> None:
 
 def test_crops_are_a_tree_that_the_data_sets_read(tmp_path: Path) -> None:
     out = tmp_path / "crops"
-    assert _world("crops", out, "--people", "2", "--cameras", "1", "--per-camera", "2", "--workers", "1") == 0
+    options = ("--people", "2", "--cameras", "1", "--per-camera", "2", "--view", "480x270", "--workers", "1")
+    assert _world("crops", out, *options) == 0
     splits = read_crops(out, 0).splits
     assert [len(splits[name]) for name in ("train", "query", "gallery")] == [2, 1, 1]
     for sample in (*splits["train"], *splits["query"], *splits["gallery"]):
@@ -103,7 +104,7 @@ def test_crops_are_a_tree_that_the_data_sets_read(tmp_path: Path) -> None:
 
 def test_scenes_hold_what_their_records_say(tmp_path: Path) -> None:
     out = tmp_path / "scenes"
-    options = ("--people", "3", "--scenes", "6", "--cameras", "1", "--workers", "1")
+    options = ("--people", "3", "--scenes", "6", "--cameras", "1", "--size", "480x270", "--workers", "1")
     assert _world("scenes", out, *options) == 0
     scenes = [json.loads(line) for line in (out / "scenes.jsonl").read_text().splitlines()]
     assert len(scenes) == 6
