@@ -71,6 +71,10 @@ class Desk:
             (lambda age_s: self.reported) if recent else None, cooldown_s, self.telemetry,
         )  # fmt: skip
 
+    def close(self) -> None:
+        """Gives the member's outbox back."""
+        self.outbox.close()
+
     def say(
         self, track: int, number: int = 1, end: EndReason | None = None, age_s: float = 0, **more: Any
     ) -> None:
