@@ -22,7 +22,7 @@ _secrets: set[str] = set()
 def remember(value: str) -> None:
     """Takes `value` out of everything printed from now on."""
     if value.strip():
-        _secrets.add(value)
+        _secrets.add(value.strip())
 
 
 def redact(text: str) -> str:

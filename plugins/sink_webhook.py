@@ -37,6 +37,16 @@ class WebhookSink:
                 raise ValueError("user and password belong into headers, as Authorization")
             return url
 
+        @field_validator("headers")
+        @classmethod
+        def _of_one_line(cls, headers: dict[str, str]) -> dict[str, str]:
+            broken = [name for name, value in headers.items() if {"\r", "\n"} & {*name, *value}]
+            if broken:
+                raise ValueError(
+                    f"the header {broken[0]!r} has a line break in it; is there one in its secret?"
+                )
+            return headers
+
     def __init__(self, config: Config) -> None:
         self._config = config
         parts = urlsplit(str(config.url))

@@ -280,3 +280,9 @@ def test_nobody_there_is_an_outside_error_without_the_path(tmp_path: Path) -> No
 def test_other_addresses_are_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError, match="url"):
         build("webhook", tmp_path, url=url)
+
+
+def test_a_header_with_a_line_break_is_refused_without_its_value(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'Authorization' has a line break") as caught:
+        build("webhook", tmp_path, url="http://127.0.0.1:9/", headers={"Authorization": "Bearer t0ps3cret\n"})
+    assert "t0ps3cret" not in str(caught.value)

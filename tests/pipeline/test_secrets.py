@@ -52,6 +52,12 @@ def test_what_a_file_gave_is_never_shown(tmp_path: Path) -> None:
     assert PASSWORD not in redact(f"<{PASSWORD}>")
 
 
+def test_a_secret_is_hidden_without_the_line_break_that_it_came_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "t0ps3cret\n")
+    token = fill_in("${TOKEN}", "here", Path())
+    assert "t0ps3cret" not in redact(f"wrong value {token!r}")
+
+
 def test_the_longest_secret_goes_first() -> None:
     remember("abc")
     remember("abcdef")
