@@ -69,10 +69,13 @@ class Relay:
         self._failures = 0
 
     def close(self) -> None:
-        """Closes the sink."""
+        """Closes the sink; never raises."""
         close = getattr(self._sink, "close", None)
         if close is not None:
-            close()
+            try:
+                close()
+            except Exception as error:
+                logger.warning("sink %s does not close: %s", self.name, redact(str(error)))
 
     def _publish(self, rows: Sequence[Waiting]) -> None:
         self._sink.publish([row.event for row in rows])

@@ -217,3 +217,14 @@ def test_draining_tries_at_once_and_ends_at_the_deadline(
     assert time.monotonic() - began_s < 5
     assert sink.calls == 2
     assert outbox.waiting() == 1
+
+
+def test_a_sink_that_fails_to_close_is_named_and_costs_nothing(
+    outbox: Outbox, sink: ListSink, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the door is stuck")
+
+    monkeypatch.setattr(sink, "close", fail)
+    Relay(outbox, sink, "a").close()
+    assert caplog.messages == ["sink a does not close: the door is stuck"]
