@@ -59,6 +59,7 @@ class Play:
         logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
         site.start()
         self._well()
+        site.wait(site.new_hits(), "hits come")
 
     def inject(self, fault: Fault, seed: str, *, short: bool = False) -> Outcome:
         """Plays a fault on a site that is well.
@@ -85,7 +86,6 @@ class Play:
 
     def _well(self) -> None:
         self._site.wait(self._site.flows(HURT, SPARED), "the site is well")
-        self._site.wait(self._site.new_hits(), "hits come")
 
     def _recover(self) -> None:
         flows = self._site.flows(HURT, SPARED)
