@@ -222,6 +222,9 @@ class Runner:
 
     def _change_streams(self, config: Config) -> None:
         self._reload = None
+        if not config.streams:
+            logger.error("the config was not reloaded: it has no streams; a signal ends the run")
+            return
         old = {stream.id: stream for stream in self._config.streams}
         new = {stream.id: stream for stream in config.streams}
         added = [name for name in new if old.get(name) != new[name]]

@@ -176,10 +176,19 @@ def test_a_reload_takes_up_the_zones_of_a_stream(rig: Rig) -> None:
     assert runner.run(30.0, look).hits == 1
 
 
-def test_a_config_that_cannot_be_reloaded_changes_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("streams", "problem"),
+    [
+        ([{"id": "door", "source": {"use": "scripted", "play": "door"}}], "did you mean 'plays'"),
+        ([], "it has no streams"),
+    ],
+)
+def test_a_config_that_cannot_be_reloaded_changes_nothing(
+    rig: Rig, caplog: pytest.LogCaptureFixture, streams: list[Any], problem: str
+) -> None:
     SCRIPTS["door"] = lambda: Camera(clip(30, GREEN))
     runner = Runner(rig.config("door"))
-    wrong = rig.config(streams=[{"id": "door", "source": {"use": "scripted", "play": "door"}}])
+    wrong = rig.config(streams=streams)
 
     def look(status: Status) -> None:
         if status.streams["door"].frames_in == 0:
@@ -191,4 +200,4 @@ def test_a_config_that_cannot_be_reloaded_changes_nothing(rig: Rig, caplog: pyte
 
     summary = runner.run(30.0, look)
     assert (summary.failure, summary.streams[0].reconnects) == (None, 0)
-    assert "did you mean 'plays'" in caplog.text
+    assert problem in caplog.text
