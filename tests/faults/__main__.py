@@ -45,7 +45,8 @@ def main() -> None:
         if options.long:
             plan.insert(0, ("long", Fault("broker down for 10 minutes", broker_down_for_long, "broker")))
         play(plan, path)
-    print(table(outcomes(path)))
+    found = outcomes(path)
+    print(table(found) if found else "nothing has been played")
 
 
 def draw(faults: Sequence[Fault], n: int, seed: int) -> list[Fault]:
