@@ -17,12 +17,10 @@ from trainers.world.doll import (
     Doll,
     Mask,
 )  # fmt: skip
-from trainers.world.dyes import Dyes, dye
 from trainers.world.figure import Figure
 from trainers.world.looks import Look
-from trainers.world.paint_head import paint_head
-from trainers.world.paint_tiles import paint_tiles
-from trainers.world.patterns import CLOUDY, COARSE, DRAPED, FINE, WIDE, cloth, noise, tint
+from trainers.world.paint_details import paint_head, paint_tiles
+from trainers.world.patterns import CLOUDY, COARSE, DRAPED, FINE, WIDE, Dyes, cloth, dye, noise, tint
 from trainers.world.wardrobe import COLOURS, UPPERS
 
 REFLECTIVE = (205, 208, 205)
