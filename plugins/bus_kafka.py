@@ -14,6 +14,7 @@ from kafka.errors import (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
+from kafka.structs import MemberState
 from pydantic import Field
 
 from pipeline.protocols import BusMessage, Delivery
@@ -88,6 +89,7 @@ class KafkaBus:
         try:
             consumer = self._consumer or self._join()
             batches = consumer.poll(int(timeout_s * 1000), max_records=limit)
+            _mend(consumer)
             lost, gained = self._assigned(consumer)
         except KafkaError as error:
             self._leave()  # what was polled is lost with it, and comes again
@@ -170,11 +172,7 @@ class KafkaBus:
         return KafkaSink.Config.model_validate(link | shape)
 
     def _join(self) -> KafkaConsumer:
-        """Makes the topic, and knows its partitions, before it joins.
-
-        The library loses a member that learns of partitions while it joins, when a poll ends between the two
-        halves of the second join that follows: it neither beats nor receives again.
-        """
+        """Makes the topic, and knows its partitions, before it joins: one rebalance less."""
         self._tracklets.write([])
         session_ms = int(self._config.session_timeout_s * 1000)
         self._consumer = KafkaConsumer(
@@ -214,6 +212,17 @@ class KafkaBus:
             if committed[p] is not None:
                 self._committed[p] = committed[p]
         return lost, gained
+
+
+def _mend(consumer: KafkaConsumer) -> None:
+    """Brings a member back that the library has lost.
+
+    A rebalance that begins with changed metadata is forgotten when a poll ends between its two halves: the member
+    neither beats nor receives from then on, and the group waits for it until its session is over.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 - nothing public says or mends it
+    if consumer.group_metadata().state == MemberState.REBALANCING and not coordinator.need_rejoin():
+        coordinator.request_rejoin()
 
 
 class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
