@@ -88,7 +88,7 @@ def _play_on_one_site(kind: type[Site], plan: Sequence[tuple[str, Fault]], path:
             except (TimeoutError, AssertionError) as error:
                 _keep(
                     path,
-                    Outcome(fault.name, seed, float("inf"), None, "", f"NOT WELL: {error}"[:400], 0, 0, 0),
+                    Outcome(fault.name, seed, float("inf"), None, "", f"NOT WELL: {error}"[:2000], 0, 0, 0),
                 )
                 return number
             _keep(path, outcome)

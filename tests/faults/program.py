@@ -56,11 +56,21 @@ class Program:
             process.wait()
 
     def stop(self) -> int:
-        """Asks it to end; its exit code."""
+        """Asks it to end; its exit code.
+
+        Raises:
+            TimeoutError: It does not end; where its threads stand is in the log.
+        """
         process, self._process = self._process, None
         assert process is not None
         process.send_signal(signal.SIGTERM)
-        return process.wait(PATIENCE_S)
+        try:
+            return process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            process.wait()
+            said = "\n".join(self.log()[-60:])
+            raise TimeoutError(f"it does not end; its threads:\n{said}") from None
 
     def command(self, *arguments: str) -> str:
         """Output of another musewatch command in the same folder, which must end well."""
@@ -119,4 +129,4 @@ class Program:
         """With the plugins of the tests before whatever is on the path already."""
         plugins = self.folder / "plugins"
         path = filter(None, (str(plugins), os.environ.get("PYTHONPATH")))
-        return environment(plugins, PYTHONPATH=os.pathsep.join(path))
+        return environment(plugins, PYTHONPATH=os.pathsep.join(path), PYTHONFAULTHANDLER="1")
