@@ -19,7 +19,7 @@ from pipeline.runner.receiving import Expected, Receiving, Recent
 from pipeline.runner.storing import Storing
 from pipeline.runner.threads import Failures, guarded
 from pipeline.secrets import redact
-from pipeline.telemetry import Telemetry, TelemetryServer
+from pipeline.telemetry import Telemetry, serve
 from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.vectors import digest_of
 
@@ -67,6 +67,7 @@ class Member:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._stopping = False  # by a signal, perhaps while this thread holds the lock of the event below
         self._stop = threading.Event()
         self._failing: str | None = "waiting for the broker's watchlist"
         self._committed_s = time.monotonic()
@@ -79,7 +80,7 @@ class Member:
 
     def stop(self) -> None:
         """Asks for the end: what is in hand is finished, sinks are waited for, others take over."""
-        self._stop.set()
+        self._stopping = True
 
     def run(self, duration_s: float | None = None) -> MemberSummary:
         """Runs until `stop` is called or `duration_s` is over; drains before it returns.
@@ -135,20 +136,9 @@ class Member:
         self._thread = threading.Thread(
             target=guarded(self._receive, self._failures), name="verify", daemon=True
         )
-        self._serve_telemetry()
-
-    def _serve_telemetry(self) -> None:
-        telemetry = self._config.telemetry
-        if telemetry.listen is None:
-            return
-        try:
-            server = TelemetryServer(telemetry.listen, self.telemetry, self._problems)
-        except OutsideError as error:
-            if "listen" in telemetry.model_fields_set:
-                raise
-            logger.warning("no telemetry: %s", error)
-            return
-        self._resources.callback(server.close)
+        server = serve(config.telemetry, self.telemetry, self._problems)
+        if server is not None:
+            self._resources.callback(server.close)
 
     def _problems(self) -> list[str]:
         """Reasons not to be ready."""
@@ -194,7 +184,8 @@ class Member:
 
     def _watch(self, duration_s: float | None) -> None:
         start_s = time.monotonic()
-        while not self._stop.wait(TICK_S):
+        while not self._stopping:
+            time.sleep(TICK_S)
             if duration_s is not None and time.monotonic() - start_s >= duration_s:
                 return
             if self._failures.fatal or not self._thread.is_alive():

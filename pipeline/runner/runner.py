@@ -1,7 +1,6 @@
 """A run from its first frame to its last event: starts the threads, watches over them, drains and stops."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -20,7 +19,7 @@ from pipeline.runner.reader import ReaderSettings, StreamReader
 from pipeline.runner.threads import Failures, FrontThreads
 from pipeline.runner.watchdog import Watchdog
 from pipeline.secrets import redact
-from pipeline.telemetry import Telemetry, TelemetryServer
+from pipeline.telemetry import Telemetry, serve
 
 logger = logging.getLogger("musewatch.runner")
 
@@ -88,7 +87,7 @@ class Runner:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._stop = threading.Event()
+        self._stopping = False  # no Event: a signal may come while this very thread holds its lock
         self._reload: Config | None = None
         self._last_waiting = 0
         self._readers: dict[str, StreamReader] = {}
@@ -103,7 +102,7 @@ class Runner:
 
     def stop(self) -> None:
         """Asks for the end: streams stop, what is in the stages is finished, sinks are waited for."""
-        self._stop.set()
+        self._stopping = True
 
     def reload(self, config: Config) -> None:
         """Takes the streams of another config: new ones start, missing ones stop, changed ones do both."""
@@ -151,20 +150,9 @@ class Runner:
         ]
         self._relay_threads = [RelayThread(relay) for relay in self._relays]
         self._back = Back(config, self._parts, self._relay_threads, self.telemetry, self._failures)
-        self._serve_telemetry()
-
-    def _serve_telemetry(self) -> None:
-        telemetry = self._config.telemetry
-        if telemetry.listen is None:
-            return
-        try:
-            server = TelemetryServer(telemetry.listen, self.telemetry, self._problems)
-        except OutsideError as error:
-            if "listen" in telemetry.model_fields_set:
-                raise
-            logger.warning("no telemetry: %s", error)
-            return
-        self._resources.callback(server.close)
+        server = serve(config.telemetry, self.telemetry, self._problems)
+        if server is not None:
+            self._resources.callback(server.close)
 
     def _problems(self) -> list[str]:
         """Reasons not to be ready."""
@@ -201,7 +189,8 @@ class Runner:
 
     def _watch(self, duration_s: float | None, on_status: Callable[[Status], None] | None) -> None:
         start_s = time.monotonic()
-        while not self._stop.wait(TICK_S):
+        while not self._stopping:
+            time.sleep(TICK_S)
             if duration_s is not None and time.monotonic() - start_s >= duration_s:
                 return
             if not any(reader.alive for reader in self._readers.values()) or self._failures.fatal:
@@ -252,7 +241,7 @@ class Runner:
         return self._last_waiting
 
     def _finish(self) -> RunSummary:
-        stopped = self._stop.is_set() or any(reader.alive for reader in self._readers.values())
+        stopped = self._stopping or any(reader.alive for reader in self._readers.values())
         for reader in self._readers.values():
             reader.stop()
         self._gate.close(EndReason.STOPPED if stopped else None)
