@@ -86,7 +86,9 @@ class TracksConfig(Settings):
 class MatcherConfig(Settings):
     """The shortlist."""
 
-    top_c: int = Field(default=40, ge=1, description="Candidates per tracklet.")
+    top_c: int = Field(
+        default=40, ge=2, description="Candidates per tracklet; decision.margin looks at the second."
+    )
     index: PluginChoice = Field(default_factory=lambda: choose("exact"))
 
 

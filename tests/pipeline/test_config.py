@@ -74,6 +74,11 @@ def test_an_unknown_key_comes_with_its_path_and_the_nearest_known_one(
     assert str(caught.value) == f"c.yaml: {message}"
 
 
+def test_a_shortlist_of_one_is_refused_since_the_margin_could_not_count() -> None:
+    with pytest.raises(ConfigError, match=r"matcher\.top_c"):
+        parse_config({"version": 1, "matcher": {"top_c": 1}}, Path(), "c.yaml")
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config({"version": 2, "site": "a b", "tracks": {"crops": 0}}, Path(), "c.yaml")
