@@ -1,6 +1,7 @@
 """What the process tells about itself: metrics by name, and whether it is healthy and ready."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +12,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pipeline.config import TelemetryConfig
 from pipeline.errors import OutsideError
 from pipeline.runner.gate import StreamCounts
+
+logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 AGE_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15)
@@ -153,3 +157,22 @@ class TelemetryServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def serve(
+    config: TelemetryConfig, telemetry: Telemetry, problems: Callable[[], list[str]]
+) -> TelemetryServer | None:
+    """The server that the config asks for; None where it asks for none, or its default address is taken.
+
+    Raises:
+        OutsideError: The address that the config names is taken or not ours.
+    """
+    if config.listen is None:
+        return None
+    try:
+        return TelemetryServer(config.listen, telemetry, problems)
+    except OutsideError as error:
+        if "listen" in config.model_fields_set:
+            raise
+        logger.warning("no telemetry: %s", error)
+        return None

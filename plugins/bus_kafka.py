@@ -69,6 +69,7 @@ class KafkaBus:
         self._consumer: KafkaConsumer | None = None
         self._changes = _Changes()
         self._next: dict[int, int] = {}
+        self._seen_below: dict[int, int] = {}  # after a rebalance, which goes back to what was committed
         self._committed: dict[int, int] = {}
 
     def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
@@ -98,10 +99,11 @@ class KafkaBus:
             BusMessage(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp / 1000)
             for records in batches.values()
             for r in records
-            if r.offset >= self._next.get(r.partition, 0)
+            if r.offset >= self._seen_below.get(r.partition, 0)
         ]
         for message in messages:
             self._next[message.partition] = message.offset + 1
+            self._seen_below.pop(message.partition, None)
         return Delivery(tuple(messages), frozenset(lost), frozenset(gained))
 
     def commit(self, positions: Mapping[int, int]) -> None:
@@ -204,6 +206,7 @@ class KafkaBus:
         }
         passed_on = {p for p in had & has if committed[p] != self._committed.get(p, committed[p])}
         lost, gained = (had - has) | passed_on, (has - had) | passed_on
+        self._seen_below = {p: self._next[p] for p in (had & has) - passed_on}
         for p in lost:
             del self._next[p]
             self._committed.pop(p, None)

@@ -10,15 +10,17 @@ from pipeline.watchlist.shared import publish, publish_all
 from pipeline.watchlist.store import WatchlistStore
 
 
-def announce(settings: Config, store: WatchlistStore, identity_ids: Iterable[str] | None = None) -> int:
-    """Publishes these identities, or the whole watchlist, where the bus leads out of the process; how many rows.
+def announce(
+    settings: Config, store: WatchlistStore, identity_ids: Iterable[str] | None = None
+) -> int | None:
+    """Publishes these identities, or the whole watchlist; how many rows, None where nobody is there to be told.
 
     Raises:
         OutsideError: The change is in the store, and the group does not know.
     """
     bus: RemoteBus = registry.build("bus", settings.bus, settings.base_dir, "bus")
     if bus.in_process:
-        return 0
+        return None
     codec: Codec = registry.build("codec", settings.codec, settings.base_dir, "codec")
     try:
         if identity_ids is None:

@@ -14,7 +14,7 @@ from pipeline import registry
 from pipeline.cli.announce import announce
 from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json
 from pipeline.cli.watchlist_add import ManyImages, add, pictures_text
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.protocols import Codec
 from pipeline.watchlist.archive import Listing, export_watchlist, import_watchlist
 from pipeline.watchlist.records import Enrolment, Identity
@@ -173,6 +173,11 @@ def publish_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     settings = config_of(config)
     with WatchlistStore.in_folder(settings.data_dir) as store:
         count, version = announce(settings, store), store.version
+    if count is None:
+        raise ConfigError(
+            f"the bus {settings.bus.use!r} stays inside one process, so there is nobody to tell",
+            'set bus: {use: kafka, bootstrap: "HOST:PORT"}',
+        )
     if as_json:
         print_json({"published": count, "version": version})
         return
