@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from math import isinf
 from pathlib import Path
 from statistics import median
 
@@ -122,13 +123,17 @@ def _row(name: str, found: Sequence[Outcome]) -> str:
     sums = [sum(getattr(o, what) for o in found) for what in ("lost", "doubled", "disordered")]
     shown = ("", "") if name == "all" else (_short(seen), _short(said))
     return (
-        f"| {name} | {len(found)} | {sums[0]} | {sums[1]} | {sums[2]} | {median(seconds):.1f} / {max(seconds):.1f} "
+        f"| {name} | {len(found)} | {sums[0]} | {sums[1]} | {sums[2]} | {_seconds(median(seconds))} / {_seconds(max(seconds))} "
         f"| {f'{median(rates):.1f}' if rates else '-'} | {shown[0]} | {shown[1]} |"
     )
 
 
+def _seconds(number_s: float) -> str:
+    return "never" if isinf(number_s) else f"{number_s:.1f}"
+
+
 def _short(text: str) -> str:
-    return text.replace("|", "/")[:90]
+    return text.replace("|", "/")[:60].strip()
 
 
 if __name__ == "__main__":
