@@ -122,8 +122,9 @@ def _row(name: str, found: Sequence[Outcome]) -> str:
     said = next((outcome.said for outcome in found if outcome.said), "")
     sums = [sum(getattr(o, what) for o in found) for what in ("lost", "doubled", "disordered")]
     shown = ("", "") if name == "all" else (_short(seen), _short(said))
+    recovered = f"{_seconds(median(seconds))} / {_seconds(max(seconds))}"
     return (
-        f"| {name} | {len(found)} | {sums[0]} | {sums[1]} | {sums[2]} | {_seconds(median(seconds))} / {_seconds(max(seconds))} "
+        f"| {name} | {len(found)} | {sums[0]} | {sums[1]} | {sums[2]} | {recovered} "
         f"| {f'{median(rates):.1f}' if rates else '-'} | {shown[0]} | {shown[1]} |"
     )
 
