@@ -103,12 +103,11 @@ class IdentifyStage:
             for i in asked
         ]
         try:
-            judged = self._verifier.verify(questions)
+            judged = dict(zip(asked, self._verifier.verify(questions), strict=True))
         except Exception as error:
             logger.error("the verifier failed, the plain distance decides instead: %s", redact(str(error)))
-            judged = [_by_distance(shortlists[i]) for i in asked]
-        by_item = dict(zip(asked, judged, strict=True))
-        return [by_item.get(i, []) for i in range(len(items))]
+            judged = {i: _by_distance(shortlists[i]) for i in asked}
+        return [judged.get(i, []) for i in range(len(items))]
 
     def _answer(self, tracklet: Tracklet, verdicts: Sequence[Verdict]) -> Answer:
         watchlist = self._watchlist

@@ -259,13 +259,23 @@ class TrackStage:
             embedding = new_rows[i] if i in new_rows else vectors[frame.stream_id][row]
             if embedding is None:
                 continue
+            if self._buffer.would_lead(record, value, frame.pts_s) and not self._keep_scene(frame, scenes):
+                continue
             box = _box(item.detections.xyxy[row])
             crop = Crop(images[i], box, frame.pts_s, frame.captured_at, value, embedding)
             if self._buffer.add(record, crop):
-                if frame.stream_id not in scenes:
-                    scenes[frame.stream_id] = Scene(self._codec.encode(frame.image, 80), frame.size)
                 record.scene = scenes[frame.stream_id]
             self._relink(record)
+
+    def _keep_scene(self, frame: Frame, scenes: dict[str, Scene]) -> bool:
+        """Encodes the frame once for all its people; False when it cannot be."""
+        try:
+            if frame.stream_id not in scenes:
+                scenes[frame.stream_id] = Scene(self._codec.encode(frame.image, 80), frame.size)
+        except Exception as error:
+            self._on_error(frame.stream_id, error)
+            return False
+        return True
 
     def _embed(self, crops: list[tuple[str, NDArray[np.uint8]]]) -> list[NDArray[np.float32] | None]:
         """Vectors of (stream id, crop); one that fails alone is None and reported."""

@@ -83,6 +83,12 @@ class TrackBuffer:
             return quality > BEST_LEAD * max(crop.quality for crop in near)
         return len(record.crops) < self._config.crops or quality > record.crops[-1].quality * BEST_LEAD
 
+    def would_lead(self, record: Record, quality: float, pts_s: float) -> bool:
+        """Whether a crop of that quality would be the track's best."""
+        if not record.crops or abs(record.crops[0].pts_s - pts_s) < CROP_GAP_S:
+            return True
+        return quality > record.crops[0].quality * BEST_LEAD
+
     def add(self, record: Record, crop: Crop) -> bool:
         """Takes a crop into the mean and, if it is good enough, among the kept.
 
@@ -91,8 +97,7 @@ class TrackBuffer:
         _weigh_in(record, crop.quality, crop.quality * crop.embedding)
         record.taken_pts_s = max(record.taken_pts_s, crop.pts_s)
         others = [kept for kept in record.crops if abs(kept.pts_s - crop.pts_s) >= CROP_GAP_S]
-        best_goes = not others or others[0] is not record.crops[0]
-        leads = best_goes or crop.quality > others[0].quality * BEST_LEAD
+        leads = self.would_lead(record, crop.quality, crop.pts_s)
         best, rest = (crop, others) if leads else (others[0], [*others[1:], crop])
         rest.sort(key=lambda kept: -kept.quality)
         record.crops = [best, *rest][: self._config.crops]

@@ -13,7 +13,7 @@ from rich.live import Live
 
 from pipeline.cli.common import STILL_WAITING, JsonOption, console, print_json, say
 from pipeline.cli.logs import start_logging
-from pipeline.cli.signals import drain_on_signals
+from pipeline.cli.signals import DrainOnSignals
 from pipeline.cli.status import status_line
 from pipeline.config import Config
 from pipeline.config_file import load_config, parse_config, read_yaml
@@ -37,12 +37,14 @@ def command(
 ) -> int:
     """Watch the streams of a config and report hits; recordings end by themselves, ctrl-c drains."""
     start_logging()
+    drain = DrainOnSignals()
 
     def read() -> Config:
         return with_streams(load_config(config), read_yaml(config), stream or [], config)
 
     runner = Runner(_with_some_stream(read(), config))
-    _handle_signals(runner, read)
+    drain.by(runner.stop)
+    _reload_on_signal(runner, read)
     line, on_status = _status(json)
     with line:
         summary = runner.run(duration, on_status)
@@ -101,9 +103,8 @@ def _with_some_stream(config: Config, path: Path) -> Config:
     return config
 
 
-def _handle_signals(runner: Runner, read: Callable[[], Config]) -> None:
+def _reload_on_signal(runner: Runner, read: Callable[[], Config]) -> None:
     """SIGHUP reads the streams again."""
-    drain_on_signals(runner.stop)
 
     def again(_: int, __: object) -> None:
         try:

@@ -9,16 +9,28 @@ from pipeline.cli.common import say
 SECOND_SIGNAL = 130
 
 
-def drain_on_signals(stop: Callable[[], None]) -> None:
-    """The first SIGINT or SIGTERM calls `stop`, the second ends the process at once."""
-    asked = [False]
+class DrainOnSignals:
+    """From now on the first SIGINT or SIGTERM drains, the second ends the process at once.
 
-    def end(signum: int, _: object) -> None:
-        if asked[0]:
+    Made before anything that takes time, so that a signal during the start counts too.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._stop: Callable[[], None] | None = None
+        signal.signal(signal.SIGINT, self._end)
+        signal.signal(signal.SIGTERM, self._end)
+
+    def by(self, stop: Callable[[], None]) -> None:
+        """Says what drains; it is called at once when a signal came before."""
+        self._stop = stop
+        if self._asked:
+            stop()
+
+    def _end(self, signum: int, _: object) -> None:
+        if self._asked:
             os._exit(SECOND_SIGNAL)
-        asked[0] = True
+        self._asked = True
         say(f"musewatch: {signal.Signals(signum).name}: draining; once more ends at once")
-        stop()
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
+        if self._stop is not None:
+            self._stop()

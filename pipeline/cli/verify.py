@@ -7,7 +7,7 @@ import typer
 
 from pipeline.cli.common import STILL_WAITING, JsonOption, print_json, say
 from pipeline.cli.logs import start_logging
-from pipeline.cli.signals import drain_on_signals
+from pipeline.cli.signals import DrainOnSignals
 from pipeline.config_file import load_config
 from pipeline.runner.member import Member, MemberSummary
 
@@ -24,8 +24,9 @@ def command(
     JSON: {"hits", "outbox"}.
     """
     start_logging()
+    drain = DrainOnSignals()
     member = Member(load_config(config))
-    drain_on_signals(member.stop)
+    drain.by(member.stop)
     return report(member.run(duration), as_json=json)
 
 

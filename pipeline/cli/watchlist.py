@@ -11,13 +11,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline import registry
-from pipeline.cli.announce import announce
 from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json
 from pipeline.cli.watchlist_add import ManyImages, add, pictures_text
 from pipeline.errors import ConfigError, InputError
 from pipeline.protocols import Codec
 from pipeline.watchlist.archive import Listing, export_watchlist, import_watchlist
 from pipeline.watchlist.records import Enrolment, Identity
+from pipeline.watchlist.shared import announce
 from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.validity import in_utc
 

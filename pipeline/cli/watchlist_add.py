@@ -9,7 +9,6 @@ import typer
 from typer.core import TyperCommand
 
 from pipeline import registry
-from pipeline.cli.announce import announce
 from pipeline.cli.common import REFUSED_INPUT, ConfigOption, JsonOption, config_of, console, print_json, say
 from pipeline.config import Config
 from pipeline.errors import ConfigError
@@ -18,6 +17,7 @@ from pipeline.protocols import Codec, Detector, Embedder
 from pipeline.watchlist.enrol import EnrolReport, Refused, enrol
 from pipeline.watchlist.portrait import PortraitMaker
 from pipeline.watchlist.records import Identity
+from pipeline.watchlist.shared import announce
 from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.validity import parse_valid_until
 

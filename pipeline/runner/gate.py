@@ -63,7 +63,7 @@ class FrameGate:
         self._clock = clock
         self._changed = threading.Condition()
         self._inboxes: dict[str, _Inbox] = {}
-        self._leaving: list[_Inbox] = []
+        self._leaving: list[tuple[str, _Inbox]] = []
         self._closed = False
         self._inlets = 0
 
@@ -81,7 +81,7 @@ class FrameGate:
         with self._changed:
             inbox = self._inboxes.pop(stream_id, None)
             if inbox is not None and inbox.waiting:
-                self._leaving.append(inbox)
+                self._leaving.append((stream_id, inbox))
             self._changed.notify_all()
 
     def counts(self) -> dict[str, StreamCounts]:
@@ -181,8 +181,11 @@ class FrameGate:
         return now_s
 
     def _ready(self) -> list[_Inbox]:
-        self._leaving = [inbox for inbox in self._leaving if inbox.waiting]
-        ready = [inbox for inbox in (*self._leaving, *self._inboxes.values()) if inbox.waiting]
+        """Inboxes that have something to give; a stream that came back waits for what it left behind."""
+        self._leaving = [(name, inbox) for name, inbox in self._leaving if inbox.waiting]
+        left = dict(reversed(self._leaving))
+        ready = [inbox for name, inbox in self._inboxes.items() if inbox.waiting and name not in left]
+        ready += left.values()
         return sorted(ready, key=lambda inbox: _arrival(inbox.waiting[0]))
 
 

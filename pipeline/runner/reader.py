@@ -75,6 +75,11 @@ class StreamReader:
         return self._thread.is_alive()
 
     @property
+    def done(self) -> bool:
+        """True once the stream has ended as a recording does."""
+        return self._thread.ident is not None and not self.alive and self.failure is None
+
+    @property
     def live(self) -> bool:
         """Whether silence means that the stream is lost."""
         return not self._recording

@@ -24,6 +24,7 @@ from pipeline.telemetry import Telemetry, serve
 logger = logging.getLogger("musewatch.runner")
 
 TICK_S = 0.1
+COUNT_EVERY_S = 1.0
 TRACKLETS = 16  # handed to the bus at once: each may be near 1 MB
 
 
@@ -89,7 +90,8 @@ class Runner:
         self._config = config
         self._stopping = False  # no Event: a signal may come while this very thread holds its lock
         self._reload: Config | None = None
-        self._last_waiting = 0
+        self._unfinished = False
+        self._last_waiting, self._waiting_read_s = 0, -COUNT_EVERY_S
         self._readers: dict[str, StreamReader] = {}
         self._resources = ExitStack()
         self._gate = FrameGate(time.monotonic)
@@ -158,7 +160,8 @@ class Runner:
         """Reasons not to be ready."""
         counts = self._gate.counts()
         up = {name for name, count in counts.items() if count.up}
-        down = [f"stream {stream.id} is down" for stream in self._config.streams if stream.id not in up]
+        over = {name for name, reader in self._readers.items() if reader.done}
+        down = [f"stream {s.id} is down" for s in self._config.streams if s.id not in up | over]
         sinks = [f"sink {relay.name}: {relay.failing}" for relay in self._relays if relay.failing]
         return down + sinks + self._storage_problems()
 
@@ -198,10 +201,11 @@ class Runner:
             self._wake_silent_streams()
             if self._reload is not None:
                 self._change_streams(self._reload)
-            self.telemetry.outbox_depth.set(self._waiting())
+            if time.monotonic() - self._waiting_read_s >= COUNT_EVERY_S:
+                self._count_waiting()
             self.telemetry.storage_failing.set(bool(self._storage_problems()))
             if on_status is not None:
-                on_status(Status(self._gate.counts(), self._back.hits_opened, self._waiting()))
+                on_status(Status(self._gate.counts(), self._back.hits_opened, self._last_waiting))
 
     def _wake_silent_streams(self) -> None:
         for stream_id in self._watchdog.look(self._readers, time.monotonic()):
@@ -234,10 +238,12 @@ class Runner:
             self._open(new[stream_id])
             logger.info("stream %s: added", stream_id)
 
-    def _waiting(self) -> int:
+    def _count_waiting(self) -> int:
         """Events in the outbox; as many as before while it cannot be read."""
         with suppress(OutsideError):
             self._last_waiting = self._parts.outbox.waiting()
+        self._waiting_read_s = time.monotonic()
+        self.telemetry.outbox_depth.set(self._last_waiting)
         return self._last_waiting
 
     def _finish(self) -> RunSummary:
@@ -246,16 +252,15 @@ class Runner:
             reader.stop()
         self._gate.close(EndReason.STOPPED if stopped else None)
         deadline_s = time.monotonic() + self._config.outbox.drain_s
-        self._front.join(max(1.0, deadline_s - time.monotonic()))
+        followed = self._front.join(max(1.0, deadline_s - time.monotonic()))
         self._back.finish(deadline_s)
-        self._back.join(max(1.0, deadline_s - time.monotonic()))
+        identified = self._back.join(max(1.0, deadline_s - time.monotonic()))
+        self._unfinished = not (followed and identified)
         for thread in self._relay_threads:
             thread.stop(deadline_s)
         for thread in self._relay_threads:
             thread.join()
-        waiting = self._waiting()
-        self.telemetry.outbox_depth.set(waiting)
-        return self._summary(waiting)
+        return self._summary(self._count_waiting())
 
     def _summary(self, waiting: int) -> RunSummary:
         failures = [
@@ -270,7 +275,11 @@ class Runner:
         first = next((failure for failure in failures if failure is not None), None)
         return RunSummary(streams, self._back.hits_opened, waiting, first)
 
-    def _unstored(self) -> OutboxError | None:
-        """What is lost with this process, since the outbox did not take it."""
+    def _unstored(self) -> OutsideError | None:
+        """What is lost with this process: the outbox did not take it, or the stages were too slow."""
         held = self._back.held
-        return OutboxError(f"events could not be stored before the end: {held}") if held else None
+        if held:
+            return OutboxError(f"events could not be stored before the end: {held}")
+        if self._unfinished:
+            return OutsideError("the last frames were not finished in time", "raise outbox.drain_s")
+        return None

@@ -14,8 +14,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.errors import InputError
-from pipeline.protocols import Codec, Table
+from pipeline import registry
+from pipeline.config import Config
+from pipeline.errors import InputError, OutsideError
+from pipeline.protocols import Codec, RemoteBus, Table
 from pipeline.watchlist.records import IDENTITY_ID, Identity, NewPicture
 from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.validity import in_utc
@@ -140,6 +142,31 @@ def publish_all(store: WatchlistStore, table: Table, codec: Codec) -> int:
     """
     there = {row.key.decode("utf-8", "replace") for row in table.rows() if row.key}
     return publish(store, table, codec, sorted(there | {identity.id for identity in store.identities()}))
+
+
+def announce(
+    settings: Config, store: WatchlistStore, identity_ids: Iterable[str] | None = None
+) -> int | None:
+    """Publishes these identities, or the whole watchlist; how many rows, None where nobody is there to be told.
+
+    Raises:
+        OutsideError: The change is in the store, and the group does not know.
+    """
+    bus: RemoteBus = registry.build("bus", settings.bus, settings.base_dir, "bus")
+    if bus.in_process:
+        return None
+    codec: Codec = registry.build("codec", settings.codec, settings.base_dir, "codec")
+    try:
+        if identity_ids is None:
+            return publish_all(store, bus.watchlist, codec)
+        return publish(store, bus.watchlist, codec, identity_ids)
+    except OutsideError as error:
+        raise OutsideError(
+            f"the watchlist here is changed, but the others were not told: {error.problem}",
+            "when it can be reached: musewatch watchlist publish",
+        ) from error
+    finally:
+        bus.close()
 
 
 def _within_bounds(row: dict[str, Any], codec: Codec) -> bytes:

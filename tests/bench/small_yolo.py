@@ -12,7 +12,7 @@ from tests.servers.hall import frames, people
 FOLDER = Path(__file__).parents[2] / "build" / "bench"
 SIZE = 320
 EVERY = 12
-EPOCHS = 12
+EPOCHS = 40
 
 
 def small_yolo() -> Path:

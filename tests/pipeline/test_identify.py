@@ -1,6 +1,6 @@
 """From tracklets to hits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -104,12 +104,19 @@ def test_the_margin_keeps_like_people_apart(tmp_path: Path, enrolled: int) -> No
     assert len(list(world.stage.on_batch([world.sight(RED)]))) == (1 if enrolled == 1 else 0)
 
 
-def test_a_verifier_that_fails_is_replaced_by_the_plain_distance_and_the_hit_says_so(tmp_path: Path) -> None:
+def out_of_memory(questions: object) -> list[list[Verdict]]:
+    raise RuntimeError("out of memory")
+
+
+@pytest.mark.parametrize("answer", [out_of_memory, lambda questions: []], ids=["raises", "says too little"])
+def test_a_verifier_that_fails_is_replaced_by_the_plain_distance_and_the_hit_says_so(
+    tmp_path: Path, answer: Callable[[object], list[list[Verdict]]]
+) -> None:
     class Broken:
         def verify(
             self, questions: Sequence[tuple[Tracklet, Sequence[tuple[Candidate, Enrolled]]]]
         ) -> list[list[Verdict]]:
-            raise RuntimeError("out of memory")
+            return answer(questions)
 
     world = World(tmp_path, Broken())
     world.enrol("anna", RED)

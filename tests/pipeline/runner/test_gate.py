@@ -143,3 +143,18 @@ def test_a_stream_removed_and_added_again_counts_from_zero(gate: FrameGate) -> N
     gate.came_up(gate.add("door"))
     counts = gate.counts()["door"]
     assert (counts.frames_in, counts.reconnects, counts.up) == (0, 0, False)
+
+
+def test_a_stream_that_came_back_waits_for_what_it_left_behind() -> None:
+    gate = FrameGate(lambda: 0.0)
+    old = gate.add("door")
+    gate.put(old, frame(0, stream_id="door"), newest_only=False)
+    gate.end("door", EndReason.STOPPED)
+    gate.remove("door")
+    gate.put(gate.add("door"), frame(1, stream_id="door"), newest_only=False)
+    given = [gate.take(8, 0.0) for _ in range(3)]
+    kinds = [
+        [item.frame.index if isinstance(item, Arrived) else str(item.reason) for item in batch or ()]
+        for batch in given
+    ]
+    assert kinds == [[0], ["stopped"], [1]]
