@@ -17,12 +17,12 @@ import yaml
 from kafka import KafkaConsumer
 
 from pipeline import registry
-from pipeline.cli.announce import announce
 from pipeline.config import Config, choose
 from pipeline.config_file import parse_config
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 from pipeline.runner.member import Member, MemberSummary
 from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.shared import announce
 from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.vectors import digest_of
 from pipeline.wire import to_message
