@@ -189,7 +189,7 @@ def _umbrella(figure: Figure) -> Prims:
         ellipsoid(dome, _v(0.56, 0.56, 0.42), blend=0.01),
         _carving(ellipsoid(dome + (0, 0, -0.035), _v(0.545, 0.545, 0.395), blend=0.01)),
         box(dome + (0, 0, -0.40), _v(0.7, 0.7, 0.56), edge=0.01, blend=0.01, carves=True),
-        capsule(figure.hand + (0, 0, -0.08), top, 0.011, 0.011, blend=0.01),
+        capsule(figure.hand + (0, 0, -0.08), top, 0.018, 0.018, blend=0.01),
     ]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from trainers.world.looks import Look
 from trainers.world.wardrobe import UPPERS
 
+TIED_DEG = 60.0  # tied hair is seen when somebody is turned at least so far
 FRONTAL_DEG = 70.0  # a face or a chest can be seen within this of facing the camera
 SMALLEST_SHARE = 0.02  # of the visible pixels, below which a part is not described
 GLASSES_PX, LOGO_PX, SHAPE_PX, SHOES_PX = 160, 90, 90, 80  # heights below which these cannot be seen
@@ -95,7 +96,8 @@ def visible_attributes(look: Look, sight: Sight) -> dict[str, str]:
     if sight.height_px < SHAPE_PX:
         del shown["shape"]
     if _hair_shows(look, sight):
-        shown |= {"hair": body.hair, "hair_colour": body.hair_colour}
+        shown |= {"hair_colour": body.hair_colour}
+        shown |= {} if _tied_behind(look, sight) else {"hair": body.hair}
     for part, names in _BY_PART.items():
         if sight.shows(part):
             shown |= {name: str(getattr(outfit, name)) for name in names}
@@ -204,8 +206,17 @@ def _hair_shows(look: Look, sight: Sight) -> bool:
     return sight.shows("hair", HAIR_SHARE)
 
 
+def _tied_behind(look: Look, sight: Sight) -> bool:
+    """A ponytail or a bun cannot be told from the front."""
+    return (
+        look.body.hair in ("ponytail", "bun") and sight.off_front_deg < TIED_DEG and sight is not EVERYTHING
+    )
+
+
 def _hair(look: Look, words: _Words) -> str:
     colour, style = words.colour(look.body.hair_colour), look.body.hair
+    if _tied_behind(look, words.sight):
+        return f"{colour}hair" if colour else "hair"
     if style == "bald":
         return words.one_of("a bald head", "no hair")
     told = {

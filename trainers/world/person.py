@@ -18,7 +18,7 @@ from trainers.world.paint import paint
 from trainers.world.rig import Pose, joint_angles, place_bones, skin_weights
 from trainers.world.sdf import AX, BULGE, BX, CAPSULE, CARVES, KIND, RA, RB, sample_grid, surface_nets
 
-FORMAT = 1  # of kept people: raise it when the same look would be built differently
+FORMAT = 2  # of kept people: raise it when the same look would be built differently
 BODY_STEP = 0.026  # metres of the grid that a body's surface is found on
 
 

@@ -61,6 +61,16 @@ def test_hair_under_a_hat_is_not_named() -> None:
     assert "blond" not in _said(_look(hat="beanie"), Sight(FULL, 200, 0))
 
 
+def test_a_ponytail_is_named_only_from_the_side_and_from_behind() -> None:
+    look = _look()
+    look = Look(dataclasses.replace(look.body, hair="ponytail"), look.outfit)
+    assert "ponytail" in _said(look, Sight(FULL, 200, 150))
+    front = _said(look, Sight(FULL, 200, 10))
+    assert "blond hair" in front
+    assert "ponytail" not in front
+    assert "ponytail" in describe(look)
+
+
 def test_near_infrared_has_no_colours() -> None:
     said = _said(_look(), Sight(FULL, 200, 0, colours=False))
     assert not set(re.findall(r"\w+", said)) & {word for name in COLOURS for word in name.split()}
