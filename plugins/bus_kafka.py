@@ -18,8 +18,7 @@ from kafka.structs import MemberState
 from pydantic import Field
 
 from pipeline.protocols import BusMessage, Delivery
-from plugins.kafka_link import KafkaLink, explained
-from plugins.kafka_reader import TopicReader
+from plugins.kafka_link import KafkaLink, TopicReader, explained
 from plugins.sink_kafka import KafkaSink, Record
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,7 @@ from pydantic import Field
 
 from pipeline.errors import OutsideError
 from pipeline.events import CONTENT_TYPE, encode
-from plugins.kafka_link import KafkaLink, explained
-from plugins.kafka_reader import TopicReader
+from plugins.kafka_link import KafkaLink, TopicReader, explained
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,7 @@ from pipeline.messages import EndReason, TrackKey
 from pipeline.runner.runner import Runner
 from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.vectors import digest_of
-from plugins.kafka_link import KafkaLink
-from plugins.kafka_reader import TopicReader
+from plugins.kafka_link import KafkaLink, TopicReader
 from tests.pictures import BLUE, GREEN, RED
 from tests.pipeline.runner.rig import Rig, clip, play, plug_in
 from tests.servers.kafka import KafkaBroker
