@@ -1,23 +1,20 @@
-"""The shared watchlist: rows there and back, and stores that follow it."""
+"""Stores that follow the watchlist that all processes share."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError, OutsideError
+from pipeline.errors import OutsideError
 from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.records import Identity, NewPicture
-from pipeline.watchlist.shared import MAX_BYTES, from_row, identity_schema, publish, publish_all, to_row
+from pipeline.watchlist.shared import publish, publish_all
 from pipeline.watchlist.store import WatchlistStore
 from tests.enrolment_desk import CODEC
 from tests.pictures import BLUE, RED, person
 from tests.remote import ListBus
-from tests.tree import ROOT
 
 NOW = datetime(2026, 11, 21, 7, 0, 0, 120_003, tzinfo=UTC)
 VECTOR = np.array([0.6, 0.8], np.float32)
@@ -45,59 +42,6 @@ def bus() -> ListBus:
 
 def people(store: WatchlistStore) -> dict[str, list[str]]:
     return {i.id: [e.sha256 for e in store.enrolments(i.id)] for i in store.identities()}
-
-
-def test_an_identity_arrives_as_it_was_with_its_pictures_and_vectors(office: WatchlistStore) -> None:
-    row = to_row(office, "anna", CODEC)
-    assert row is not None
-    shared, pictures = from_row(b"anna", row)
-    assert (shared.identity, shared.version) == (office.identity("anna"), office.version)
-    stored = office.pictures(e.id for e in office.enrolments("anna"))
-    assert [p.picture for p in pictures] == list(stored.values())
-    assert {p.engine_digest for p in pictures} == {"sha256:e"}
-    np.testing.assert_allclose(pictures[0].vector, VECTOR, atol=1e-3)  # type: ignore[arg-type]
-    assert to_row(office, "luca", CODEC) is None
-    jsonschema.validate(json.loads(row), identity_schema())
-
-
-@pytest.mark.parametrize("name", ["identity", "watchlist", "engine", "tracklet", "hit"])
-def test_the_published_schemas_are_up_to_date(name: str) -> None:
-    from pipeline.cli.schema import SCHEMAS
-
-    published = json.loads((ROOT / "configs" / "schemas" / f"{name}-1.json").read_text(encoding="utf-8"))
-    assert published == json.loads(json.dumps(SCHEMAS[name]())), f"musewatch schema {name}"
-
-
-def test_pictures_shrink_until_the_row_fits(office: WatchlistStore) -> None:
-    noise = np.random.default_rng(1).integers(0, 256, (900, 900, 3), np.uint8)
-    office.add(anna(), [NewPicture(CODEC.encode(noise, 95), NOW)])
-    row = to_row(office, "anna", CODEC)
-    assert row is not None
-    assert len(row) <= MAX_BYTES
-    shared, pictures = from_row(b"anna", row)
-    assert CODEC.decode(pictures[2].picture).shape[0] < 900
-    assert [p.sha256 for p in shared.pictures] == people(office)["anna"], "the originals' digests"
-    assert [p.sha256 for p in pictures[:2]] == people(office)["anna"][:2], "small ones stay as they are"
-
-
-@pytest.mark.parametrize(
-    ("key", "changes", "problem"),
-    [
-        (b"luca", {}, "another key"),
-        (b"anna", {"schema": "musewatch.identity/2"}, "schema"),
-        (b"anna", {"created_at": "2026-01-01T00:00:00"}, "created_at"),
-        (b"anna", {"pictures": [{"file": "%%", "sha256": "0" * 64, "added_at": "2026-01-01T00:00:00Z", "vectors": {}}]},
-         "not base64"),
-    ],
-)  # fmt: skip
-def test_what_is_no_row_is_refused(
-    office: WatchlistStore, key: bytes, changes: dict[str, object], problem: str
-) -> None:
-    row = json.loads(to_row(office, "anna", CODEC) or b"")
-    with pytest.raises(InputError, match=problem):
-        from_row(key, json.dumps({**row, **changes}).encode())
-    with pytest.raises(InputError, match="not an identity"):
-        from_row(key, b"\xff")
 
 
 def test_a_mirror_becomes_what_was_published_and_follows(

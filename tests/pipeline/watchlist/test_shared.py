@@ -1,4 +1,4 @@
-"""The watchlist that all processes share: rows there and back, and stores that follow."""
+"""Rows of the watchlist that all processes share, there and back."""
 
 import json
 from collections.abc import Iterator
@@ -9,14 +9,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError, OutsideError
-from pipeline.watchlist.mirror import WatchlistMirror
+from pipeline.errors import InputError
 from pipeline.watchlist.records import Identity, NewPicture
-from pipeline.watchlist.shared import MAX_BYTES, from_row, identity_schema, publish, publish_all, to_row
+from pipeline.watchlist.shared import MAX_BYTES, from_row, identity_schema, to_row
 from pipeline.watchlist.store import WatchlistStore
 from tests.enrolment_desk import CODEC
 from tests.pictures import BLUE, RED, person
-from tests.remote import ListBus
 from tests.tree import ROOT
 
 NOW = datetime(2026, 11, 21, 7, 0, 0, 120_003, tzinfo=UTC)
@@ -36,15 +34,6 @@ def office(tmp_path: Path) -> Iterator[WatchlistStore]:
     with WatchlistStore.in_folder(tmp_path / "office") as store:
         store.add(anna(until=NOW), [picture(), picture(BLUE)])
         yield store
-
-
-@pytest.fixture
-def bus() -> ListBus:
-    return ListBus()
-
-
-def people(store: WatchlistStore) -> dict[str, list[str]]:
-    return {i.id: [e.sha256 for e in store.enrolments(i.id)] for i in store.identities()}
 
 
 def test_an_identity_arrives_as_it_was_with_its_pictures_and_vectors(office: WatchlistStore) -> None:
@@ -100,75 +89,3 @@ def test_what_is_no_row_is_refused(
         from_row(key, json.dumps({**row, **changes}).encode())
     with pytest.raises(InputError, match="not an identity"):
         from_row(key, b"\xff")
-
-
-def test_a_mirror_becomes_what_was_published_and_follows(
-    office: WatchlistStore, bus: ListBus, tmp_path: Path
-) -> None:
-    publish(office, bus.watchlist, CODEC, ["anna"])
-    with WatchlistMirror(bus, tmp_path / "gpu") as mirror, WatchlistStore.in_folder(tmp_path / "gpu") as here:
-        here.add(Identity("ghost", None, None, None, NOW), [picture(BLUE)])
-        mirror.follow()
-        assert people(here) == people(office), "whom nobody has published is not looked for"
-        assert here.lacking_vectors("sha256:e", 2) == [], "nothing is embedded again"
-        state = here.state()
-        publish(office, bus.watchlist, CODEC, ["anna"])
-        mirror.follow()
-        assert here.state() == state, "what is the same is left alone"
-        office.add(Identity("luca", None, None, None, NOW), [picture(BLUE)])
-        publish(office, bus.watchlist, CODEC, ["luca"])
-        mirror.follow()
-        assert people(here) == people(office)
-        assert here.state() != state
-        office.remove("anna")
-        publish(office, bus.watchlist, CODEC, ["anna"])
-        mirror.follow()
-        assert people(here) == people(office)
-
-
-def test_a_changed_name_counts_as_a_change(office: WatchlistStore, bus: ListBus, tmp_path: Path) -> None:
-    publish(office, bus.watchlist, CODEC, ["anna"])
-    with WatchlistMirror(bus, tmp_path / "gpu") as mirror, WatchlistStore.in_folder(tmp_path / "gpu") as here:
-        mirror.follow()
-        office.add(anna(name="Anna"), [])
-        publish(office, bus.watchlist, CODEC, ["anna"])
-        mirror.follow()
-        assert here.identities() == office.identities()
-        assert here.version == office.version
-
-
-def test_nothing_is_believed_before_the_table_has_answered(bus: ListBus, tmp_path: Path) -> None:
-    bus.watchlist.down = 1
-    with WatchlistMirror(bus, tmp_path / "gpu") as mirror:
-        with pytest.raises(OutsideError, match="away"):
-            mirror.follow()
-        mirror.follow()
-
-
-def test_a_table_that_nobody_has_written_leaves_the_store_alone(
-    bus: ListBus, office: WatchlistStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    before = people(office)
-    with WatchlistMirror(bus, tmp_path / "office") as mirror:
-        mirror.follow()
-    assert people(office) == before
-    assert "musewatch watchlist publish" in caplog.text
-
-
-def test_a_poisoned_row_becomes_a_dead_letter_and_the_others_count(
-    office: WatchlistStore, bus: ListBus, tmp_path: Path
-) -> None:
-    bus.watchlist.write([("luca", b"{")])
-    publish(office, bus.watchlist, CODEC, ["anna"])
-    with WatchlistMirror(bus, tmp_path / "gpu") as mirror, WatchlistStore.in_folder(tmp_path / "gpu") as here:
-        mirror.follow()
-        assert people(here) == people(office)
-    ((message, reason),) = bus.refused
-    assert (message.key, message.value) == (b"luca", b"{")
-    assert "not an identity" in reason
-
-
-def test_publishing_all_takes_back_who_is_gone(office: WatchlistStore, bus: ListBus) -> None:
-    bus.watchlist.write([("ghost", b"{}")])
-    assert publish_all(office, bus.watchlist, CODEC) == 2
-    assert {m.key: m.value is None for m in bus.watchlist.log[1:]} == {b"anna": False, b"ghost": True}
