@@ -36,6 +36,10 @@ def office(tmp_path: Path) -> Iterator[WatchlistStore]:
         yield store
 
 
+def people(store: WatchlistStore) -> dict[str, list[str]]:
+    return {i.id: [e.sha256 for e in store.enrolments(i.id)] for i in store.identities()}
+
+
 def test_an_identity_arrives_as_it_was_with_its_pictures_and_vectors(office: WatchlistStore) -> None:
     row = to_row(office, "anna", CODEC)
     assert row is not None
