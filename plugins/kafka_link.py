@@ -118,9 +118,9 @@ def explained(error: KafkaError, link: KafkaLink, topic: str) -> OutsideError:
 def _hush() -> None:
     """The library logs every failed try as an error; here that is debugging, and the relay speaks for it."""
     library = logging.getLogger("kafka")
-    if library.propagate:
-        library.propagate = False
-        library.addHandler(_complaints)
+    library.propagate = False
+    library.setLevel(logging.WARNING)
+    library.addHandler(_complaints)  # once, however often it is said
     _complaints.reason = ""
 
 

@@ -184,8 +184,9 @@ class Member:
 
     def _watch(self, duration_s: float | None) -> None:
         start_s = time.monotonic()
+        tick = threading.Event()  # never set; unlike sleep its wait bears a clock that jumps
         while not self._stopping:
-            time.sleep(TICK_S)
+            tick.wait(TICK_S)
             if duration_s is not None and time.monotonic() - start_s >= duration_s:
                 return
             if self._failures.fatal or not self._thread.is_alive():

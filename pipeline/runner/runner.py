@@ -1,6 +1,7 @@
 """A run from its first frame to its last event: starts the threads, watches over them, drains and stops."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -192,8 +193,9 @@ class Runner:
 
     def _watch(self, duration_s: float | None, on_status: Callable[[Status], None] | None) -> None:
         start_s = time.monotonic()
+        tick = threading.Event()  # never set; unlike sleep its wait bears a clock that jumps
         while not self._stopping:
-            time.sleep(TICK_S)
+            tick.wait(TICK_S)
             if duration_s is not None and time.monotonic() - start_s >= duration_s:
                 return
             if not any(reader.alive for reader in self._readers.values()) or self._failures.fatal:
