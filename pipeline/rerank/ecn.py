@@ -70,15 +70,30 @@ def _rankdist(d: Distances, neighbours: Any, lists: NDArray[np.int64], k: int) -
 
 
 def _origdist(d: Distances, neighbours: Any) -> Blocks:
-    """Mean distance of each to the other's expanded neighbours; holds its (Q, G) sums."""
-    result = np.empty((d.n_queries, d.n_gallery), np.float32)
-    everyone, step = np.arange(d.n), d.rows_at_once(d.n)
-    of_queries, of_gallery = neighbours[: d.n_queries], neighbours[d.n_queries :]
+    """Mean distance of each to the other's expanded neighbours; holds the sums of as many queries as fit."""
+    held = max(1, int(d.memory_mb * 2**20 / (d.n_gallery * 4)))
+    for start in range(0, d.n_queries, held):
+        stop = min(start + held, d.n_queries)
+        sums = _to_neighbours_of(neighbours[start:stop], d)
+        yield from _from_neighbours_of(neighbours[d.n_queries :], d, start, sums)
+
+
+def _to_neighbours_of(around: Any, d: Distances) -> NDArray[np.float32]:
+    """(b, G) sums of the distances from a few queries' neighbours to the gallery."""
+    near = np.unique(around.indices)
+    around, step = around[:, near], d.rows_at_once(len(near))
+    sums = np.empty((around.shape[0], d.n_gallery), np.float32)
     for first in range(d.n_queries, d.n, step):
         last = min(first + step, d.n)
-        sums = of_queries @ d.block(everyone, first, last, rough=True)
-        result[:, first - d.n_queries : last - d.n_queries] = sums
-    for first in range(0, d.n_queries, step):
-        last = min(first + step, d.n_queries)
-        result[first:last] += (of_gallery @ d.block(everyone, first, last, rough=True)).T
-        yield first, result[first:last] / np.float32(2 * _members(neighbours))
+        sums[:, first - d.n_queries : last - d.n_queries] = around @ d.block(near, first, last, rough=True)
+    return sums
+
+
+def _from_neighbours_of(of_gallery: Any, d: Distances, start: int, sums: NDArray[np.float32]) -> Blocks:
+    """Adds the distances from the queries at `start` to the gallery's neighbours; means, block by block."""
+    everyone, step, members = np.arange(d.n), d.rows_at_once(d.n), _members(of_gallery)
+    for first in range(0, len(sums), step):
+        block = sums[first : first + step]
+        columns = d.block(everyone, start + first, start + first + len(block), rough=True)
+        block += (of_gallery @ columns).T
+        yield start + first, block / np.float32(2 * members)

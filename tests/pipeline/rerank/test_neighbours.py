@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from pipeline.rerank import Distances, MuEntries, SlidingGallery, camera_jaccard, ecn, k_reciprocal
+from pipeline.rerank import (
+    Distances,
+    MuEntries,
+    SlidingGallery,
+    camera_jaccard,
+    ecn,
+    ecn_blocks,
+    k_reciprocal,
+)
 from pipeline.rerank.neighbours import neighbourhood
 from pipeline.rerank.tiles import Kind, Want
 from tests.oracles.rerank import euclidean, ranking
@@ -86,6 +94,15 @@ def test_memory_decides_blocks_and_not_results():
     many = Distances.from_features(x[:40], x[40:], memory_mb=512)
     assert few.rows_at_once(300_000) == 1
     np.testing.assert_array_equal(k_reciprocal(few), k_reciprocal(many))
+
+
+def test_ecn_holds_the_sums_of_few_queries_where_memory_is_short():
+    x = made(2, q=300, g=2000).features
+    few, many = (Distances.from_features(x[:300], x[300:], memory_mb=mb) for mb in (1, 512))
+    starts = [start for start, _ in ecn_blocks(few, method="origdist")]
+    assert starts == sorted(starts)
+    assert len(starts) > 2
+    np.testing.assert_allclose(ecn(few, method="origdist"), ecn(many, method="origdist"), atol=2e-6)
 
 
 @pytest.mark.parametrize("seed", range(6))
