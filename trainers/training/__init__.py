@@ -1,0 +1,1 @@
+"""What every training job shares: its state on disk, its learning rate, its progress."""
