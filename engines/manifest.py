@@ -3,12 +3,10 @@
 The file is named relative to the manifest and pinned by its sha256; unknown keys are refused.
 """
 
-import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -20,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from engines.documents import explain, read_document
 from engines.errors import ManifestError
 
 Triple = tuple[float, float, float]
@@ -161,7 +160,8 @@ def load_manifest(path: Path) -> Manifest:
     Raises:
         ManifestError: Missing, not YAML, or with keys or values that it may not have; all of them are named.
     """
-    return parse_manifest(_read(path), path.resolve().parent, str(path))
+    document = read_document(path, "manifest", "see `musewatch engines list`")
+    return parse_manifest(document, path.resolve().parent, str(path))
 
 
 def parse_manifest(document: Any, folder: Path, where: str = "manifest") -> Manifest:
@@ -175,70 +175,9 @@ def parse_manifest(document: Any, folder: Path, where: str = "manifest") -> Mani
     try:
         return Manifest.model_validate(document, context={"folder": folder})
     except ValidationError as error:
-        raise ManifestError(_explain(error, where)) from None
+        raise ManifestError(explain(error, Manifest, where)) from None
 
 
 def manifest_schema() -> dict[str, Any]:
     """JSON Schema of a manifest."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Manifest.model_json_schema()}
-
-
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ManifestError(f"there is no manifest {path}", "see `musewatch engines list`") from None
-    except (OSError, UnicodeDecodeError):
-        raise ManifestError(f"{path} is not a manifest", "give the YAML file beside the network") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ManifestError(f"{path}{place}: {getattr(error, 'problem', None) or 'not YAML'}") from None
-
-
-def _explain(error: ValidationError, where: str) -> str:
-    lines = []
-    for item in error.errors(include_url=False, include_input=False):
-        known, keys = _walk(item["loc"])
-        place = f"{where}: {'.'.join(keys)}" if keys else where
-        if item["type"] == "extra_forbidden":
-            lines.append(f"{place}: unknown key; {_nearest(str(item['loc'][-1]), known)}")
-        else:
-            lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')}")
-    return "\n".join(lines)
-
-
-def _walk(loc: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
-    """Keys that may stand where `loc` points, and `loc` without the names of union members."""
-    models: list[type[BaseModel]] = [Manifest]
-    keys = []
-    for part in loc:
-        chosen = [model for model in models if model.__name__ == part or _kind(model) == part]
-        if chosen:
-            models = chosen
-            continue
-        keys.append(str(part))
-        inner = [field for model in models for field in _fields(model).get(str(part), [])]
-        models = inner or models
-    return sorted({name for model in models for name in _fields(model)}), keys
-
-
-def _kind(model: type[BaseModel]) -> str | None:
-    field = model.model_fields.get("kind")
-    return get_args(field.annotation)[0] if field else None
-
-
-def _fields(model: type[BaseModel]) -> dict[str, list[type[BaseModel]]]:
-    """Keys of a model, each with the models that its value may be."""
-    return {field.alias or name: _models_in(field.annotation) for name, field in model.model_fields.items()}
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models_in(part)]
-
-
-def _nearest(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
@@ -90,11 +91,7 @@ def _read(manifest: Manifest) -> bytes:
             f"engine {manifest.name}: {manifest.path} cannot be read: {error.strerror or error}",
             "put the network's file where the manifest's 'file' says",
         ) from None
-    if manifest.path.suffix.lower() in PICKLES or data.startswith(PICKLE_STARTS):
-        raise EngineFileError(
-            f"engine {manifest.name}: {manifest.path} is a pickle, which can run code when it is opened",
-            "export the network to ONNX",
-        )
+    refuse_pickle(manifest.path, data, f"engine {manifest.name}", "export the network to ONNX")
     found = hashlib.sha256(data).hexdigest()
     if found != manifest.sha256:
         raise EngineFileError(
@@ -102,3 +99,19 @@ def _read(manifest: Manifest) -> bytes:
             "get the right file again, or correct the manifest if you trust this one",
         )
     return data
+
+
+def refuse_pickle(path: Path, data: bytes, whose: str, fix: str) -> None:
+    """Nothing, when a file is none.
+
+    Args:
+        path: Where it lies; its suffix alone can give it away.
+        data: Its bytes.
+        whose: For the message.
+        fix: What to do instead.
+
+    Raises:
+        EngineFileError: It is a pickle, by its name or by its first bytes.
+    """
+    if path.suffix.lower() in PICKLES or data.startswith(PICKLE_STARTS):
+        raise EngineFileError(f"{whose}: {path} is a pickle, which can run code when it is opened", fix)

@@ -1,0 +1,67 @@
+"""Tiny torch networks, and how a test makes them known by name."""
+
+from importlib.metadata import EntryPoint
+
+from engines import architectures
+from engines.checkpoint import NetworkCard
+
+SIZE = (32, 16)
+
+
+def tiny_embedder(dimension=16, width=8):
+    import torch
+    from torch import nn
+
+    class Unit(nn.Module):
+        def forward(self, x):
+            return nn.functional.normalize(x, dim=1)
+
+    torch.manual_seed(0)  # leaves its mark on whoever builds it without care
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, 2, 1), nn.BatchNorm2d(width), nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width), nn.ReLU(),
+        nn.AdaptiveAvgPool2d((4, 1)), nn.Flatten(), nn.Linear(8 * width, dimension), Unit(),
+    )  # fmt: skip
+
+
+def tiny_detector(width=8):
+    """Raw YOLOX rows of one stride, 8."""
+    from torch import nn
+
+    class Rows(nn.Module):
+        def forward(self, x):
+            return x.flatten(2).transpose(1, 2)
+
+    return nn.Sequential(nn.Conv2d(3, width, 8, 8), nn.ReLU(), nn.Conv2d(width, 6, 1), Rows())
+
+
+def without_library():
+    raise AssertionError("never called")
+
+
+def know_tiny_networks(monkeypatch):
+    """Makes them known under `musewatch.network` for one test."""
+    values = {
+        "tiny-embedder": "tests.engines.networks:tiny_embedder",
+        "tiny-detector": "tests.engines.networks:tiny_detector",
+        "without-library": "tests.engines.no_such_library:build",
+    }
+    points = [EntryPoint(name, value, "musewatch.network") for name, value in values.items()]
+    monkeypatch.setattr(architectures, "entry_points", lambda group: points)
+
+
+def embedder_card(**keys):
+    document = {
+        "schema": "musewatch.network/1", "name": "tiny", "role": "embedder", "use": "tiny-embedder",
+        "arguments": {"dimension": 16}, "dimension": 16, "licence": "Apache-2.0", "provenance": "a test",
+        "preprocess": {"colour": "rgb", "scale": 1 / 255, "resize": "stretch", "size": SIZE},
+    }  # fmt: skip
+    return NetworkCard.model_validate(document | keys)
+
+
+def detector_card(**keys):
+    return embedder_card(
+        use="tiny-detector", role="detector", arguments={}, dimension=None,
+        preprocess={"colour": "bgr", "resize": "letterbox_top_left", "size": SIZE},
+        decoder={"kind": "yolox", "strides": [8]}, **keys,
+    )  # fmt: skip
