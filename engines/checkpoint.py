@@ -193,7 +193,7 @@ def _read_weights(folder: Path, card: NetworkCard) -> bytes:
 def _difference(wanted: "Mapping[str, torch.Tensor]", given: "Mapping[str, torch.Tensor]") -> str:
     """What is missing, too many or of another shape; empty when nothing is."""
     missing = [name for name in wanted if name not in given]
-    strange = [name for name in given if name not in wanted]
+    strange = sorted(name for name in given if name not in wanted)
     reshaped = [
         f"{name} {tuple(given[name].shape)} for {tuple(wanted[name].shape)}"
         for name in wanted

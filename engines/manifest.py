@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,7 +23,9 @@ from engines.documents import explain, read_document
 from engines.errors import ManifestError
 
 Triple = tuple[float, float, float]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
 Positive = Annotated[float, Field(gt=0)]
+Batch = Annotated[int, Field(ge=1, le=1024)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 
 
@@ -98,6 +101,30 @@ class OperatingPoint(_Part):
     chosen_on: str | None = Field(default=None, description="What data the cut was chosen on.")
 
 
+class Network(_Part):
+    """The architecture that safetensors weights belong to."""
+
+    use: str = Field(description="Name of its builder among the entry points `musewatch.network`.")
+    arguments: dict[str, Any] = Field(default={}, description="Keywords of the builder.")
+
+
+class TensorRt(_Part):
+    """How TensorRT is to compile the network, where TensorRT and a GPU are."""
+
+    profile: tuple[Batch, Batch, Batch] = Field(
+        default=(1, 8, 32), description="Smallest, usual and largest batch of one run."
+    )
+    workspace_mb: int = Field(default=1024, ge=1, description="Memory that one layer may take while it runs.")
+    level: int = Field(default=3, ge=0, le=5, description="Effort of the builder.")
+
+    @field_validator("profile")
+    @classmethod
+    def _grows(cls, profile: tuple[int, int, int]) -> tuple[int, int, int]:
+        if sorted(profile) != list(profile):
+            raise ValueError("expected smallest <= usual <= largest batch")
+        return profile
+
+
 class Manifest(_Part):
     """An engine: what it is for, which file, what it eats and how its answer is read."""
 
@@ -115,13 +142,16 @@ class Manifest(_Part):
     outputs: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Names of the outputs that are read, in order; null = all."
     )
-    max_batch: int | None = Field(
+    max_batch: Batch | None = Field(
         default=None,
-        ge=1,
-        le=1024,
         description="Pictures a call; null = what the network takes, 32 when any.",
     )
     operating_point: OperatingPoint | None = None
+    precision: Precision | None = Field(default=None, description="What the network computes in.")
+    network: Network | None = Field(default=None, description="For .safetensors files: what they are for.")
+    tensorrt: TensorRt | None = Field(
+        default=None, description="For .onnx files: TensorRT runs it where it can; null = never."
+    )
 
     _folder: Path = PrivateAttr(default=Path())
 
@@ -136,6 +166,14 @@ class Manifest(_Part):
     def _decoder_belongs_to_detectors(self) -> "Manifest":
         if (self.role == "detector") != (self.decoder is not None):
             raise ValueError(f"role {self.role} {'needs a' if self.role == 'detector' else 'has no'} decoder")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_belong_to_the_file(self) -> "Manifest":
+        if (self.network is None) == (self.file.suffix == ".safetensors"):
+            raise ValueError("key network belongs to .safetensors files, and to these alone")
+        if self.tensorrt is not None and self.file.suffix != ".onnx":
+            raise ValueError("key tensorrt belongs to .onnx files")
         return self
 
     @model_validator(mode="after")
@@ -181,3 +219,13 @@ def parse_manifest(document: Any, folder: Path, where: str = "manifest") -> Mani
 def manifest_schema() -> dict[str, Any]:
     """JSON Schema of a manifest."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Manifest.model_json_schema()}
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Writes a manifest, without what it does not say; the file that it names is not touched.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    document = manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
+    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -1,0 +1,230 @@
+"""torch to ONNX: one file, any batch size, checked by onnx and against torch, with its manifest beside it.
+
+torch's exporter by tracing bytecode (`dynamo=True`) is taken: the older one is deprecated, and warns.
+"""
+
+import contextlib
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.checkpoint import NetworkCard, load_checkpoint, replace_file
+from engines.errors import EngineFileError
+from engines.manifest import Manifest, Precision, Preprocess, TensorRt, parse_manifest, write_manifest
+from engines.preprocess import preprocess
+from engines.session_ort import OrtSession
+
+if TYPE_CHECKING:
+    import torch
+
+INPUT = "pictures"
+OPSET = 18  # the oldest that this exporter writes: what reads ONNX at all reads it
+CHECKED_BATCHES = (1, 2, 5)
+TOLERANCE = 1e-3  # of the largest value: float32 in another order of summation
+MOST_BYTES = 2**31 - 1  # of one protobuf file
+
+
+def export_onnx(checkpoint: Path, out: Path, *, tensorrt: TensorRt | None = None) -> Manifest:
+    """Writes `out/NAME.onnx` and `out/NAME.yaml`; what is there already is replaced.
+
+    Args:
+        checkpoint: Folder with `network.yaml` and `weights.safetensors`.
+        out: Made when missing.
+        tensorrt: Goes into the manifest.
+
+    Returns:
+        The manifest, as it was written.
+
+    Raises:
+        ManifestError: The card says something that it may not, or its network is not known here.
+        EngineFileError: The weights are damaged, or another network's; the network cannot be exported, or its
+            export answers otherwise than the network; `out` cannot be written.
+    """
+    module, card = load_checkpoint(checkpoint)
+    data = onnx_bytes(module, card.preprocess.size, f"checkpoint {checkpoint}")
+    _check(data, module, card)
+    return write_engine(out, data, manifest_keys(card, "fp32", tensorrt))
+
+
+def onnx_bytes(module: "torch.nn.Module", size: tuple[int, int], where: str) -> bytes:
+    """A network in eval mode as an ONNX file; input `pictures` (any, 3, H, W), outputs `answer...`.
+
+    Args:
+        module: Takes (N, 3, H, W) float32, gives a tensor or a tuple of them, picture first.
+        size: H, W.
+        where: Whose it is, for messages.
+
+    Raises:
+        EngineFileError: It cannot be exported, or is too large for one file.
+    """
+    import torch
+
+    example = torch.zeros(2, 3, *size)
+    with torch.inference_mode():
+        answers = module(example)
+    names = output_names(1 if isinstance(answers, torch.Tensor) else len(answers))
+    try:
+        with _quiet():
+            program: Any = torch.onnx.export(
+                module,
+                (example,),
+                input_names=[INPUT],
+                output_names=names,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+        model = program.model_proto
+    except ImportError as error:
+        raise EngineFileError(
+            f"{where}: ONNX cannot be written here: {error}",
+            "install the training extra: pip install -e '.[train]' in the checkout",
+        ) from error
+    except Exception as error:  # the exporter has no base class of its own
+        raise EngineFileError(
+            f"{where}: torch cannot export it: {_line(error)}",
+            "rewrite what it names; the batch size must stay free",
+        ) from error
+    if model.ByteSize() > MOST_BYTES:
+        raise EngineFileError(
+            f"{where}: more than 2 GB, which one ONNX file cannot hold", "take a smaller network"
+        )
+    _forget_origin(model)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def output_names(count: int) -> list[str]:
+    """What the outputs are called.
+
+    >>> output_names(1), output_names(2)
+    (['answer'], ['answer_0', 'answer_1'])
+    """
+    return ["answer"] if count == 1 else [f"answer_{i}" for i in range(count)]
+
+
+def manifest_keys(
+    card: NetworkCard, precision: Precision, tensorrt: TensorRt | None = None
+) -> dict[str, Any]:
+    """What an engine's manifest takes over from a network's card."""
+    document = card.model_dump(mode="json", exclude_none=True)
+    kept = ("name", "role", "licence", "provenance", "accuracy", "preprocess", "decoder", "operating_point")
+    keys = {key: document[key] for key in kept if key in document}
+    if tensorrt is not None:
+        keys["tensorrt"] = tensorrt.model_dump(mode="json")
+    return keys | {"precision": precision}
+
+
+def write_engine(out: Path, data: bytes, keys: dict[str, Any], suffix: str = ".onnx") -> Manifest:
+    """Writes a network's file and the manifest of these keys beside it.
+
+    Raises:
+        EngineFileError: The folder cannot be written.
+    """
+    document = keys | {
+        "schema": "musewatch.engine/1",
+        "file": f"{keys['name']}{suffix}",
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    manifest = parse_manifest(document, out.resolve(), f"manifest of {keys['name']}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        replace_file(manifest.path, data)
+        write_manifest(manifest, out / f"{manifest.name}.yaml")
+    except OSError as error:
+        raise EngineFileError(
+            f"engine {manifest.name}: {out} cannot be written: {error.strerror or error}",
+            "choose another folder",
+        ) from None
+    return manifest
+
+
+def sample_pictures(count: int, size: tuple[int, int]) -> list[NDArray[np.uint8]]:
+    """Pictures with large shapes and fine grain, always the same: nothing a network was trained on."""
+    random = np.random.default_rng(0)
+    pictures = []
+    for _ in range(count):
+        blocks = random.uniform(0, 255, (8, 4, 3)).repeat(-(-size[0] // 8), 0).repeat(-(-size[1] // 4), 1)
+        grain = random.normal(0, 20, (*size, 3))
+        pictures.append(np.clip(blocks[: size[0], : size[1]] + grain, 0, 255).astype(np.uint8))
+    return pictures
+
+
+def _forget_origin(model: Any) -> None:
+    """Takes out what the exporter notes of this machine: stack traces with the paths of our sources."""
+    graph = model.graph
+    for part in (
+        model,
+        graph,
+        *graph.node,
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+        *graph.initializer,
+    ):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+
+
+def _check(data: bytes, module: "torch.nn.Module", card: NetworkCard) -> None:
+    """Refuses a file that onnx finds wrong, or that answers otherwise than torch."""
+    import onnx
+    import torch
+
+    try:
+        onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise EngineFileError(f"engine {card.name}: the export is no valid ONNX: {_line(error)}") from error
+    session = OrtSession(data, card.name, device="cpu")
+    for batch in CHECKED_BATCHES:
+        pictures = _input_tensor(card.preprocess, batch)
+        with torch.inference_mode():
+            answers = module(torch.from_numpy(pictures))
+        expected = [answers] if isinstance(answers, torch.Tensor) else list(answers)
+        given = session.run({INPUT: pictures})
+        for (name, found), wanted in zip(given.items(), expected, strict=True):
+            _compare(f"engine {card.name}: {name} at batch {batch}", found, wanted.numpy())
+
+
+def _input_tensor(settings: Preprocess, batch: int) -> NDArray[np.float32]:
+    return preprocess(sample_pictures(batch, settings.size), settings)[0]
+
+
+def _compare(where: str, found: NDArray[Any], wanted: NDArray[Any]) -> None:
+    if found.shape != wanted.shape:
+        raise EngineFileError(
+            f"{where}: ONNX gives {found.shape}, torch {wanted.shape}", "the batch must stay free"
+        )
+    difference = float(np.abs(found - wanted).max(initial=0)) / max(
+        1e-6, float(np.abs(wanted).max(initial=0))
+    )
+    if not difference <= TOLERANCE:
+        raise EngineFileError(
+            f"{where}: ONNX and torch differ by {difference:.2g} of the largest value, more than {TOLERANCE}",
+            "look for what depends on the batch or on the pictures: branches, in-place changes, random numbers",
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's progress and advice."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
