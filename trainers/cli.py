@@ -1,0 +1,58 @@
+"""`musewatch train`: the training jobs, one sub-command each."""
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config_file import explain, read_yaml
+from pipeline.errors import ConfigError
+
+app = typer.Typer(no_args_is_help=True, help="Trains networks; each job ends with a checkpoint folder.")
+
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML; see configs/training.")]
+OutOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The run's folder; else build/train/NAME.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Equal seeds give equal runs.")]
+DeviceOption = Annotated[str, typer.Option(help="What torch calls a device: cpu, cuda.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_config(model: type[Settings], path: Path) -> Settings:
+    """A training config; relative paths start at the file.
+
+    Raises:
+        ConfigError: It cannot be read, or says something that it may not; all of it is named.
+    """
+    try:
+        return model.model_validate(read_yaml(path), context={"base_dir": path.resolve().parent})
+    except ValidationError as error:
+        raise ConfigError(explain(error, model, str(path))) from None
+
+
+@app.command()
+def encoder(
+    config: ConfigArgument,
+    out: OutOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
+    resume: ResumeOption = False,
+) -> None:
+    """An embedder of people: identity, prototype, contrastive and triplet losses."""
+    from trainers.encoder import Config, train_encoder
+
+    folder = train_encoder(read_config(Config, config), _out(out, config), seed, device, resume)
+    typer.echo(folder)
+
+
+@app.callback()
+def _several() -> None:
+    """Keeps the name of the only job on the command line."""
+
+
+def _out(out: Path | None, config: Path) -> Path:
+    return out or Path("build", "train", config.stem)

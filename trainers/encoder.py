@@ -1,0 +1,261 @@
+"""Trains an embedder: people of one or many domains in, a checkpoint folder with its cut and its scores out.
+
+`musewatch train encoder configs/training/encoder_small.yaml` reads this file from top to bottom. A killed run goes on
+exactly with `--resume`.
+"""
+
+import contextlib
+import platform
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+
+from engines.architectures import build_network
+from engines.checkpoint import NetworkCard, load_checkpoint, save_checkpoint
+from engines.manifest import Preprocess
+from pipeline.cli.common import say
+from pipeline.config import ConfigPath, PluginChoice, Settings
+from pipeline.errors import ConfigError
+from trainers.augment import Augment, AugmentSettings
+from trainers.judging import embed, judge, operating_point
+from trainers.losses.together import EmbedderLoss, LossSettings
+from trainers.people import People, Pictures, SetChoice, gather
+from trainers.sampling import DomainSampler
+from trainers.training.processes import processes
+from trainers.training.progress import Progress
+from trainers.training.schedule import set_rate, warmup_cosine
+from trainers.training.state import load_state, save_state
+
+STATE, BEST, FEATURES = "state.safetensors", "best.safetensors", "features"
+
+
+class Batch(Settings):
+    """What a step sees: domains x people x pictures."""
+
+    domains: int = Field(default=1, ge=1)
+    people: int = Field(default=8, ge=1, description="Of each domain.")
+    pictures: int = Field(default=4, ge=1, description="Of each person.")
+
+
+class Config(Settings):
+    """A whole training run."""
+
+    name: str = Field(description="Of the network that comes out.")
+    licence: str = Field(description="Of its weights.")
+    train: tuple[SetChoice, ...] = Field(min_length=1, description="Sets to learn from.")
+    held_out: SetChoice = Field(description="Chooses the best weights and the cut; nobody of it is learned.")
+    judged: dict[str, SetChoice] = Field(default={}, description="Sets scored at the end, by name.")
+    network: PluginChoice = Field(description="An entry point of musewatch.network, and its arguments.")
+    start: ConfigPath | None = Field(default=None, description="Checkpoint folder to begin from.")
+    centroids: bool = Field(
+        default=False, description="Losses begin at the mean embedding of each person: for trained starts."
+    )
+    preprocess: Preprocess = Field(description="As the engine will do it; colour must be rgb, stretched.")
+    losses: LossSettings = LossSettings()
+    batch: Batch = Batch()
+    augment: AugmentSettings = AugmentSettings()
+    steps: int = Field(ge=1)
+    rate: float = Field(gt=0, description="Highest learning rate of the network.")
+    loss_rate: float = Field(default=1.0, gt=0, description="That of the losses' weights, in units of it.")
+    warmup: float = Field(default=0.06, ge=0, le=1, description="Share of the steps.")
+    decay: float = Field(default=0.02, ge=0, description="Weight decay of the network.")
+    clip: float = Field(default=0.0, ge=0, description="Longest gradient; 0 = any.")
+    precision: Literal["fp32", "bf16"] = "bf16"
+    checkpointing: bool = Field(default=False, description="Less memory, a third more time.")
+    evaluate_every: int = Field(default=500, ge=1, description="Steps.")
+    save_every: int = Field(default=250, ge=1, description="Steps.")
+    keep_pictures: bool = Field(default=True, description="Decoded in memory.")
+    threads: int = Field(default=1, ge=1, description="That decode pictures.")
+
+
+class Best:
+    """The highest score so far, a part of the run's state; its weights lie beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.score, self.step = -1.0, 0
+
+    def offer(self, module: torch.nn.Module, score: float, step: int) -> None:
+        """Keeps the weights if they are better than any before."""
+        if score > self.score:
+            self.score, self.step = score, step
+            unfinished = self._path.with_name(self._path.name + ".part")
+            save_file({name: t.contiguous() for name, t in module.state_dict().items()}, unfinished)
+            unfinished.replace(self._path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Score and step."""
+        return {"score": self.score, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self.score, self.step = state["score"], state["step"]
+
+
+def train_encoder(
+    config: Config, out: Path, seed: int = 0, device: str = "cpu", resume: bool = False
+) -> Path:
+    """Trains, judges, saves; returns the checkpoint folder `out/checkpoint`.
+
+    Beside it: `log.jsonl` with every step's losses, `features/NAME.npz` of every judged set for `musewatch evaluate
+    features`, `state.safetensors` to go on from. Equal seeds give equal runs on equal hardware and libraries.
+
+    Raises:
+        ConfigError: Pictures that are not stretched to RGB, or a state of another run.
+        InputError: A data set or a state cannot be read.
+        EngineError: The network cannot be built, or `start` cannot be read.
+    """
+    if (config.preprocess.colour, config.preprocess.resize) != ("rgb", "stretch"):
+        raise ConfigError("training reads pictures as rgb, stretched", "say so in preprocess")
+    world = processes(device)
+    torch.manual_seed(seed)
+
+    # --- 1. data: everybody numbered, batches of domains x people x pictures ----------
+    people = gather(config.train)
+    say(str(people))
+    pictures = Pictures(people.samples, config.preprocess.size, config.keep_pictures, config.threads)
+    shape = (config.batch.domains, config.batch.people, config.batch.pictures)
+    sampler = DomainSampler(people.identities, people.domain_of, shape, seed * 1000 + world.process_index)
+    augment = Augment(config.augment)
+    normalise = Normalise(config.preprocess).to(world.device)
+
+    # --- 2. network: unit rows, from nothing or from a checkpoint ----------------------
+    network, arguments = _network(config)
+    network = network.to(world.device, memory_format=torch.channels_last)
+    dimension = int(network(torch.zeros(2, 3, *config.preprocess.size, device=world.device)).shape[1])
+    if config.checkpointing:
+        network.checkpointing = True
+    module = world.prepare_model(network)
+
+    # --- 3. losses, optimiser, what a kill must not lose --------------------------------
+    losses = EmbedderLoss(config.losses, torch.from_numpy(people.domain_of), dimension).to(world.device)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in network.parameters() if p.requires_grad], "weight_decay": config.decay},
+            {"params": losses.parameters(), "weight_decay": 0.0, "lr": config.rate * config.loss_rate},
+        ],
+        lr=config.rate,
+    )
+    best = Best(out / BEST)
+    parts = {"network": network, "losses": losses, "optimizer": optimizer, "sampler": sampler, "best": best}
+    run = {"seed": seed, "config": config.model_dump(mode="json"), "processes": world.num_processes}
+    done = 0
+    if resume:
+        done = load_state(out / STATE, parts, run)
+    elif config.centroids:
+        losses.start_from(_centroids(network, config, people, world.device))
+    progress = Progress(out, config.steps, done)
+
+    # --- 4. loop: step; now and then measure, now and then save --------------------------
+    for step in range(done + 1, config.steps + 1):
+        set_rate(optimizer, warmup_cosine(step - 1, config.steps, round(config.warmup * config.steps), 1e-3))
+        rows = sampler.draw()
+        batch = normalise(augment(pictures.take(rows)).to(world.device))
+        identities = torch.from_numpy(people.identities[rows]).to(world.device)
+        with _precision(config.precision, world.device):
+            embeddings = module(batch.contiguous(memory_format=torch.channels_last))
+        values = losses(embeddings.float(), identities)
+        optimizer.zero_grad(set_to_none=True)
+        world.backward(values["loss"])
+        if config.clip:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        optimizer.step()
+        losses.prototypes.update(world.gather(embeddings.detach().float()), world.gather(identities))
+        progress.step(step, {name: float(value.detach()) for name, value in values.items()})
+        if step % config.evaluate_every == 0 or step == config.steps:
+            scores = judge(network, config.preprocess, config.held_out, world.device).scores()
+            progress.scores(step, scores)
+            best.offer(network, scores["mAP"], step)
+        if (step % config.save_every == 0 or step == config.steps) and world.is_main_process:
+            save_state(out / STATE, parts, step, run)
+    progress.close()
+
+    # --- 5. judge: the best weights, on the held-out domain and on all others ------------
+    network.load_state_dict(load_file(out / BEST))
+    held_out = judge(network, config.preprocess, config.held_out, world.device)
+    cut, recall = operating_point(held_out, str(config.held_out.folder.name))
+    accuracy: dict[str, Any] = {"held_out": held_out.scores() | {"recall_at_cut": round(recall, 4)}}
+    for name, choice in config.judged.items():
+        judged = judge(network, config.preprocess, choice, world.device)
+        judged.save(out / FEATURES / f"{name}.npz")
+        accuracy[name] = judged.scores()
+        say(f"{name}: {accuracy[name]}")
+
+    # --- 6. checkpoint: weights and the card that explains them ----------------------------
+    card = NetworkCard(
+        name=config.name,
+        role="embedder",
+        use=config.network.use,
+        arguments=arguments,
+        preprocess=config.preprocess,
+        dimension=dimension,
+        licence=config.licence,
+        provenance=_provenance(config, people, seed, best.step, device),
+        accuracy=accuracy,
+        operating_point=cut,
+    )
+    folder = out / "checkpoint"
+    save_checkpoint(folder, network, card)
+    return folder
+
+
+class Normalise(torch.nn.Module):
+    """The arithmetic of a manifest's preprocessing, on (N, 3, H, W) RGB in [0, 1]."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, settings: Preprocess) -> None:
+        super().__init__()
+        self._scale = 255 * settings.scale
+        self.register_buffer("mean", torch.tensor(settings.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(settings.std).view(3, 1, 1))
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(x * scale - mean) / std."""
+        return (pictures * self._scale - self.mean) / self.std
+
+
+def _network(config: Config) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """The network and the arguments that build it again."""
+    choice = config.network
+    network = build_network(choice.use, choice.settings, f"network of {config.name}")
+    if config.start is not None:
+        trained, card = load_checkpoint(config.start)
+        if card.use != choice.use:
+            raise ConfigError(f"{config.start} holds a network {card.use!r}, not {choice.use!r}")
+        network.load_state_dict(trained.state_dict())
+    return network, choice.settings
+
+
+def _precision(precision: str, device: torch.device) -> Any:
+    """Where the network's arithmetic is done; the losses always have 32 bits."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def _centroids(
+    network: torch.nn.Module, config: Config, people: People, device: torch.device
+) -> torch.Tensor:
+    """(I, D) mean row of up to four pictures of each person."""
+    order = np.argsort(people.identities, kind="stable")
+    starts = np.searchsorted(people.identities[order], np.arange(1, len(people.domain_of)))
+    rows = np.concatenate([own[:: max(1, len(own) // 4)][:4] for own in np.split(order, starts)])
+    embedded = embed(network, config.preprocess, [people.samples[row] for row in rows], device)
+    sums = torch.zeros(len(people.domain_of), embedded.shape[1])
+    sums.index_add_(0, torch.from_numpy(people.identities[rows]), torch.from_numpy(embedded))
+    return torch.nn.functional.normalize(sums, dim=1).to(device)
+
+
+def _provenance(config: Config, people: People, seed: int, step: int, device: str) -> str:
+    hardware = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    begun = f", begun from {config.start.name}" if config.start else ""
+    return (
+        f"musewatch train encoder, config {config.name}, seed {seed}, step {step} of {config.steps}{begun}; "
+        f"{people}, sha256:{people.digest()}; torch {torch.__version__} on {hardware}"
+    )

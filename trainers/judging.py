@@ -1,0 +1,144 @@
+"""How good an embedder is on people it never saw: its rows, its ranking, its cut."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines.manifest import OperatingPoint, Preprocess
+from engines.preprocess import preprocess
+from pipeline.errors import InputError
+from trainers.datasets.catalogue import load
+from trainers.datasets.sample import JUNK, Sample
+from trainers.metrics.retrieval import retrieval_scores
+from trainers.people import SetChoice, read_picture
+
+GALLERY = 20  # people on a watchlist of the operating point
+ACCEPTED = 0.01  # share of strangers that it lets through
+DRAWS = 20  # watchlists drawn for each stranger
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Embeddings of a set's official search, with labels.
+
+    Attributes:
+        query: (Q, D) unit rows. gallery: (G, D).
+        query_ids: (Q,). gallery_ids: (G,). query_cameras: (Q,). gallery_cameras: (G,).
+    """
+
+    query: NDArray[np.float32]
+    gallery: NDArray[np.float32]
+    query_ids: NDArray[np.int64]
+    gallery_ids: NDArray[np.int64]
+    query_cameras: NDArray[np.int64]
+    gallery_cameras: NDArray[np.int64]
+
+    def scores(self) -> dict[str, float]:
+        """MAP and R1, in [0, 1], by the Market-1501 rule."""
+        distances = np.sqrt(np.maximum(0, 2 - 2 * self.query @ self.gallery.T))
+        found = retrieval_scores(
+            distances, self.query_ids, self.gallery_ids, self.query_cameras, self.gallery_cameras
+        )
+        return {"mAP": round(found.mAP, 4), "R1": round(float(found.cmc[0]), 4)}
+
+    def save(self, path: Path) -> None:
+        """Writes what `musewatch evaluate features` reads."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            path,
+            query_features=self.query,
+            gallery_features=self.gallery,
+            query_ids=self.query_ids,
+            gallery_ids=self.gallery_ids,
+            query_cameras=self.query_cameras,
+            gallery_cameras=self.gallery_cameras,
+        )
+
+
+def judge(module: torch.nn.Module, settings: Preprocess, choice: SetChoice, device: torch.device) -> Judged:
+    """Embeds the queries and the gallery of a set, fed exactly as the engine will be.
+
+    Raises:
+        InputError: The set cannot be read, or has no queries or gallery.
+    """
+    (folder,) = choice.folders()
+    splits = load(choice.set, folder, choice.trial).splits
+    if not (splits.get("query") and splits.get("gallery")):
+        raise InputError(f"{folder} has no queries or no gallery", "take a set with an official search")
+    parts = []
+    for split in ("query", "gallery"):
+        samples = splits[split]
+        parts.append(
+            (
+                embed(module, settings, samples, device),
+                np.array([sample.identity for sample in samples]),
+                np.array([sample.camera for sample in samples]),
+            )
+        )
+    (query, query_ids, query_cameras), (gallery, gallery_ids, gallery_cameras) = parts
+    return Judged(query, gallery, query_ids, gallery_ids, query_cameras, gallery_cameras)
+
+
+@torch.inference_mode()
+def embed(
+    module: torch.nn.Module,
+    settings: Preprocess,
+    samples: Sequence[Sample],
+    device: torch.device,
+    batch: int = 64,
+) -> NDArray[np.float32]:
+    """(N, D) unit rows; the module is left in the mode that it was in."""
+    training = module.training
+    module.eval()
+    rows = []
+    for start in range(0, len(samples), batch):
+        images = [read_picture(sample) for sample in samples[start : start + batch]]
+        tensor, _ = preprocess(images, settings)
+        rows.append(module(torch.from_numpy(tensor).to(device)).float().cpu().numpy())
+    module.train(training)
+    return np.concatenate(rows)
+
+
+def operating_point(judged: Judged, where: str) -> tuple[OperatingPoint, float]:
+    """The cut at which a stranger is taken for one of 20 enrolled people once in a hundred.
+
+    A tracklet is the mean of all pictures of a person by one camera, brought to unit length; a watchlist is one picture
+    each of `GALLERY` other people by another camera, `DRAWS` times for each tracklet. The cut is the 1 % quantile of the
+    distance to the nearest of them.
+
+    Returns:
+        The point, and the share of tracklets within the cut of a picture of the same person by another camera.
+    """
+    rows = np.concatenate([judged.query, judged.gallery])
+    people = np.concatenate([judged.query_ids, judged.gallery_ids])
+    cameras = np.concatenate([judged.query_cameras, judged.gallery_cameras])
+    rng = np.random.default_rng(0)
+    strangers, own = [], []
+    for person, camera in sorted(
+        {(int(p), int(c)) for p, c in zip(people, cameras, strict=True) if p != JUNK}
+    ):
+        mean = rows[(people == person) & (cameras == camera)].mean(0)
+        tracklet = mean / np.linalg.norm(mean)
+        elsewhere = np.flatnonzero((cameras != camera) & (people != JUNK))
+        distances = np.sqrt(np.maximum(0, 2 - 2 * rows[elsewhere] @ tracklet))
+        own.extend(distances[people[elsewhere] == person])
+        strangers.extend(_nearest(distances, people[elsewhere], person, rng) for _ in range(DRAWS))
+    cut = float(np.quantile(strangers, ACCEPTED))
+    rule = f"{ACCEPTED:.0%} of strangers' tracklets taken for one of {GALLERY} enrolled people ({where})"
+    return OperatingPoint(max_distance=round(cut, 3), chosen_on=rule), float(np.mean(np.array(own) <= cut))
+
+
+def _nearest(
+    distances: NDArray[np.float32], people: NDArray[np.int64], person: int, rng: np.random.Generator
+) -> float:
+    """The distance to the nearest of a watchlist of others, one random picture each."""
+    others = np.unique(people[people != person])
+    enrolled = rng.choice(others, min(GALLERY, len(others)), replace=False)
+    shuffled = rng.permutation(len(people))
+    _, first = np.unique(people[shuffled], return_index=True)  # one random picture of everybody
+    chosen = shuffled[first]
+    return float(distances[chosen[np.isin(people[chosen], enrolled)]].min())

@@ -1,0 +1,1 @@
+"""Losses on unit rows, one a file; where several domains are mixed, each is held against its own domain only."""

@@ -1,0 +1,61 @@
+"""The losses of an embedder, weighted and added up."""
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from pipeline.config import Settings
+from trainers.losses.identity import IdentityLoss
+from trainers.losses.prototypes import PrototypeLoss
+from trainers.losses.supcon import supervised_contrastive
+from trainers.losses.triplet import batch_hard_triplet
+
+
+class LossSettings(Settings):
+    """Weights, and what each loss has; weight 0 = off."""
+
+    identity: float = Field(default=1.0, ge=0, description="Weight of the cross-entropy over identities.")
+    scale: float = Field(default=20.0, gt=0, description="Of its cosines.")
+    margin: float = Field(default=0.0, ge=0, le=1, description="On its right cosine.")
+    smoothing: float = Field(default=0.0, ge=0, lt=1, description="Of its target.")
+    prototypes: float = Field(default=0.0, ge=0, description="Weight of the contrast with the memory.")
+    prototype_temperature: float = Field(default=0.07, gt=0)
+    prototype_momentum: float = Field(default=0.8, ge=0, le=1, description="Share that a centroid keeps.")
+    contrast: float = Field(default=0.0, ge=0, description="Weight of the contrast within the batch.")
+    contrast_temperature: float = Field(default=0.1, gt=0)
+    triplet: float = Field(default=0.0, ge=0, description="Weight of the hardest triplets.")
+    triplet_margin: float = Field(default=0.3, ge=0)
+
+
+class EmbedderLoss(nn.Module):
+    """All of `LossSettings`; has the weights of the identity loss and the memory of the prototypes."""
+
+    domain_of: torch.Tensor
+
+    def __init__(self, settings: LossSettings, domain_of: torch.Tensor, dimension: int) -> None:
+        super().__init__()
+        s = self.settings = settings
+        self.register_buffer("domain_of", domain_of, persistent=False)
+        self.identity = IdentityLoss(domain_of, dimension, s.scale, s.margin, s.smoothing)
+        self.prototypes = PrototypeLoss(domain_of, dimension, s.prototype_temperature, s.prototype_momentum)
+
+    def forward(self, rows: torch.Tensor, identities: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Each loss that is on, unweighted, and `loss`, their weighted sum, of (N, D) unit rows of people (N,)."""
+        s, domains = self.settings, self.domain_of[identities]
+        parts: dict[str, tuple[float, torch.Tensor]] = {}
+        if s.identity:
+            parts["identity"] = s.identity, self.identity(rows, identities)
+        if s.prototypes:
+            parts["prototypes"] = s.prototypes, self.prototypes(rows, identities)
+        if s.contrast:
+            loss = supervised_contrastive(rows, identities, domains, s.contrast_temperature)
+            parts["contrast"] = s.contrast, loss
+        if s.triplet:
+            parts["triplet"] = s.triplet, batch_hard_triplet(rows, identities, domains, s.triplet_margin)
+        total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
+        return {"loss": total} | {name: loss for name, (_, loss) in parts.items()}
+
+    def start_from(self, centroids: torch.Tensor) -> None:
+        """Identity weights and memory begin at the (I, D) mean row of each identity."""
+        self.identity.start_from(centroids)
+        self.prototypes.start_from(centroids)
