@@ -53,7 +53,7 @@ lock:  ## resolve requirements/*.txt again (ARGS=--upgrade for newer versions)
 	@requirements/install test-core
 	@$(COMPILE) $(ARGS) --override requirements/slim.txt pyproject.toml requirements/core.in -o requirements/core.txt
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in -c requirements/core.txt \
-		--extra lab --extra agpl --extra faiss --extra dev -o requirements/test.txt
+		--extra lab --extra train --extra agpl --extra faiss --extra dev -o requirements/test.txt
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in -c requirements/test.txt \
 		--extra lab --extra faiss --extra dev -o requirements/test-core.txt
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/gpu.in -c requirements/core.txt \
