@@ -4,7 +4,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from pipeline.protocols import (
     Masker,
     RemoteBus,
     Sink,
+    TextEmbedder,
     Tracker,
     Verifier,
 )
@@ -54,6 +56,12 @@ class SharedEmbedder:
         """(N, D) unit rows for N BGR crops."""
         with self._asking:
             return self.__wrapped__.embed(crops)
+
+    def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, D) unit rows for N texts; only where the plugin `reads_text`."""
+        tower = cast(TextEmbedder, self.__wrapped__)
+        with self._asking:
+            return tower.embed_text(texts)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
@@ -281,12 +289,20 @@ def identify_stage(config: Config, parts: Parts, wall: Callable[[], float]) -> I
     evidence = Evidence(parts.evidence, parts.networks.codec, parts.masker, wall)
     cooldown = CoolDown(config.decision.cooldown_s)
     return IdentifyStage(
-        Matcher(plugin(config, "index", config.matcher.index, "matcher.index"), config.matcher.top_c),
+        _matcher(config, parts.max_distance),
         parts.verifier,
         HitBook(config.site, parts.max_distance, cooldown, evidence.show),
         max_distance=parts.max_distance,
         margin=config.decision.margin,
     )
+
+
+def _matcher(config: Config, cut: float) -> Matcher:
+    index = partial(plugin, config, "index", config.matcher.index, "matcher.index")
+    of_texts = config.decision.max_distance_text
+    if of_texts is None:
+        return Matcher(index(), config.matcher.top_c)
+    return Matcher(index(), config.matcher.top_c, texts=index(), text_allowance=of_texts - cut)
 
 
 def follower(parts: Parts) -> WatchlistFollower:

@@ -99,6 +99,10 @@ class DecisionConfig(Settings):
         default="auto",
         description="Largest distance of a hit; auto = the embedder's operating point.",
     )
+    max_distance_text: Annotated[float, Field(gt=0, le=2)] | None = Field(
+        default=None,
+        description="The same for people enrolled by a text; none = nobody is compared with texts.",
+    )
     margin: float = Field(
         default=0.05,
         ge=0,

@@ -41,7 +41,7 @@ class HitBook:
 
     Args:
         site: Goes into the hit's id.
-        max_distance: The cut, shown in every hit.
+        max_distance: The cut of pictures; every hit shows that of the enrolment it was found by.
         cooldown: Keeps an identity from being opened again at once.
         show: Stores the evidence of a tracklet and gives its references.
     """
@@ -99,7 +99,7 @@ class HitBook:
         tracklet, accepted, identity = answer.tracklet, answer.accepted, answer.identity
         assert accepted is not None
         assert identity is not None
-        if any(hit.decision.distance <= accepted.verdict.candidate.distance for hit in hits.values()):
+        if any(self._counted(hit) <= accepted.verdict.candidate.distance for hit in hits.values()):
             return None
         at = decided_at(tracklet)
         if not self._cooldown.allows(identity.id, tracklet.key.stream_id, at):
@@ -132,7 +132,7 @@ class HitBook:
         if tracklet.number <= known.revision or tracklet.decided_pts_s < known.decided_pts_s:
             return None
         seen_better = tracklet.best.pts_s != known.best.pts_s
-        nearer = accepted.verdict.candidate.distance <= known.decision.distance - NEARER
+        nearer = accepted.verdict.candidate.distance <= self._counted(known) - NEARER
         if not (seen_better or nearer):
             return None
         return replace(
@@ -145,18 +145,23 @@ class HitBook:
             decision=self._decision(tracklet, accepted),
         )
 
+    def _counted(self, hit: Hit) -> float:
+        """The distance of a hit less the allowance of its enrolment, as candidates have it."""
+        return hit.decision.distance - (hit.decision.max_distance - self._max_distance)
+
     def _decision(self, tracklet: Tracklet, accepted: Accepted) -> HitDecision:
         verdict = accepted.verdict
         judged = verdict.p_no is not None
+        allowance = verdict.candidate.allowance
         return HitDecision(
-            distance=verdict.candidate.distance,
+            distance=verdict.candidate.distance + allowance,
             p_no=verdict.p_no,
             p_no_swapped=verdict.p_no_swapped,
-            fused=verdict.fused if judged else None,
+            fused=verdict.fused + allowance if judged else None,
             rank_before=verdict.candidate.rank,
             rank_after=verdict.rank,
             probability=None,
-            max_distance=self._max_distance,
+            max_distance=self._max_distance + allowance,
             margin=accepted.lead,
             degraded=(*tracklet.degraded, *verdict.degraded),
         )

@@ -1,52 +1,100 @@
 """The shortlist: the nearest identities of the watchlist for each tracklet."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.messages import Candidate, Tracklet
 from pipeline.protocols import Index
 from pipeline.watchlist.snapshot import WatchlistSnapshot
 
+logger = logging.getLogger("musewatch.matcher")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """The rows of one kind: `rows` (R,) of the snapshot, at most `per_identity` of them of one identity."""
+
+    index: Index
+    rows: NDArray[np.int64]
+    per_identity: int
+    allowance: float
+
 
 class Matcher:
     """Shortlists by the nearest enrolment of each identity.
 
+    The words for a person lie farther from their pictures than these from each other. So texts are searched on their
+    own, and their distances count less by an allowance: then one cut, one margin and one order serve both kinds.
+
     Args:
-        index: Searches the rows; rebuilt when the watchlist's version changes.
+        index: Searches the rows of pictures; rebuilt when the watchlist's version changes.
         top_c: Identities kept per tracklet.
+        texts: Searches the rows of texts; None = nobody is compared with texts.
+        text_allowance: Cut of texts less that of pictures.
     """
 
-    def __init__(self, index: Index, top_c: int) -> None:
-        self._index = index
+    def __init__(
+        self, index: Index, top_c: int, *, texts: Index | None = None, text_allowance: float = 0.0
+    ) -> None:
+        self._pictures, self._texts = index, texts
         self._top_c = top_c
-        self._rows_per_identity = 1
+        self._text_allowance = text_allowance
         self._snapshot: WatchlistSnapshot | None = None
+        self._shelves: list[_Shelf] = []
 
     def use(self, snapshot: WatchlistSnapshot) -> None:
         """Searches this watchlist from now on."""
+        pictures, texts = np.flatnonzero(~snapshot.is_text), np.flatnonzero(snapshot.is_text)
+        if len(texts) and self._texts is None:
+            logger.warning("%d texts are not compared: set decision.max_distance_text", len(texts))
+        kinds = (self._pictures, pictures, 0.0), (self._texts, texts, self._text_allowance)
+        self._shelves = [
+            _shelf(snapshot, index, rows, allowance)
+            for index, rows, allowance in kinds
+            if index is not None and len(rows)
+        ]
         self._snapshot = snapshot
-        if len(snapshot.vectors):
-            self._index.build(snapshot.vectors)
-            self._rows_per_identity = int(np.unique(snapshot.identity_ids, return_counts=True)[1].max())
 
     def shortlist(self, tracklets: Sequence[Tracklet]) -> list[list[Candidate]]:
         """Candidates of each tracklet, nearest first; exact when the index is. Empty for an empty watchlist."""
-        snapshot = self._snapshot
-        if snapshot is None or not len(snapshot.vectors) or not tracklets:
+        if self._snapshot is None or not tracklets:
             return [[] for _ in tracklets]
-        k = min(len(snapshot.vectors), self._top_c * self._rows_per_identity)
-        distances, rows = self._index.search(np.stack([t.embedding for t in tracklets]), k)
-        return [self._per_identity(snapshot, *found) for found in zip(distances, rows, strict=True)]
+        queries = np.stack([tracklet.embedding for tracklet in tracklets])
+        found: list[list[Candidate]] = [[] for _ in tracklets]
+        for shelf in self._shelves:
+            k = min(len(shelf.rows), self._top_c * shelf.per_identity)
+            for i, (distances, rows) in enumerate(zip(*shelf.index.search(queries, k), strict=True)):
+                found[i] += self._per_identity(self._snapshot, shelf, distances, rows)
+        return [self._ranked(candidates) for candidates in found]
 
     def _per_identity(
-        self, snapshot: WatchlistSnapshot, distances: Sequence[float], rows: Sequence[int]
-    ) -> list[Candidate]:
-        candidates: dict[str, Candidate] = {}
-        for distance, row in zip(distances, rows, strict=True):
-            identity_id = str(snapshot.identity_ids[row])
-            if identity_id not in candidates and len(candidates) < self._top_c:
+        self, snapshot: WatchlistSnapshot, shelf: _Shelf, distances: Sequence[float], rows: Sequence[int]
+    ) -> Iterator[Candidate]:
+        """The nearest of each identity on one shelf, not ranked yet."""
+        seen: set[str] = set()
+        for distance, place in zip(distances, rows, strict=True):
+            row = shelf.rows[place]
+            identity_id = snapshot.identity_ids[row]
+            if identity_id not in seen and len(seen) < self._top_c:
+                seen.add(identity_id)
                 enrolment_id = int(snapshot.enrolment_ids[row])
-                rank = len(candidates) + 1
-                candidates[identity_id] = Candidate(identity_id, enrolment_id, float(distance), rank)
-        return list(candidates.values())
+                counted = float(distance) - shelf.allowance
+                yield Candidate(identity_id, enrolment_id, counted, 0, shelf.allowance)
+
+    def _ranked(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        nearest: dict[str, Candidate] = {}
+        for each in sorted(candidates, key=lambda candidate: candidate.distance):
+            nearest.setdefault(each.identity_id, each)
+        kept = list(nearest.values())[: self._top_c]
+        return [replace(each, rank=rank) for rank, each in enumerate(kept, start=1)]
+
+
+def _shelf(snapshot: WatchlistSnapshot, index: Index, rows: NDArray[np.int64], allowance: float) -> _Shelf:
+    whole = len(rows) == len(snapshot.vectors)
+    index.build(snapshot.vectors if whole else snapshot.vectors[rows])
+    ids = snapshot.identity_ids if whole else [snapshot.identity_ids[row] for row in rows]
+    return _Shelf(index, rows, int(np.unique(ids, return_counts=True)[1].max()), allowance)

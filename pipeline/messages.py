@@ -201,14 +201,16 @@ class Candidate:
     Attributes:
         identity_id: The identity.
         enrolment_id: Its nearest enrolment.
-        distance: Euclidean between unit vectors, in [0, 2].
+        distance: Euclidean between unit vectors, in [0, 2], less the allowance.
         rank: 1 = nearest.
+        allowance: By how much a text may lie farther than a picture; 0 of a picture.
     """
 
     identity_id: str
     enrolment_id: int
     distance: float
     rank: int
+    allowance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +275,9 @@ class HitBest:
 class HitDecision:
     """What the decision was made from.
 
-    Distances are Euclidean between unit vectors, in [0, 2]; `margin` is the lead over the next identity, None
-    when only one is enrolled; `degraded` names what had to be left out.
+    Distances are Euclidean between unit vectors, in [0, 2]; `max_distance` is the cut of the enrolment that was
+    nearest, a picture's or a text's; `margin` is the lead over the next identity, None when only one is enrolled;
+    `degraded` names what had to be left out.
     """
 
     distance: float

@@ -81,6 +81,17 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
+class TextEmbedder(Embedder, Protocol):
+    """An embedder that may also read: `reads_text` says whether its network has a text tower."""
+
+    reads_text: bool
+
+    def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, D) unit rows for N descriptions; InputError where one is longer than the network reads."""
+        ...
+
+
+@runtime_checkable
 class Index(Protocol):
     """Nearest rows among enrolled vectors; exact unless the plugin says otherwise."""
 
@@ -95,17 +106,25 @@ class Index(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What a verifier may look at for a candidate: the enrolled picture and its vector."""
+    """What a verifier may look at for a candidate: the enrolled picture or text, and its vector.
+
+    `picture` is None of a text, `text` is None of a picture; both are where the verifier needs no pictures.
+    """
 
     identity_id: str
     enrolment_id: int
-    picture: bytes
+    picture: bytes | None
     embedding: NDArray[np.float32]
+    text: str | None = None
 
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Judges shortlisted candidates."""
+    """Judges shortlisted candidates.
+
+    An optional attribute `needs_pictures: bool` False says that it looks at vectors alone: then no enrolled picture
+    is fetched.
+    """
 
     def verify(
         self, questions: Sequence[tuple[Tracklet, Sequence[tuple[Candidate, Enrolled]]]]

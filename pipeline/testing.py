@@ -4,6 +4,7 @@ import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +116,25 @@ class FakeEmbedder:
             row[:3] = crop.mean(axis=(0, 1)) / 32.0 - 4.0
         unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return unit
+
+
+class FakeReader(FakeEmbedder):
+    """Reads texts too: a text lies near the crops of the colour that it names, though never as near as they do."""
+
+    reads_text = True
+    colours: ClassVar = {"red": (40, 60, 200), "green": (60, 180, 40), "blue": (200, 80, 40)}
+
+    def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, 4) unit rows.
+
+        Raises:
+            InputError: More than ten words.
+        """
+        if any(len(text.split()) > 10 for text in texts):
+            raise InputError("the text is longer than ten words", "shorten it")
+        named = [next(c for name, c in self.colours.items() if name in text) for text in texts]
+        rows = self.embed([np.full((1, 1, 3), colour, np.uint8) for colour in named])
+        return rows * np.array([1, 1, 1, -1], np.float32)
 
 
 class FakeCodec:

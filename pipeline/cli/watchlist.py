@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipeline import registry
 from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json
-from pipeline.cli.watchlist_add import ManyImages, add, pictures_text
+from pipeline.cli.watchlist_add import ManyImages, add, enrolments_text
 from pipeline.errors import ConfigError, InputError
 from pipeline.protocols import Codec
 from pipeline.watchlist.archive import Listing, export_watchlist, import_watchlist
@@ -45,7 +45,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         print_json({"version": version, "identities": rows})
         return
     table = Table(
-        *(Column(name, overflow="fold") for name in ("id", "name", "pictures", "valid until", "purpose"))
+        *(Column(name, overflow="fold") for name in ("id", "name", "enrolled", "valid until", "purpose"))
     )
     for identity in everyone:
         until = "" if identity.valid_until is None else in_utc(identity.valid_until)
@@ -60,7 +60,7 @@ def show(identity_id: IdArgument, config: ConfigOption = None, as_json: JsonOpti
     """Shows one identity.
 
     JSON: {"id", "name", "purpose", "valid_until", "valid", "created_at",
-    "enrolments": [{"id", "kind", "sha256", "size_bytes", "added_at"}]}.
+    "enrolments": [{"id", "kind": "picture"|"text", "sha256", "size_bytes", "added_at", "text"}]}.
     """
     with _store(config) as store:
         identity = _known(store, identity_id)
@@ -70,30 +70,29 @@ def show(identity_id: IdArgument, config: ConfigOption = None, as_json: JsonOpti
         print_json(document)
         return
     lines = [f"{key}: {'' if value is None else value}" for key, value in _document(identity).items()]
-    lines += [
-        f"picture {each.id}: {each.size_bytes} bytes, added {in_utc(each.added_at)}, sha256 {each.sha256}"
-        for each in enrolments
-    ]
+    lines += [_enrolment_line(each) for each in enrolments]
     console().print("\n".join(lines), markup=False)
 
 
 @app.command()
 def remove(identity_id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Erases an identity with its pictures and vectors.
+    """Erases an identity with its pictures, texts and vectors.
 
-    JSON: {"id", "removed": COUNT OF PICTURES, "version"}.
+    JSON: {"id", "removed": COUNT OF PICTURES AND TEXTS, "version"}.
     """
     settings = config_of(config)
     with WatchlistStore.in_folder(settings.data_dir) as store:
         _known(store, identity_id)
-        pictures = len(store.enrolments(identity_id))
+        enrolments = store.enrolments(identity_id)
         store.remove(identity_id)
         version = store.version
         announce(settings, store, [identity_id])
     if as_json:
-        print_json({"id": identity_id, "removed": pictures, "version": version})
+        print_json({"id": identity_id, "removed": len(enrolments), "version": version})
         return
-    console().print(f"{identity_id} removed, with {pictures_text(pictures)}", markup=False)
+    texts = sum(each.text is not None for each in enrolments)
+    removed = enrolments_text(len(enrolments) - texts, texts)
+    console().print(f"{identity_id} removed, with {removed}", markup=False)
 
 
 @app.command("export")
@@ -102,7 +101,7 @@ def export_(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Writes everyone and their pictures to one zip file, without vectors.
+    """Writes everyone, their pictures and texts to one zip file, without vectors.
 
     JSON: {"file", "identities": COUNT, "enrolments": COUNT}.
     """
@@ -216,16 +215,26 @@ def _enrolment_document(enrolment: Enrolment) -> dict[str, Any]:
         "sha256": enrolment.sha256,
         "size_bytes": enrolment.size_bytes,
         "added_at": in_utc(enrolment.added_at),
+        "text": enrolment.text,
     }
+
+
+def _enrolment_line(enrolment: Enrolment) -> str:
+    added = f"added {in_utc(enrolment.added_at)}"
+    if enrolment.text is not None:
+        return f"text {enrolment.id}: {enrolment.text!r}, {added}"
+    return f"picture {enrolment.id}: {enrolment.size_bytes} bytes, {added}, sha256 {enrolment.sha256}"
 
 
 def _tell_archive(listing: Listing, path: Path, done: str, *, as_json: bool) -> None:
     people = len(listing.identities)
-    pictures = sum(len(person.enrolments) for person in listing.identities)
+    enrolments = sum(len(person.enrolments) for person in listing.identities)
     if as_json:
-        print_json({"file": str(path), "identities": people, "enrolments": pictures})
+        print_json({"file": str(path), "identities": people, "enrolments": enrolments})
         return
-    console().print(f"{people} identities with {pictures_text(pictures)} {done} {path}", markup=False)
+    pictures = sum(len(person.pictures) for person in listing.identities)
+    enrolled = enrolments_text(pictures, enrolments - pictures)
+    console().print(f"{people} identities with {enrolled} {done} {path}", markup=False)
 
 
 def _tell_copy(path: Path, version: int, done: str, *, as_json: bool) -> None:

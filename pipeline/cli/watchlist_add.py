@@ -1,4 +1,4 @@
-"""`musewatch watchlist add`: enrols a person from pictures."""
+"""`musewatch watchlist add`: enrols a person from pictures and texts."""
 
 import math
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.geometry import Box
 from pipeline.protocols import Codec, Detector, Embedder
+from pipeline.watchlist.attributes import parse_attributes, sentence
 from pipeline.watchlist.enrol import EnrolReport, Refused, enrol
 from pipeline.watchlist.portrait import PortraitMaker
 from pipeline.watchlist.records import Identity
@@ -43,7 +44,19 @@ def add(
     identity_id: Annotated[
         str, typer.Option("--id", metavar="ID", help="New, or known: pictures are added.")
     ],
-    image: Annotated[list[Path], typer.Option(metavar="FILE...", help="Pictures; may be repeated.")],
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE...", help="Pictures; may be repeated.")
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT", help="Describes the person, for an embedder that reads; may be repeated."
+        ),
+    ] = None,
+    attr: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An attribute; all of them make one text. May be repeated."),
+    ] = None,
     config: ConfigOption = None,
     name: Annotated[str | None, typer.Option(help="What people call them.")] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Each picture already is one person.")] = False,
@@ -56,25 +69,33 @@ def add(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Enrols a person from pictures; exit 3 when one was refused, the others are enrolled all the same.
+    """Enrols a person from pictures, texts and attributes; exit 3 when a picture was refused.
+
+    What was not refused is enrolled all the same. Attributes: gender, age, shape, hair, upper, lower, shoes, hat,
+    bag, prop, each but the first three with its colour (hair_colour, shoe_colour...), and upper_pattern.
 
     JSON: {"id", "enrolled", "refused": [{"image", "reason", "detail", "boxes"?}], "warnings", "version"}.
     """
-    place = _place(box, whole=whole, images=len(image))
+    images, texts = image or [], [*(text or []), *([sentence(parse_attributes(attr))] if attr else [])]
+    if not images and not texts:
+        raise ConfigError("nothing says who is meant", "give --image FILE, --text TEXT or --attr NAME=VALUE")
+    place = _place(box, whole=whole, images=len(images))
     until, warning = (None, None) if valid_until is None else parse_valid_until(valid_until)
     now = datetime.now(UTC)
     identity = Identity(identity_id, name, purpose, until, now)
     settings = config_of(config)
     embedder: Embedder = registry.build("embedder", settings.embedder, settings.base_dir, "embedder")
-    maker = _maker(settings, embedder, place, whole=whole)
+    maker = _maker(settings, embedder, place, whole=whole or not images)
     with WatchlistStore.in_folder(settings.data_dir) as store:
         cut = _cut(settings, embedder)
-        report = enrol(store, identity, image, maker, embedder, max_distance=cut, now=now)
+        report = enrol(store, identity, images, maker, embedder, max_distance=cut, now=now, texts=texts)
         version = store.version
         if report.enrolled:
             announce(settings, store, [identity_id])
     if warning:
         report.warnings.append(warning)
+    if report.texts and settings.decision.max_distance_text is None:
+        report.warnings.append("nobody is compared with texts until decision.max_distance_text is set")
     if until is not None and until <= now:
         report.warnings.append(f"--valid-until {valid_until} is over: nobody will be compared with them")
     _tell(identity_id, report, version, as_json=as_json)
@@ -82,9 +103,11 @@ def add(
         raise typer.Exit(REFUSED_INPUT)
 
 
-def pictures_text(count: int) -> str:
-    """One picture, two pictures."""
-    return f"{count} picture{'' if count == 1 else 's'}"
+def enrolments_text(pictures: int, texts: int) -> str:
+    """What somebody was enrolled from: 1 picture, 2 pictures and 1 text."""
+    counts = [(pictures, "picture")] if pictures or not texts else []
+    counts += [(texts, "text")] if texts else []
+    return " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
 
 
 def _place(text: str | None, *, whole: bool, images: int) -> Box | None:
@@ -93,8 +116,8 @@ def _place(text: str | None, *, whole: bool, images: int) -> Box | None:
         return None
     if whole:
         raise ConfigError("--whole and --box contradict each other", "give one of them")
-    if images > 1:
-        raise ConfigError(f"one --box cannot fit {images} pictures", "add them one by one")
+    if images != 1:
+        raise ConfigError(f"one --box cannot fit {images} pictures", "give one --image with it")
     try:
         x1, y1, x2, y2 = (float(part) for part in text.split(","))
     except ValueError:
@@ -146,7 +169,8 @@ def _tell(identity_id: str, report: EnrolReport, version: int, *, as_json: bool)
         )
         return
     refused_text = f", {len(report.refused)} refused" if report.refused else ""
-    console().print(f"{identity_id}: {pictures_text(report.enrolled)} enrolled{refused_text}", markup=False)
+    enrolled = enrolments_text(report.pictures, report.texts)
+    console().print(f"{identity_id}: {enrolled} enrolled{refused_text}", markup=False)
 
 
 def _refused_document(refused: Refused) -> dict[str, Any]:

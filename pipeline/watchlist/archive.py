@@ -1,4 +1,4 @@
-"""The watchlist as one zip file: `watchlist.json` and the pictures, no vectors."""
+"""The watchlist as one zip file: `watchlist.json`, which holds the texts too, and the pictures; no vectors."""
 
 import json
 import zipfile
@@ -13,7 +13,15 @@ from pipeline.config_file import explain
 from pipeline.errors import InputError, OutsideError
 from pipeline.protocols import Codec
 from pipeline.watchlist.portrait import MAX_FILE_BYTES
-from pipeline.watchlist.records import IDENTITY_ID, Enrolment, Identity, NewPicture
+from pipeline.watchlist.records import (
+    IDENTITY_ID,
+    MAX_TEXT,
+    Enrolment,
+    Identity,
+    NewEnrolment,
+    NewPicture,
+    NewText,
+)
 from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.validity import in_utc
 
@@ -36,17 +44,27 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ArchivedPicture(_Part):
-    """One enrolment."""
-
-    kind: Literal["picture"]
-    file: str = Field(pattern=r"^pictures/[0-9a-f]{64}\.[a-z]{3,4}$", description="Its place in the archive.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Digest of the file.")
+class _Enrolment(_Part):
     added_at: AwareDatetime
 
     @field_serializer("added_at")
     def _utc(self, moment: AwareDatetime) -> str:
         return in_utc(moment)
+
+
+class ArchivedPicture(_Enrolment):
+    """One enrolment by a picture."""
+
+    kind: Literal["picture"]
+    file: str = Field(pattern=r"^pictures/[0-9a-f]{64}\.[a-z]{3,4}$", description="Its place in the archive.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Digest of the file.")
+
+
+class ArchivedText(_Enrolment):
+    """One enrolment by a text."""
+
+    kind: Literal["text"]
+    text: str = Field(min_length=1, max_length=MAX_TEXT, description="Describes the person.")
 
 
 class ArchivedIdentity(_Part):
@@ -57,7 +75,12 @@ class ArchivedIdentity(_Part):
     purpose: str | None
     valid_until: AwareDatetime | None
     created_at: AwareDatetime
-    enrolments: tuple[ArchivedPicture, ...]
+    enrolments: tuple[Annotated[ArchivedPicture | ArchivedText, Field(discriminator="kind")], ...]
+
+    @property
+    def pictures(self) -> list[ArchivedPicture]:
+        """The enrolments that are pictures."""
+        return [each for each in self.enrolments if isinstance(each, ArchivedPicture)]
 
     @field_serializer("valid_until", "created_at")
     def _utc(self, moment: AwareDatetime | None) -> str | None:
@@ -126,25 +149,31 @@ def import_watchlist(store: WatchlistStore, source: Path, codec: Codec, *, repla
 
 
 def _write(store: WatchlistStore, archive: zipfile.ZipFile) -> Listing:
-    people, places = [], {}
-    for identity in store.identities():
-        pictures = []
-        for enrolment in store.enrolments(identity.id):
-            if enrolment.sha256 not in places:
-                places[enrolment.sha256] = _write_picture(store, archive, enrolment)
-            pictures.append(
-                ArchivedPicture(
-                    kind="picture",
-                    file=places[enrolment.sha256],
-                    sha256=enrolment.sha256,
-                    added_at=enrolment.added_at,
-                )
-            )
-        people.append(_archived(identity, pictures))
+    places: dict[str, str] = {}
+    people = [
+        _archived(
+            identity,
+            [_write_enrolment(store, archive, each, places) for each in store.enrolments(identity.id)],
+        )
+        for identity in store.identities()
+    ]
     listing = Listing(identities=tuple(people))
     text = json.dumps(listing.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=1)
     archive.writestr(zipfile.ZipInfo(LISTING, _EPOCH), text + "\n")
     return listing
+
+
+def _write_enrolment(
+    store: WatchlistStore, archive: zipfile.ZipFile, enrolment: Enrolment, places: dict[str, str]
+) -> ArchivedPicture | ArchivedText:
+    """What the listing says of it; a picture is written once, at its place by digest."""
+    added_at = enrolment.added_at
+    if enrolment.text is not None:
+        return ArchivedText(kind="text", text=enrolment.text, added_at=added_at)
+    if enrolment.sha256 not in places:
+        places[enrolment.sha256] = _write_picture(store, archive, enrolment)
+    place = places[enrolment.sha256]
+    return ArchivedPicture(kind="picture", file=place, sha256=enrolment.sha256, added_at=added_at)
 
 
 def _write_picture(store: WatchlistStore, archive: zipfile.ZipFile, enrolment: Enrolment) -> str:
@@ -155,14 +184,14 @@ def _write_picture(store: WatchlistStore, archive: zipfile.ZipFile, enrolment: E
     return place
 
 
-def _archived(identity: Identity, pictures: Sequence[ArchivedPicture]) -> ArchivedIdentity:
+def _archived(identity: Identity, enrolments: Sequence[ArchivedPicture | ArchivedText]) -> ArchivedIdentity:
     return ArchivedIdentity(
         id=identity.id,
         name=identity.name,
         purpose=identity.purpose,
         valid_until=identity.valid_until,
         created_at=identity.created_at,
-        enrolments=tuple(pictures),
+        enrolments=tuple(enrolments),
     )
 
 
@@ -176,7 +205,7 @@ def _read_listing(archive: zipfile.ZipFile, source: Path) -> Listing:
     if len(set(ids)) < len(ids):
         twice = sorted({id_ for id_ in ids if ids.count(id_) > 1})
         raise InputError(f"{source}: {LISTING}: two identities are called {', '.join(twice)}")
-    wanted = {LISTING} | {picture.file for person in listing.identities for picture in person.enrolments}
+    wanted = {LISTING} | {picture.file for person in listing.identities for picture in person.pictures}
     there = {name for name in archive.namelist() if name != "pictures/"}
     if wanted != there:
         missing, extra = sorted(wanted - there)[:3], sorted(there - wanted)[:3]
@@ -228,8 +257,9 @@ def _incoming(store: WatchlistStore, listing: Listing, *, replace: bool) -> list
 
 
 def _is_same(store: WatchlistStore, known: Identity, person: ArchivedIdentity) -> bool:
-    digests = [enrolment.sha256 for enrolment in store.enrolments(known.id)]
-    return known == _identity(person) and digests == [picture.sha256 for picture in person.enrolments]
+    here = [enrolment.text or enrolment.sha256 for enrolment in store.enrolments(known.id)]
+    there = [each.text if isinstance(each, ArchivedText) else each.sha256 for each in person.enrolments]
+    return known == _identity(person) and here == there
 
 
 def _identity(person: ArchivedIdentity) -> Identity:
@@ -238,12 +268,16 @@ def _identity(person: ArchivedIdentity) -> Identity:
 
 def _entries(
     archive: zipfile.ZipFile, people: Sequence[ArchivedIdentity], codec: Codec
-) -> Iterator[tuple[Identity, list[NewPicture]]]:
+) -> Iterator[tuple[Identity, list[NewEnrolment]]]:
     for person in people:
-        yield _identity(person), [_picture(archive, picture, codec) for picture in person.enrolments]
+        yield _identity(person), [_enrolment(archive, each, codec) for each in person.enrolments]
 
 
-def _picture(archive: zipfile.ZipFile, archived: ArchivedPicture, codec: Codec) -> NewPicture:
+def _enrolment(
+    archive: zipfile.ZipFile, archived: ArchivedPicture | ArchivedText, codec: Codec
+) -> NewEnrolment:
+    if isinstance(archived, ArchivedText):
+        return NewText(archived.text, archived.added_at)
     new = NewPicture(_read(archive, archived.file, MAX_FILE_BYTES), archived.added_at)
     if new.sha256 != archived.sha256:
         raise InputError(f"{archived.file} is not the picture that {LISTING} names", "export it again")

@@ -1,20 +1,21 @@
-"""Enrols people from picture files, and says what is odd about it."""
+"""Enrols people from picture files and texts, and says what is odd about it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import ConfigError
 from pipeline.protocols import Embedder
 from pipeline.watchlist.follower import ensure_vectors
 from pipeline.watchlist.portrait import Portrait, PortraitMaker, RefusedError
-from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.records import Identity, NewEnrolment, NewPicture, NewText
 from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
 from pipeline.watchlist.store import WatchlistStore
-from pipeline.watchlist.vectors import digest_of, embed_checked
+from pipeline.watchlist.vectors import digest_of, embed_checked, embed_texts_checked, text_tower
 
 NEAR_SHARE = 0.2  # of the cut: two pictures nearer than this teach the same
 NEAR = 0.02  # where there is no cut
@@ -30,11 +31,17 @@ class Refused:
 
 @dataclass(slots=True)
 class EnrolReport:
-    """What came of it: pictures enrolled, pictures refused, and what to look at."""
+    """What came of it: pictures and texts enrolled, pictures refused, and what to look at."""
 
-    enrolled: int = 0
+    pictures: int = 0
+    texts: int = 0
     refused: list[Refused] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def enrolled(self) -> int:
+        """Pictures and texts together."""
+        return self.pictures + self.texts
 
 
 def enrol(
@@ -46,10 +53,11 @@ def enrol(
     *,
     max_distance: float | None,
     now: datetime,
+    texts: Sequence[str] = (),
 ) -> EnrolReport:
-    """Enrols every picture that passes, in one change of the watchlist; the others are reported.
+    """Enrols every picture that passes and all texts, in one change of the watchlist; the others are reported.
 
-    Where no picture passes, nothing is changed.
+    Where nothing passes, nothing is changed.
 
     Args:
         store: The watchlist.
@@ -59,18 +67,21 @@ def enrol(
         embedder: Makes the vectors.
         max_distance: Two people nearer than this look alike; None = not looked at.
         now: Aware.
+        texts: Descriptions of the person.
 
     Raises:
-        ConfigError: The embedder gave no unit vectors, or a box lies outside its picture.
+        ConfigError: The embedder gave no unit vectors or reads no texts, or a box lies outside its picture.
+        InputError: A text is empty, or longer than the embedder reads.
     """
     report = EnrolReport()
+    described = _embed_texts(embedder, texts, now)
     portraits: list[tuple[Path, Portrait]] = []
     for image in images:
         try:
             portraits.append((image, maker.read(image)))
         except RefusedError as error:
             report.refused.append(Refused(image, error))
-    if not portraits:
+    if not portraits and not described:
         return report
     ensure_vectors(store, embedder, maker.codec)
     vectors = embed_checked(embedder, [portrait.image for _, portrait in portraits])
@@ -80,13 +91,34 @@ def enrol(
     report.warnings += _repeats(known, identity.id, paths, vectors, near=near)
     if max_distance is not None:
         report.warnings += _lookalikes(known, identity.id, paths, vectors, max_distance)
+    here = {enrolment.text for enrolment in store.enrolments(identity.id)}
+    report.warnings += [f"already enrolled: {new.text}" for new in described if new.text in here]
     digest = digest_of(embedder)
     pictures = [
         NewPicture(portrait.picture, now, digest, vector)
         for (_, portrait), vector in zip(portraits, vectors, strict=True)
     ]
-    report.enrolled = len(store.add(identity, pictures))
+    entries: list[NewEnrolment] = [*pictures, *described]
+    store.add(identity, entries)
+    report.pictures, report.texts = len(pictures), len(described)
     return report
+
+
+def _embed_texts(embedder: Embedder, texts: Sequence[str], now: datetime) -> list[NewText]:
+    if not texts:
+        return []
+    tower = text_tower(embedder)
+    if tower is None:
+        raise ConfigError(
+            "the embedder of this config reads no texts",
+            "configure one that does, such as embedder: {use: transformers, weights: ...} of a CLIP or a SigLIP2",
+        )
+    described = [NewText(text.strip(), now) for text in texts]
+    vectors = embed_texts_checked(tower, [new.text for new in described])
+    digest = digest_of(embedder)
+    return [
+        replace(new, engine_digest=digest, vector=row) for new, row in zip(described, vectors, strict=True)
+    ]
 
 
 def _repeats(
@@ -98,7 +130,8 @@ def _repeats(
     near: float,
 ) -> list[str]:
     """Pictures that add nothing to what is enrolled, or to one given before them."""
-    own = known.vectors[[id_ == identity_id for id_ in known.identity_ids]].astype(np.float32)
+    mine = np.array([id_ == identity_id for id_ in known.identity_ids], np.bool_) & ~known.is_text
+    own = known.vectors[mine].astype(np.float32)
     to_own, to_each_other = _distances(vectors, own), _distances(vectors, vectors)
     warnings = []
     for i, image in enumerate(images):
@@ -118,7 +151,8 @@ def _lookalikes(
     max_distance: float,
 ) -> list[str]:
     """Pictures that would be taken for somebody else."""
-    others = [row for row, id_ in enumerate(known.identity_ids) if id_ != identity_id]
+    ids = enumerate(known.identity_ids)
+    others = [row for row, id_ in ids if id_ != identity_id and not known.is_text[row]]
     if not others:
         return []
     distances = _distances(vectors, known.vectors[others].astype(np.float32))

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from pipeline.errors import InputError
 from pipeline.protocols import Codec, Embedder
-from pipeline.watchlist.records import Enrolment
+from pipeline.watchlist.records import PICTURE, TEXT, Enrolment
 from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
 from pipeline.watchlist.store import WatchlistStore
-from pipeline.watchlist.vectors import digest_of, embed_checked
+from pipeline.watchlist.vectors import digest_of, embed_checked, embed_texts_checked, text_tower
 
 _BATCH = 32
 
@@ -60,10 +60,10 @@ class WatchlistFollower:
 
 
 def ensure_vectors(store: WatchlistStore, embedder: Embedder, codec: Codec) -> tuple[Unusable, ...]:
-    """Makes the vectors that this embedder's engine lacks, from the stored pictures.
+    """Makes the vectors that this embedder's engine lacks, from the stored pictures and texts.
 
     Returns:
-        The enrolments whose picture can no longer be read.
+        The enrolments whose picture can no longer be read, or whose text this embedder cannot read.
 
     Raises:
         ConfigError: The embedder gave no unit vectors.
@@ -71,12 +71,31 @@ def ensure_vectors(store: WatchlistStore, embedder: Embedder, codec: Codec) -> t
     digest = digest_of(embedder)
     lacking = store.lacking_vectors(digest, embedder.dimension)
     unusable: list[Unusable] = []
-    for start in range(0, len(lacking), _BATCH):
-        unusable += _embed(store, embedder, codec, digest, lacking[start : start + _BATCH])
+    pictures = [enrolment for enrolment in lacking if enrolment.kind == PICTURE]
+    for start in range(0, len(pictures), _BATCH):
+        unusable += _embed_pictures(store, embedder, codec, digest, pictures[start : start + _BATCH])
+    unusable += _embed_texts(store, embedder, digest, [each for each in lacking if each.kind == TEXT])
     return tuple(unusable)
 
 
-def _embed(
+def _embed_texts(
+    store: WatchlistStore, embedder: Embedder, digest: str, texts: Sequence[Enrolment]
+) -> list[Unusable]:
+    tower = text_tower(embedder)
+    if tower is None:
+        return [Unusable(each.id, each.identity_id, "this embedder reads no texts") for each in texts]
+    vectors, unusable = {}, []
+    for each in texts:
+        try:
+            vectors[each.id] = embed_texts_checked(tower, [each.text or ""])[0]
+        except InputError as error:
+            unusable.append(Unusable(each.id, each.identity_id, str(error)))
+    if vectors:
+        store.add_vectors(digest, vectors)
+    return unusable
+
+
+def _embed_pictures(
     store: WatchlistStore, embedder: Embedder, codec: Codec, digest: str, batch: Sequence[Enrolment]
 ) -> list[Unusable]:
     images, unusable = {}, []

@@ -41,6 +41,31 @@ STEPS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (enrolment_id, engine_digest)
         ) STRICT, WITHOUT ROWID""",
     ),
+    (  # texts beside pictures; ids go on where they were, since running pipelines know enrolments by them
+        """CREATE TABLE enrolment_2 (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            identity_id TEXT NOT NULL REFERENCES identity ON DELETE CASCADE,
+            kind TEXT NOT NULL CHECK (kind IN ('picture', 'text')),
+            content BLOB NOT NULL,
+            sha256 TEXT NOT NULL,
+            added_at TEXT NOT NULL
+        ) STRICT""",
+        "INSERT INTO enrolment_2 SELECT id, identity_id, kind, picture, sha256, added_at FROM enrolment",
+        "DELETE FROM sqlite_sequence WHERE name = 'enrolment_2'",
+        "INSERT INTO sqlite_sequence SELECT 'enrolment_2', seq FROM sqlite_sequence WHERE name = 'enrolment'",
+        """CREATE TABLE vector_2 (
+            enrolment_id INTEGER NOT NULL REFERENCES enrolment_2 ON DELETE CASCADE,
+            engine_digest TEXT NOT NULL,
+            float16 BLOB NOT NULL,
+            PRIMARY KEY (enrolment_id, engine_digest)
+        ) STRICT, WITHOUT ROWID""",
+        "INSERT INTO vector_2 SELECT * FROM vector",
+        "DROP TABLE vector",
+        "DROP TABLE enrolment",
+        "ALTER TABLE enrolment_2 RENAME TO enrolment",
+        "ALTER TABLE vector_2 RENAME TO vector",
+        "CREATE INDEX enrolment_of_identity ON enrolment (identity_id)",
+    ),
 )
 
 

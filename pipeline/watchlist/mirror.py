@@ -64,13 +64,15 @@ class WatchlistMirror:
             self._store.remove((message.key or b"").decode("utf-8", "replace"))
             return
         try:
-            shared, pictures = from_row(message.key, message.value)
+            shared, enrolments = from_row(message.key, message.value)
         except InputError as error:
             self._remote.refuse(message, str(error))
             logger.warning("dead letter: %s, offset %d: %s", message.topic, message.offset, error)
             return
         known = self._store.identity(shared.id)
-        here = [enrolment.sha256 for enrolment in self._store.enrolments(shared.id)]
-        same = here in ([p.sha256 for p in shared.pictures], [p.sha256 for p in pictures])
+        by_kind = sorted(self._store.enrolments(shared.id), key=lambda enrolment: enrolment.kind)
+        here = [enrolment.sha256 for enrolment in by_kind]
+        enrolled = [each.sha256 for each in (*shared.pictures, *shared.texts)]
+        same = here in (enrolled, [each.sha256 for each in enrolments])
         if known != shared.identity or not same:
-            self._store.mirror(shared.identity, pictures, shared.version)
+            self._store.mirror(shared.identity, enrolments, shared.version)

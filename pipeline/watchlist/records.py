@@ -1,15 +1,18 @@
-"""What the watchlist holds: identities, and the pictures they were enrolled from."""
+"""What the watchlist holds: identities, and the pictures and texts they were enrolled from."""
 
 import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 
+MAX_TEXT = 500  # characters; text towers read fewer
+PICTURE, TEXT = "picture", "text"
 IDENTITY_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 _IDENTITY_ID = re.compile(IDENTITY_ID)
 
@@ -45,7 +48,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """One picture of one identity; the bytes stay in the store."""
+    """One picture or text of one identity; the bytes of a picture stay in the store.
+
+    `kind` is `PICTURE` or `TEXT`; `text` is None of a picture.
+    """
 
     id: int
     identity_id: str
@@ -53,6 +59,7 @@ class Enrolment:
     sha256: str
     size_bytes: int
     added_at: datetime
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +74,53 @@ class NewPicture:
     engine_digest: str | None = None
     vector: NDArray[np.float32] | None = None
 
+    kind: ClassVar[str] = PICTURE
+
+    @property
+    def content(self) -> bytes:
+        """What the store keeps."""
+        return self.picture
+
     @property
     def sha256(self) -> str:
-        """Digest of the bytes, hexadecimal."""
-        return hashlib.sha256(self.picture).hexdigest()
+        """Digest of the content, hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class NewText:
+    """A description of one person about to be enrolled; `engine_digest` and `vector` as of a picture.
+
+    Raises:
+        InputError: It is empty, too long, or has line breaks or other control characters.
+    """
+
+    text: str
+    added_at: datetime
+    engine_digest: str | None = None
+    vector: NDArray[np.float32] | None = None
+
+    kind: ClassVar[str] = TEXT
+
+    def __post_init__(self) -> None:
+        if not self.text.strip() or len(self.text) > MAX_TEXT or not self.text.isprintable():
+            raise InputError(
+                f"{self.text[:60]!r} cannot be enrolled as a text",
+                f"describe the person in one line of 1 to {MAX_TEXT} characters",
+            )
+
+    @property
+    def content(self) -> bytes:
+        """What the store keeps: UTF-8."""
+        return self.text.encode()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the content, hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+NewEnrolment = NewPicture | NewText
 
 
 def check_identity_id(text: str) -> None:

@@ -1,7 +1,7 @@
 """Identities as rows of a table that all processes share: key = identity id, None = removed.
 
-A row is JSON of at most 900 kB with the pictures in it; while it is larger, its largest picture is made smaller.
-Vectors travel with the pictures, so that members compare with the very same ones and embed nothing again.
+A row is JSON of at most 900 kB with pictures and texts in it; while it is larger, its largest picture is made
+smaller. Vectors travel with them, so that members compare with the very same ones and embed nothing again.
 """
 
 import base64
@@ -12,13 +12,22 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import registry
 from pipeline.config import Config
 from pipeline.errors import InputError, OutsideError
 from pipeline.protocols import Codec, RemoteBus, Table
-from pipeline.watchlist.records import IDENTITY_ID, Identity, NewPicture
+from pipeline.watchlist.records import (
+    IDENTITY_ID,
+    MAX_TEXT,
+    Enrolment,
+    Identity,
+    NewEnrolment,
+    NewPicture,
+    NewText,
+)
 from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.validity import in_utc
 
@@ -36,17 +45,28 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class SharedPicture(_Part):
-    """One enrolment."""
-
-    file: Base64 = Field(description="File bytes of the picture, or of a smaller one.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Digest of the picture that was enrolled.")
+class _Enrolment(_Part):
     added_at: AwareDatetime
     vectors: dict[str, Base64] = Field(description="Little-endian float16 by engine digest.")
+    sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="Digest of the file or text that was enrolled."
+    )
+
+
+class SharedPicture(_Enrolment):
+    """One enrolment by a picture."""
+
+    file: Base64 = Field(description="File bytes of the picture, or of a smaller one.")
+
+
+class SharedText(_Enrolment):
+    """One enrolment by a text."""
+
+    text: str = Field(min_length=1, max_length=MAX_TEXT)
 
 
 class SharedIdentity(_Part):
-    """One identity and its enrolments, oldest first."""
+    """One identity and its enrolments, oldest first of each kind."""
 
     model_config = ConfigDict(frozen=True, title="musewatch identity")
 
@@ -58,10 +78,11 @@ class SharedIdentity(_Part):
     valid_until: AwareDatetime | None
     created_at: AwareDatetime
     pictures: tuple[SharedPicture, ...]
+    texts: tuple[SharedText, ...] = ()
 
     @property
     def identity(self) -> Identity:
-        """Without the pictures."""
+        """Without the enrolments."""
         return Identity(self.id, self.name, self.purpose, self.valid_until, self.created_at)
 
 
@@ -93,20 +114,29 @@ def to_row(store: WatchlistStore, identity_id: str, codec: Codec) -> bytes | Non
         "valid_until": None if identity.valid_until is None else in_utc(identity.valid_until),
         "created_at": in_utc(identity.created_at),
         "pictures": [
-            {
-                "file": _text(files[each.id]),
-                "sha256": each.sha256,
-                "added_at": in_utc(each.added_at),
-                "vectors": {engine: _text(blob) for engine, blob in vectors.get(each.id, {}).items()},
-            }
+            {"file": _text(files[each.id]), **_facts(each, vectors[each.id])}
             for each in enrolments
+            if each.id in files
+        ],
+        "texts": [
+            {"text": each.text, **_facts(each, vectors[each.id])}
+            for each in enrolments
+            if each.text is not None
         ],
     }
     return _within_bounds(row, codec)
 
 
-def from_row(key: bytes | None, value: bytes) -> tuple[SharedIdentity, list[NewPicture]]:
-    """An identity and its pictures; each brings one of its vectors, the others are made where they are needed.
+def _facts(enrolment: Enrolment, vectors: dict[str, bytes]) -> dict[str, Any]:
+    return {
+        "sha256": enrolment.sha256,
+        "added_at": in_utc(enrolment.added_at),
+        "vectors": {engine: _text(blob) for engine, blob in vectors.items()},
+    }
+
+
+def from_row(key: bytes | None, value: bytes) -> tuple[SharedIdentity, list[NewEnrolment]]:
+    """An identity and its enrolments, pictures first; each brings one of its vectors, others are made when needed.
 
     Raises:
         InputError: Not such a row, of another version, damaged, or under another key.
@@ -119,7 +149,9 @@ def from_row(key: bytes | None, value: bytes) -> tuple[SharedIdentity, list[NewP
         raise InputError(f"not an identity of {SCHEMA_URN}: {place}: {found['msg']}"[:300]) from None
     if key != shared.id.encode():
         raise InputError(f"the row of {shared.id!r} lies under another key")
-    return shared, [_new_picture(picture) for picture in shared.pictures]
+    pictures = [NewPicture(_bytes(each.file), each.added_at, *_vector(each)) for each in shared.pictures]
+    texts = [NewText(each.text, each.added_at, *_vector(each)) for each in shared.texts]
+    return shared, [*pictures, *texts]
 
 
 def publish(store: WatchlistStore, table: Table, codec: Codec, identity_ids: Iterable[str]) -> int:
@@ -172,6 +204,8 @@ def announce(
 def _within_bounds(row: dict[str, Any], codec: Codec) -> bytes:
     body = _encoded(row)
     while len(body) > MAX_BYTES:
+        if not row["pictures"]:
+            raise InputError(f"{row['id']} has too many texts for one message", "remove some")
         largest = max(row["pictures"], key=lambda picture: len(picture["file"]))
         image = codec.decode(base64.b64decode(largest["file"]))
         size = max(1, int(image.shape[1] * _STEP)), max(1, int(image.shape[0] * _STEP))
@@ -187,16 +221,16 @@ def _encoded(row: dict[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _new_picture(picture: SharedPicture) -> NewPicture:
-    file = _bytes(picture.file)
-    for engine, text in picture.vectors.items():
+def _vector(enrolment: _Enrolment) -> tuple[str, NDArray[np.float32]] | tuple[None, None]:
+    """The first vector that is one, and its engine."""
+    for engine, text in enrolment.vectors.items():
         data = _bytes(text)
         if len(data) % 2:
             raise InputError(f"the vector of engine {engine[:80]!r} is cut short")
         vector = np.frombuffer(data, "<f2").astype(np.float32)
         if 0.9 < float(np.linalg.norm(vector)) < 1.1:
-            return NewPicture(file, picture.added_at, engine, vector)
-    return NewPicture(file, picture.added_at)
+            return engine, vector
+    return None, None
 
 
 def _text(data: bytes) -> str:

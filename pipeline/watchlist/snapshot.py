@@ -1,14 +1,14 @@
 """The watchlist at one moment, as a running pipeline compares with it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.protocols import Embedder, Enrolled
-from pipeline.watchlist.records import Identity
+from pipeline.watchlist.records import TEXT, Identity
 from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.vectors import digest_of, from_blobs
 
@@ -22,6 +22,7 @@ class WatchlistSnapshot:
         identities: By id; the valid ones, rows or not.
         enrolment_ids: (R,) int64, ascending.
         identity_ids: Identity of each row.
+        is_text: (R,) bool, whether the row was enrolled by a text.
         vectors: (R, D) float16 unit vectors, read-only.
         engine_digest: The engine that made them.
         next_change: When the first of the identities stops being valid, or None.
@@ -31,6 +32,7 @@ class WatchlistSnapshot:
     identities: dict[str, Identity]
     enrolment_ids: NDArray[np.int64]
     identity_ids: tuple[str, ...]
+    is_text: NDArray[np.bool_]
     vectors: NDArray[np.float16]
     engine_digest: str
     next_change: datetime | None
@@ -39,17 +41,24 @@ class WatchlistSnapshot:
     def __len__(self) -> int:
         return len(self.identity_ids)
 
-    def look_up(self, enrolment_ids: Iterable[int]) -> dict[int, Enrolled]:
-        """Pictures and vectors by enrolment id, the pictures fetched from the store.
+    def look_up(self, enrolment_ids: Iterable[int], *, pictures: bool = True) -> dict[int, Enrolled]:
+        """Pictures, texts and vectors by enrolment id; pictures and texts fetched from the store or left out.
 
-        What the snapshot does not hold, or was erased since it was taken, is missing.
+        What the snapshot does not hold is missing; so is, where they are fetched, what was erased since.
         """
         rows = {id_: row for id_ in enrolment_ids if (row := self._row(id_)) is not None}
+        known = {
+            id_: Enrolled(self.identity_ids[row], id_, None, self.vectors[row].astype(np.float32))
+            for id_, row in rows.items()
+        }
+        if not pictures:
+            return known
+        shown = self._store.pictures(id_ for id_, row in rows.items() if not self.is_text[row])
+        texts = self._store.texts(id_ for id_, row in rows.items() if self.is_text[row])
         return {
-            id_: Enrolled(
-                self.identity_ids[rows[id_]], id_, picture, self.vectors[rows[id_]].astype(np.float32)
-            )
-            for id_, picture in self._store.pictures(rows).items()
+            id_: replace(known[id_], picture=shown.get(id_), text=texts.get(id_))
+            for id_ in rows
+            if id_ in shown or id_ in texts
         }
 
     def _row(self, enrolment_id: int) -> int | None:
@@ -69,7 +78,7 @@ def take_snapshot(store: WatchlistStore, embedder: Embedder, now: datetime | Non
     version, everyone, rows = store.read_rows(digest, embedder.dimension)
     identities = {identity.id: identity for identity in everyone if now is None or identity.is_valid(now)}
     rows = [row for row in rows if row[1] in identities]
-    vectors = from_blobs([row[2] for row in rows], embedder.dimension)
+    vectors = from_blobs([row[3] for row in rows], embedder.dimension)
     vectors.setflags(write=False)
     ends = [identity.valid_until for identity in identities.values() if identity.valid_until is not None]
     return WatchlistSnapshot(
@@ -77,6 +86,7 @@ def take_snapshot(store: WatchlistStore, embedder: Embedder, now: datetime | Non
         identities=identities,
         enrolment_ids=np.array([row[0] for row in rows], np.int64),
         identity_ids=tuple(row[1] for row in rows),
+        is_text=np.array([row[2] == TEXT for row in rows], np.bool_),
         vectors=vectors,
         engine_digest=digest,
         next_change=min(ends, default=None),

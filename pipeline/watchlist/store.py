@@ -1,4 +1,4 @@
-"""The watchlist's store: identities, pictures and vectors, in the file that is the truth."""
+"""The watchlist's store: identities, pictures, texts and vectors, in the file that is the truth."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.watchlist.database import Database
-from pipeline.watchlist.records import Enrolment, Identity, NewPicture
+from pipeline.watchlist.records import PICTURE, TEXT, Enrolment, Identity, NewEnrolment
 from pipeline.watchlist.vectors import to_blob
 
 FILE_NAME = "watchlist.db"
@@ -19,8 +19,8 @@ FILE_NAME = "watchlist.db"
 class WatchlistStore:
     """Reads and changes the watchlist; any number of processes and threads may do so at once.
 
-    `version` grows by one with every change of who is enrolled, and from which pictures. Vectors follow from
-    pictures and engines, and do not count.
+    `version` grows by one with every change of who is enrolled, and from what. Vectors follow from that
+    and from engines, and do not count.
 
     Args:
         path: The SQLite file, `data_dir/watchlist.db`.
@@ -84,50 +84,50 @@ class WatchlistStore:
         where = "" if identity_id is None else "WHERE identity_id = ?"
         with self._database.reading() as connection:
             rows = connection.execute(
-                f"SELECT id, identity_id, kind, sha256, length(picture), added_at FROM enrolment {where} "
-                "ORDER BY id",
+                "SELECT id, identity_id, kind, sha256, length(content), added_at, "
+                f"CASE kind WHEN 'text' THEN CAST(content AS TEXT) END FROM enrolment {where} ORDER BY id",
                 () if identity_id is None else (identity_id,),
             ).fetchall()
         return [_enrolment(row) for row in rows]
 
     def pictures(self, enrolment_ids: Iterable[int]) -> dict[int, bytes]:
-        """The stored file bytes by enrolment id; removed ones are missing."""
-        with self._database.reading() as connection:
-            rows = [
-                connection.execute("SELECT id, picture FROM enrolment WHERE id = ?", (id_,)).fetchone()
-                for id_ in enrolment_ids
-            ]
-        return {row[0]: bytes(row[1]) for row in rows if row is not None}
+        """The stored file bytes by enrolment id; removed ones and texts are missing."""
+        return self._contents(enrolment_ids, PICTURE)
 
-    def add(self, identity: Identity, pictures: Sequence[NewPicture]) -> list[int]:
-        """Enrols pictures, all or none; returns their enrolment ids.
+    def texts(self, enrolment_ids: Iterable[int]) -> dict[int, str]:
+        """The descriptions by enrolment id; removed ones and pictures are missing."""
+        found = self._contents(enrolment_ids, TEXT)
+        return {id_: content.decode() for id_, content in found.items()}
+
+    def add(self, identity: Identity, enrolments: Sequence[NewEnrolment]) -> list[int]:
+        """Enrols pictures and texts, all or none; returns their enrolment ids.
 
         Where the identity exists, what `identity` leaves at None stays as it was.
         """
         with self._changing() as connection:
-            return _add(connection, identity, pictures)
+            return _add(connection, identity, enrolments)
 
-    def replace(self, entries: Iterable[tuple[Identity, Sequence[NewPicture]]]) -> int:
+    def replace(self, entries: Iterable[tuple[Identity, Sequence[NewEnrolment]]]) -> int:
         """Puts identities in, each in place of one of the same id, all or none; returns how many."""
         count = 0
         with self._changing() as connection:
-            for identity, pictures in entries:
+            for identity, enrolments in entries:
                 connection.execute("DELETE FROM identity WHERE id = ?", (identity.id,))
-                _add(connection, identity, pictures)
+                _add(connection, identity, enrolments)
                 count += 1
         self._database.forget_deleted()
         return count
 
-    def mirror(self, identity: Identity, pictures: Sequence[NewPicture], version: int) -> None:
+    def mirror(self, identity: Identity, enrolments: Sequence[NewEnrolment], version: int) -> None:
         """Puts an identity of another store in place of one of the same id; `version` grows to that store's."""
         with self._database.changing() as connection:
             connection.execute("DELETE FROM identity WHERE id = ?", (identity.id,))
-            _add(connection, identity, pictures)
+            _add(connection, identity, enrolments)
             connection.execute("UPDATE watchlist SET version = max(version, ?)", (version,))
         self._database.forget_deleted()
 
     def remove(self, identity_id: str) -> bool:
-        """Erases an identity, its pictures and vectors, from the disk too; False when there is none."""
+        """Erases an identity and all it was enrolled from, from the disk too; False when there is none."""
         with self._database.reading() as connection:
             known = _find(connection, identity_id) is not None
         if known:
@@ -163,11 +163,11 @@ class WatchlistStore:
 
     def read_rows(
         self, engine_digest: str, dimension: int
-    ) -> tuple[int, list[Identity], list[tuple[int, str, bytes]]]:
-        """Version, identities, and (enrolment id, identity id, float16 vector) by enrolment id; one view."""
+    ) -> tuple[int, list[Identity], list[tuple[int, str, str, bytes]]]:
+        """Version, identities, and (enrolment id, identity id, kind, float16 vector) by id; one view."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT enrolment.id, identity_id, float16 FROM enrolment "
+                "SELECT enrolment.id, identity_id, kind, float16 FROM enrolment "
                 "JOIN vector ON enrolment_id = enrolment.id AND engine_digest = ? "
                 "WHERE length(float16) = ? ORDER BY enrolment.id",
                 (engine_digest, 2 * dimension),
@@ -196,6 +196,12 @@ class WatchlistStore:
             connection.execute("UPDATE watchlist SET version = ?", (newest,))
         self._database.forget_deleted()
 
+    def _contents(self, enrolment_ids: Iterable[int], kind: str) -> dict[int, bytes]:
+        query = "SELECT id, content FROM enrolment WHERE id = ? AND kind = ?"
+        with self._database.reading() as connection:
+            rows = [connection.execute(query, (id_, kind)).fetchone() for id_ in enrolment_ids]
+        return {row[0]: bytes(row[1]) for row in rows if row is not None}
+
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
         with self._database.changing() as connection:
@@ -221,12 +227,12 @@ def _identity(row: tuple[str, str | None, str | None, str | None, str]) -> Ident
     return Identity(row[0], row[1], row[2], until, datetime.fromisoformat(row[4]))
 
 
-def _enrolment(row: tuple[int, str, str, str, int, str]) -> Enrolment:
-    id_, identity_id, kind, sha256, size_bytes, added_at = row
-    return Enrolment(id_, identity_id, kind, sha256, size_bytes, datetime.fromisoformat(added_at))
+def _enrolment(row: tuple[int, str, str, str, int, str, str | None]) -> Enrolment:
+    id_, identity_id, kind, sha256, size_bytes, added_at, text = row
+    return Enrolment(id_, identity_id, kind, sha256, size_bytes, datetime.fromisoformat(added_at), text)
 
 
-def _add(connection: sqlite3.Connection, identity: Identity, pictures: Sequence[NewPicture]) -> list[int]:
+def _add(connection: sqlite3.Connection, identity: Identity, enrolments: Sequence[NewEnrolment]) -> list[int]:
     until = None if identity.valid_until is None else _text(identity.valid_until)
     connection.execute(
         f"INSERT INTO identity ({_IDENTITY}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
@@ -234,14 +240,14 @@ def _add(connection: sqlite3.Connection, identity: Identity, pictures: Sequence[
         "valid_until = coalesce(excluded.valid_until, valid_until)",
         (identity.id, identity.name, identity.purpose, until, _text(identity.created_at)),
     )
-    return [_add_picture(connection, identity.id, picture) for picture in pictures]
+    return [_add_enrolment(connection, identity.id, enrolment) for enrolment in enrolments]
 
 
-def _add_picture(connection: sqlite3.Connection, identity_id: str, new: NewPicture) -> int:
+def _add_enrolment(connection: sqlite3.Connection, identity_id: str, new: NewEnrolment) -> int:
     cursor = connection.execute(
-        "INSERT INTO enrolment (identity_id, kind, picture, sha256, added_at) "
-        "VALUES (?, 'picture', ?, ?, ?) RETURNING id",
-        (identity_id, new.picture, new.sha256, _text(new.added_at)),
+        "INSERT INTO enrolment (identity_id, kind, content, sha256, added_at) "
+        "VALUES (?, ?, ?, ?, ?) RETURNING id",
+        (identity_id, new.kind, new.content, new.sha256, _text(new.added_at)),
     )
     enrolment_id = int(cursor.fetchone()[0])
     if new.vector is not None and new.engine_digest is not None:

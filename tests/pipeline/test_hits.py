@@ -34,6 +34,12 @@ def found(of: Tracklet, identity: str = "anna", distance: float = 0.5) -> Answer
     return Answer(of, Accepted(verdict, None), HitIdentity(identity, None, 1), "test")
 
 
+def found_by_text(of: Tracklet, identity: str, distance: float) -> Answer:
+    """At a raw distance of 0.4 more, which the cut of texts allows."""
+    verdict = Verdict(Candidate(identity, 1, distance, 1, allowance=0.4), fused=distance)
+    return Answer(of, Accepted(verdict, None), HitIdentity(identity, None, 1), "test")
+
+
 def nobody(of: Tracklet) -> Answer:
     return Answer(of, None, None, None)
 
@@ -57,6 +63,21 @@ def test_a_hit_is_opened_updated_while_evidence_improves_and_closed_with_its_tra
     last = b.record(nobody(tracklet(number=7, end=EndReason.TRACK_ENDED)))
     assert told(last) == [("closed", 8, "track_ended")]
     assert len(b) == 0
+
+
+def test_a_hit_by_a_text_shows_the_distance_and_the_cut_of_texts() -> None:
+    (hit,) = book().record(found_by_text(tracklet(), "anna", 0.5))
+    assert hit.decision.distance == pytest.approx(0.9)
+    assert hit.decision.max_distance == pytest.approx(1.25)
+
+
+def test_hits_by_texts_and_by_pictures_are_compared_by_what_is_left_to_their_cuts() -> None:
+    b = book()
+    assert told(b.record(found_by_text(tracklet(number=1), "anna", 0.5))) == [("opened", 1, None)]
+    assert told(b.record(found(tracklet(number=2), "luca", 0.6))) == [], "farther, though 0.6 < 0.9"
+    assert told(b.record(found(tracklet(number=3), "anna", 0.6))) == [], "not nearer, though 0.6 < 0.9"
+    assert told(b.record(found(tracklet(number=4), "anna", 0.4))) == [("updated", 4, None)]
+    assert told(b.record(found_by_text(tracklet(number=5), "luca", 0.3))) == [("opened", 1, None)]
 
 
 def test_the_last_question_may_open_and_close_at_once() -> None:

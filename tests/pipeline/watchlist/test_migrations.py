@@ -4,12 +4,15 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, InputError
 from pipeline.watchlist.migrations import STEPS, migrate
+from pipeline.watchlist.records import Identity, NewText
 from pipeline.watchlist.store import WatchlistStore
 
 NEXT = (*STEPS, ("ALTER TABLE identity ADD COLUMN colour TEXT", "UPDATE identity SET colour = 'red'"))
@@ -47,6 +50,33 @@ def test_a_file_of_the_first_format_opens_as_it_is(old: sqlite3.Connection, tmp_
         assert store.pictures([5]) == {5: b"\xff\xd8"}
 
 
+def test_texts_come_in_and_everything_else_stays(old: sqlite3.Connection, tmp_path: Path) -> None:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    old.execute("INSERT INTO vector VALUES (5, 'sha256:e', x'003c')")
+    old.execute("INSERT INTO enrolment VALUES (9, 'p3', 'picture', x'00', 'cd', '2026-11-21T07:00:00+00:00')")
+    old.execute("DELETE FROM enrolment WHERE id = 9")
+    with WatchlistStore(tmp_path / "w.db") as store:
+        assert store.vectors([5]) == {5: {"sha256:e": b"\x00\x3c"}}
+        text = NewText("a red coat", now, "sha256:e", np.ones(1, np.float32))
+        assert store.add(Identity("p3", None, None, None, now), [text]) == [10], "no id comes twice"
+        assert [(e.kind, e.text) for e in store.enrolments("p3")] == [
+            ("picture", None),
+            ("text", "a red coat"),
+        ]
+        assert store.remove("p3")
+    with closing(sqlite3.connect(tmp_path / "w.db")) as after:
+        assert after.execute("SELECT count(*) FROM vector").fetchone() == (0,)
+        assert after.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_the_first_text_of_an_empty_watchlist_gets_an_id(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "w.db", isolation_level=None)) as first:
+        migrate(first, "w.db", STEPS[:1])
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    with WatchlistStore(tmp_path / "w.db") as store:
+        assert store.add(Identity("p1", None, None, None, now), [NewText("a red coat", now)]) == [1]
+
+
 def test_an_empty_file_becomes_a_watchlist(tmp_path: Path) -> None:
     (tmp_path / "w.db").touch()
     with WatchlistStore(tmp_path / "w.db") as store:
@@ -71,7 +101,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(old: sqlite3.Connection) ->
 
 def test_a_newer_file_is_refused_with_both_formats(old: sqlite3.Connection, tmp_path: Path) -> None:
     old.execute("PRAGMA user_version = 7")
-    with pytest.raises(ConfigError, match=r"w\.db has watchlist format 7.*formats up to 1"):
+    with pytest.raises(ConfigError, match=r"w\.db has watchlist format 7.*formats up to 2"):
         WatchlistStore(tmp_path / "w.db")
     assert old.execute("SELECT version FROM watchlist").fetchone() == (12,)
 
