@@ -19,3 +19,10 @@ R = TypeVar("R")
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """The function as machine code, kept beside its module; it gives up the interpreter's lock."""
     return cast("Callable[P, R]", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """As `compiled`, always put into the kernels that call it: for what runs once a pixel or a vertex."""
+    return cast(
+        "Callable[P, R]", numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
+    )

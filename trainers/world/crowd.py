@@ -1,5 +1,6 @@
 """Everybody in a place, posed once per step for all cameras, with the shadows they cast."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -8,9 +9,12 @@ import numpy as np
 
 from trainers.world.compiled import F32, U8
 from trainers.world.person import Person
-from trainers.world.raster import Cloth, skin, splat_shadow
+from trainers.world.raster import Cloth, skin
 from trainers.world.rig import Pose
+from trainers.world.shadow import splat_shadow
 from trainers.world.view import SHADOW_CELL, View
+
+CONTACT_BLUR = 2.2  # cells
 
 
 class Shadows(NamedTuple):
@@ -82,15 +86,26 @@ class Crowd:
         cast, contact = np.zeros((high, wide), np.float32), np.zeros((high, wide), np.float32)
         light = view.place.light
         slope = float(light.key[0] / -light.key[2]), float(light.key[1] / -light.key[2])
-        for index in indices:
+        marked = [
             splat_shadow(self.vertices[self.vertices_of(index)], slope, corner, SHADOW_CELL, cast, contact)
+            for index in indices
+        ]
         blur = max(0.9, (3 + light.soft * 14) * 0.45)
-        return Shadows(_blurred(cast, blur), _blurred(contact, 2.2), first)
+        return Shadows(_blurred(cast, blur, marked), _blurred(contact, CONTACT_BLUR, marked), first)
 
 
 def _shrunk(atlas: U8, by: float) -> U8:
     return np.asarray(cv2.resize(atlas, None, fx=by, fy=by, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _blurred(grid: F32, sigma: float) -> F32:
-    return np.asarray(cv2.GaussianBlur(grid, (0, 0), sigma), np.float32)
+def _blurred(grid: F32, sigma: float, marked: Iterable[tuple[int, int, int, int]]) -> F32:
+    """Blurs around the marks only; elsewhere the grid is 0, as its blur would be."""
+    out, reach = np.zeros_like(grid), math.ceil(4 * sigma) + 1
+    for u0, v0, u1, v1 in marked:
+        if u0 < u1:
+            u2, v2 = max(0, u0 - 2 * reach), max(0, v0 - 2 * reach)
+            around = cv2.GaussianBlur(grid[v2 : v1 + 2 * reach, u2 : u1 + 2 * reach], (0, 0), sigma)
+            left, top = max(0, u0 - reach), max(0, v0 - reach)
+            near = out[top : v1 + reach, left : u1 + reach]
+            near[:] = around[top - v2 :, left - u2 :][: near.shape[0], : near.shape[1]]
+    return out

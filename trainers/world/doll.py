@@ -13,17 +13,18 @@ HALF_WIDTH, BOTTOM, TOP = 0.80, -0.03, 2.17  # metres that a sheet covers
 SHEET_W, SHEET_H, ATLAS_W = 256, 352, 640  # texels; an atlas is front | back | tiles of the accessories
 TILE_W, TILE_H = 64, 88
 TILES = ("hair", "hat", "bag", "prop")
-PARTS = ("background", "skin", "hair", "hat", "upper", "lower", "shoes", "bag", "prop")
-SKIN, HAIR, HAT, UPPER, LOWER, SHOES, BAG, PROP = range(1, 9)
+PARTS = ("background", "skin", "hair", "hat", "upper", "lower", "shoes", "bag", "prop", "face")
+SKIN, HAIR, HAT, UPPER, LOWER, SHOES, BAG, PROP, FACE = range(1, 10)
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(slots=True)
 class Doll:
-    """One side of a body as seen from the front: regions as masks, layers to paint into.
+    """One side of a body as seen from the front: regions as masks, layers to paint into; only texels that it covers.
 
     Attributes:
+        covers: (SHEET_H, SHEET_W) the texels that there are, N; every other array is of them.
         x, z: Metres of each texel; `across` = distance from the middle.
         along, beside: On the arm: 0 at the shoulder to 1 at the wrist, and metres off its axis.
         u, v: Cloth coordinates in metres: across and down from the collar, or along the arm.
@@ -31,7 +32,10 @@ class Doll:
     """
 
     figure: Figure
+    covers: Mask
     front: bool
+    rows: Any = field(init=False)
+    columns: Any = field(init=False)
     x: F64 = field(init=False)
     z: F64 = field(init=False)
     across: F64 = field(init=False)
@@ -49,10 +53,9 @@ class Doll:
 
     def __post_init__(self) -> None:
         fig = self.figure
-        self.x, self.z = np.meshgrid(
-            (np.arange(SHEET_W) + 0.5) / SHEET_W * 2 * HALF_WIDTH - HALF_WIDTH,
-            TOP - (np.arange(SHEET_H) + 0.5) / SHEET_H * (TOP - BOTTOM),
-        )
+        self.rows, self.columns = np.nonzero(self.covers)
+        self.x = (self.columns + 0.5) / SHEET_W * 2 * HALF_WIDTH - HALF_WIDTH
+        self.z = TOP - (self.rows + 0.5) / SHEET_H * (TOP - BOTTOM)
         down_x, down_z = np.sin(ARM_ANGLE), -np.cos(ARM_ANGLE)
         reach = float(np.hypot(fig.wrist[0] - fig.shoulder[0], fig.wrist[2] - fig.shoulder[2]))
         self.across = np.abs(self.x)
@@ -70,13 +73,13 @@ class Doll:
         self.torso = ~self.arm & ~self.head & ~self.leg
         self.u = np.where(self.arm, self.beside, self.x)
         self.v = np.where(self.arm, self.along * reach, fig.collar - self.z)
-        self.rgb = np.zeros((*self.x.shape, 3))
-        self.nir = np.full(self.x.shape, 150.0)
-        self.part = np.full(self.x.shape, SKIN, np.uint8)
+        self.rgb = np.zeros((len(self.x), 3))
+        self.nir = np.full(len(self.x), 150.0)
+        self.part = np.full(len(self.x), SKIN, np.uint8)
 
     def fill(self, where: Mask, rgb: Any, nir: float | F64 | None = None, part: int | None = None) -> None:
         """Paints over a region; what is None stays."""
-        self.rgb[where] = rgb[where] if isinstance(rgb, np.ndarray) and rgb.ndim == 3 else rgb
+        self.rgb[where] = rgb[where] if isinstance(rgb, np.ndarray) and rgb.ndim == 2 else rgb
         if nir is not None:
             self.nir[where] = nir[where] if isinstance(nir, np.ndarray) else nir
         if part is not None:

@@ -26,12 +26,18 @@ from trainers.world.wardrobe import COLOURS, UPPERS
 REFLECTIVE = (205, 208, 205)
 
 
-def paint(look: Look, figure: Figure) -> U8:
-    """The atlas (SHEET_H, ATLAS_W, 5): sRGB, near-infrared albedo, part label."""
+def paint(look: Look, figure: Figure, covers: Mask) -> U8:
+    """The atlas (SHEET_H, ATLAS_W, 5): sRGB, near-infrared albedo, part label.
+
+    Args:
+        look: What to paint.
+        figure: On whom.
+        covers: (SHEET_H, SHEET_W) texels that the body's mesh comes near; the others stay black.
+    """
     dyes = dye(look)
     atlas = np.zeros((SHEET_H, ATLAS_W, 5), np.uint8)
     for side in (0, 1):
-        doll = Doll(figure, front=side == 0)
+        doll = Doll(figure, covers, front=side == 0)
         doll.rgb[:] = dyes.skin
         _lower(doll, look, dyes)
         _shoes(doll, look, dyes)
@@ -39,10 +45,10 @@ def paint(look: Look, figure: Figure) -> U8:
         paint_head(doll, look, dyes.skin, dyes.hair, dyes.upper, dyes.upper_nir)
         _straps(doll, look, dyes)
         _folds(doll, look, dyes, side)
-        columns = slice(side * SHEET_W, (side + 1) * SHEET_W)
-        atlas[:, columns, :3] = np.clip(doll.rgb, 4, 250)
-        atlas[:, columns, 3] = np.clip(doll.nir, 4, 250)
-        atlas[:, columns, 4] = doll.part
+        columns = doll.columns + side * SHEET_W
+        atlas[doll.rows, columns, :3] = np.clip(doll.rgb, 4, 250)
+        atlas[doll.rows, columns, 3] = np.clip(doll.nir, 4, 250)
+        atlas[doll.rows, columns, 4] = doll.part
     paint_tiles(atlas, look, dyes)
     return atlas
 
@@ -129,9 +135,9 @@ def _upper(doll: Doll, look: Look, dyes: Dyes) -> None:
 def _print_on_chest(doll: Doll, pattern: str, seed: int) -> Mask:
     """A shape or letters; on the back only now and then."""
     rng = np.random.default_rng([12, seed])
-    ink = np.zeros(doll.x.shape, np.uint8)
+    ink = np.zeros(doll.covers.shape, np.uint8)
     if not doll.front and rng.random() > 0.25:
-        return ink > 0
+        return np.zeros(len(doll.x), bool)
     x, y = SHEET_W // 2, int((TOP - (0.803 * doll.figure.height - 0.15)) / (TOP - BOTTOM) * SHEET_H)
     if pattern == "text":
         word = "".join(rng.choice(list("ABDEHKNORSTUX"), int(rng.integers(3, 6))))
@@ -139,7 +145,7 @@ def _print_on_chest(doll: Doll, pattern: str, seed: int) -> Mask:
         cv2.putText(ink, word[::-1], (x - 5 * len(word), y + 18), cv2.FONT_HERSHEY_DUPLEX, 0.4, 255, 1)
     else:
         _emblem(ink, int(rng.integers(5)), x, y, int(rng.integers(11, 19)))
-    return (ink[:, ::-1] if doll.front else ink) > 0
+    return np.asarray((ink[:, ::-1] if doll.front else ink)[doll.rows, doll.columns] > 0)
 
 
 def _emblem(ink: U8, shape: int, x: int, y: int, r: int) -> None:

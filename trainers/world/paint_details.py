@@ -5,6 +5,7 @@ import numpy as np
 from trainers.world.compiled import F64, U8
 from trainers.world.doll import (
     BAG,
+    FACE,
     HAIR,
     HAT,
     PROP,
@@ -26,11 +27,13 @@ _FRAMES = (22, 22, 26)
 def paint_head(doll: Doll, look: Look, skin: F64, hair: F64, upper: F64, upper_nir: float) -> None:
     """Skin, collar, then a face in front or a hairline behind."""
     doll.fill(doll.head, skin, 175, SKIN)
+    x, z = doll.on_head()
+    if doll.front:
+        doll.fill(doll.head & (np.hypot(x, z / 1.15) < 1), skin, part=FACE)
     if look.outfit.upper in _HIGH_NECK:
         below_chin = doll.z < doll.figure.collar + 0.022 * doll.figure.height
         around = (doll.across > 0.030) | (not doll.front) | (look.outfit.upper == "puffer")
         doll.fill(doll.head & around & below_chin, upper * 0.92, upper_nir, UPPER)
-    x, z = doll.on_head()
     if doll.front:
         _face(doll, look, x, z, skin, hair)
         if look.body.beard != "none":

@@ -6,19 +6,21 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from trainers.world.accessories import SEAT_HEIGHT, accessories
 from trainers.world.body import build_figure
 from trainers.world.compiled import F32, F64, I32, U8
-from trainers.world.doll import BOTTOM, HALF_WIDTH, SHEET_H, SHEET_W, TILE_H, TILE_W, TILES, TOP
+from trainers.world.doll import BOTTOM, HALF_WIDTH, SHEET_H, SHEET_W, TILE_H, TILE_W, TILES, TOP, Mask
 from trainers.world.figure import ARM_ANGLE, Figure, Prims
 from trainers.world.looks import Look
 from trainers.world.paint import paint
 from trainers.world.rig import Pose, joint_angles, place_bones, skin_weights
 from trainers.world.sdf import AX, BULGE, BX, CAPSULE, CARVES, KIND, RA, RB, sample_grid, surface_nets
 
-FORMAT = 2  # of kept people: raise it when the same look would be built differently
+FORMAT = 3  # of kept people: raise it when the same look would be built differently
+COVER_TEXELS = 17  # width of the square that is painted around a vertex; 4 texels lie between vertices
 BODY_STEP = 0.026  # metres of the grid that a body's surface is found on
 
 
@@ -87,7 +89,7 @@ def build_person(look: Look) -> Person:
         bones=np.concatenate([mesh[3] for mesh in meshes]),
         weights=weights,
         triangles=np.concatenate(triangles),
-        atlas=paint(look, figure),
+        atlas=paint(look, figure, _covered(uvs[0])),
         pivots=figure.pivots(),
         feet=figure.feet,
         hand=figure.hand,
@@ -138,6 +140,14 @@ def _bounds(rows: Prims) -> tuple[F64, F64]:
 def _sheet_uv(vertices: F32) -> F64:
     u = (vertices[:, 0] + HALF_WIDTH) / (2 * HALF_WIDTH) * SHEET_W
     return np.stack([u, (TOP - vertices[:, 2]) / (TOP - BOTTOM) * SHEET_H], 1)
+
+
+def _covered(uv: F64) -> Mask:
+    """Texels near a vertex of the body, wide enough for the smallest size of the atlas."""
+    marks = np.zeros((SHEET_H, SHEET_W), np.uint8)
+    columns, rows = uv.astype(int).T
+    marks[rows.clip(0, SHEET_H - 1), columns.clip(0, SHEET_W - 1)] = 1
+    return np.asarray(cv2.dilate(marks, np.ones((COVER_TEXELS, COVER_TEXELS), np.uint8)), bool)
 
 
 def _tile_uv(vertices: F32, row: int) -> F64:

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 
 from trainers.world.camera import project_vertices
@@ -12,8 +10,21 @@ from trainers.world.compiled import F32, I32, U8
 from trainers.world.crowd import Crowd, Shadows
 from trainers.world.doll import PARTS
 from trainers.world.materials import linear
-from trainers.world.raster import NOBODY, Lit, compose, rasterise, shade
+from trainers.world.raster import (
+    FIRST_PART,
+    LEFT,
+    LOW,
+    NOBODY,
+    RIGHT,
+    SAMPLES_SEEN,
+    TOP,
+    Lit,
+    nobody_found,
+    rasterise,
+    shade,
+)
 from trainers.world.rig import Pose
+from trainers.world.shadow import compose
 from trainers.world.view import LIGHTS, SAMPLES, View
 
 TEXEL = 0.0062  # metres of a texel of the body's sheet
@@ -87,21 +98,21 @@ def render(
         if covered:
             drawn.append((index, box, covered))
     ids, parts = np.zeros(frame.shape[:2], np.int32), np.zeros(frame.shape[:2], np.uint8)
+    found = nobody_found(len(crowd.people), len(PARTS))
     if drawn:
-        _shade(view, crowd, poses, drawn, owners, (x0, y0), frame, ids, parts)
-    seen = _truth(view, crowd, drawn, owners, ids, parts, (x0, y0))
+        _shade(view, crowd, poses, drawn, owners, (x0, y0), frame, ids, parts, found)
+    seen = tuple(_seen(view, person, found[person[0]], (x0, y0)) for person in drawn)
     return Picture(view.sensor.develop(frame, (x0, y0), rng), ids, parts, seen)
 
 
 def _background(view: View, shadows: Shadows, roi: Roi) -> F32:
     x0, y0, x1, y1 = roi
     window = slice(y0, y1), slice(x0, x1)
-    cell_x, cell_y = view.cell_x[window] - shadows.first[0], view.cell_y[window] - shadows.first[1]
-    cast, contact = (
-        cv2.remap(grid, cell_x, cell_y, cv2.INTER_LINEAR) for grid in (shadows.cast, shadows.contact)
-    )
     frame = np.empty((y1 - y0, x1 - x0, 4), np.float32)
-    compose(view.key[window], view.ambient[window], cast, contact, frame)
+    compose(
+        view.key[window], view.ambient[window], view.cell_x[window], view.cell_y[window], shadows.first,
+        shadows.cast, shadows.contact, frame,
+    )  # fmt: skip
     return frame
 
 
@@ -121,7 +132,7 @@ def _project(view: View, crowd: Crowd, index: int, pose: Pose) -> F32 | None:
 
 def _shade(
     view: View, crowd: Crowd, poses: Mapping[int, Pose], drawn: list[tuple[int, F32, int]], owners: I32,
-    corner: tuple[int, int], frame: F32, ids: I32, parts: U8,
+    corner: tuple[int, int], frame: F32, ids: I32, parts: U8, found: I32,
 ) -> None:  # fmt: skip
     count, light = len(crowd.people), view.place.light
     directions, colours = np.zeros((count, LIGHTS, 3), np.float32), np.zeros((count, LIGHTS, 4), np.float32)
@@ -136,44 +147,24 @@ def _shade(
     shade(
         crowd.points, crowd.vertices, crowd.normals, crowd.cloth,
         Lit(directions, colours, light.above, light.below, light.sky, light.fog), view.camera.position, owners,
-        corner, SAMPLES, window, 1.4 / (view.camera.focal * SAMPLES) / TEXEL, _LINEAR, frame, ids, parts,
+        corner, SAMPLES, window, 1.4 / (view.camera.focal * SAMPLES) / TEXEL, _LINEAR, frame, ids, parts, found,
     )  # fmt: skip
 
 
-def _truth(
-    view: View, crowd: Crowd, drawn: list[tuple[int, F32, int]], owners: I32, ids: I32, parts: U8,
-    corner: tuple[int, int],
-) -> tuple[Seen, ...]:  # fmt: skip
-    owned = crowd.cloth.owner[owners[owners != NOBODY]]
-    visible = np.bincount(owned, minlength=len(crowd.people))
-    seen = []
-    for index, amodal, covered in drawn:
-        box, shares = _visible_box(ids, parts, index, amodal, corner)
-        seen.append(
-            Seen(
-                index=index,
-                box=box,
-                amodal=(float(amodal[0]), float(amodal[1]), float(amodal[2]), float(amodal[3])),
-                visibility=float(visible[index] / covered),
-                in_frame=_share_inside(amodal, view.camera.width, view.camera.height),
-                parts=shares,
-            )
-        )
-    return tuple(seen)
-
-
-def _visible_box(
-    ids: I32, parts: U8, index: int, amodal: F32, corner: tuple[int, int]
-) -> tuple[tuple[int, int, int, int], dict[str, float]]:
-    left, top = max(0, int(amodal[0]) - corner[0] - 1), max(0, int(amodal[1]) - corner[1] - 1)
-    right, bottom = max(0, int(amodal[2]) - corner[0] + 3), max(0, int(amodal[3]) - corner[1] + 3)
-    mine = ids[top:bottom, left:right] == index + 1
-    if not mine.any():
-        return (0, 0, 0, 0), {}
-    x, y, w, h = (int(n) for n in cv2.boundingRect(mine.astype(np.uint8)))
-    labels: Any = np.bincount(parts[top:bottom, left:right][mine], minlength=len(PARTS))
-    shares = {name: round(float(n / labels.sum()), 3) for name, n in zip(PARTS, labels, strict=True) if n}
-    return (x + left + corner[0], y + top + corner[1], w, h), shares
+def _seen(view: View, person: tuple[int, F32, int], found: I32, corner: tuple[int, int]) -> Seen:
+    index, amodal, covered = person
+    labels, box = found[FIRST_PART:], (0, 0, 0, 0)
+    if labels.any():
+        left, top, right, low = (int(found[edge]) for edge in (LEFT, TOP, RIGHT, LOW))
+        box = left + corner[0], top + corner[1], right - left + 1, low - top + 1
+    return Seen(
+        index=index,
+        box=box,
+        amodal=(float(amodal[0]), float(amodal[1]), float(amodal[2]), float(amodal[3])),
+        visibility=float(found[SAMPLES_SEEN] / covered),
+        in_frame=_share_inside(amodal, view.camera.width, view.camera.height),
+        parts={name: round(float(n / labels.sum()), 3) for name, n in zip(PARTS, labels, strict=True) if n},
+    )
 
 
 def _share_inside(amodal: F32, wide: int, high: int) -> float:

@@ -6,9 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from trainers.world.compiled import F32, F64, I32, compiled
+from trainers.world.compiled import F32, F64, I32, compiled, inlined
 from trainers.world.looks import Look
-from trainers.world.sdf import BONE, CARVES, SKIRT_BONE, TORSO_BONE, choose_near, distance_to_near
+from trainers.world.sdf import (
+    BONE,
+    CARVES,
+    SKIRT_BONE,
+    TORSO_BONE,
+    choose_near,
+    distance_to_near,
+    distances_to_all,
+)
 
 PELVIS, CHEST, HEAD, THIGH_R, SHIN_R, FOOT_R, THIGH_L, SHIN_L, FOOT_L = range(9)
 UPPER_ARM_R, FOREARM_R, UPPER_ARM_L, FOREARM_L, HELD, TOWED = range(9, 15)
@@ -17,6 +25,9 @@ PARENTS = (-1, 0, 1, 0, 3, 4, 0, 6, 7, 1, 9, 1, 11, -1, -1)
 RIGHT = (1, 0.0, THIGH_R, SHIN_R, FOOT_R, UPPER_ARM_R, FOREARM_R)
 LEFT = (-1, 0.5, THIGH_L, SHIN_L, FOOT_L, UPPER_ARM_L, FOREARM_L)
 SIDES = (RIGHT, LEFT)
+
+TOUCHING, SHADING = 0.09, 0.27  # metres within which a primitive shapes a vertex, and darkens it
+NO_PULL = 0.2  # metres beyond which a bone pulls nothing
 
 ACTS = ("walk", "phone", "pockets")
 
@@ -42,38 +53,42 @@ def skin_weights(
     n = vertices.shape[0]
     normals, occlusion = np.empty((n, 3), np.float32), np.empty(n, np.float32)
     bones, weights = np.zeros((n, 4), np.int32), np.zeros((n, 4), np.float32)
-    near, own = np.empty(prims.shape[0], np.int32), np.empty(prims.shape[0])
-    by_bone, normal = np.zeros(BONES), np.zeros(3)
+    near, around = np.empty(prims.shape[0], np.int32), np.empty(prims.shape[0], np.int32)
+    own, by_bone, normal = np.empty(prims.shape[0]), np.zeros(BONES), np.zeros(3)
     for i in range(n):
         x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
-        count = choose_near(prims, tables, own, 0.3, x, y, z, near)
-        occlusion[i] = _surface(prims, near, count, tables, x, y, z, normal)
+        nearest = distances_to_all(prims, tables, x, y, z, own)
+        count = choose_near(prims, own, nearest, TOUCHING, near)
+        _normal(prims, near, count, tables, x, y, z, normal)
         normals[i, 0], normals[i, 1], normals[i, 2] = normal[0], normal[1], normal[2]
+        count = choose_near(prims, own, nearest, SHADING, around)
+        occlusion[i] = _openness(prims, around, count, tables, x, y, z, normal)
         if fixed_bone >= 0:
             bones[i, 0], weights[i, 0] = fixed_bone, 1.0
         else:
-            _pull_of_bones(prims, own, x, z, waist, hip, by_bone)
+            _pull_of_bones(prims, own, nearest, x, z, waist, hip, by_bone)
             _heaviest(by_bone, bones[i], weights[i])
     return normals, occlusion, bones, weights
 
 
-@compiled
-def _surface(
+@inlined
+def _normal(prims: F64, near: I32, count: int, tables: F64, x: float, y: float, z: float, out: F64) -> None:
+    """Unit normal of the surface, from the distances at the corners of a small tetrahedron."""
+    e = 0.005
+    a = distance_to_near(prims, near, count, tables, x + e, y - e, z - e)
+    b = distance_to_near(prims, near, count, tables, x - e, y - e, z + e)
+    c = distance_to_near(prims, near, count, tables, x - e, y + e, z - e)
+    d = distance_to_near(prims, near, count, tables, x + e, y + e, z + e)
+    nx, ny, nz = a - b - c + d, -a - b + c + d, -a + b - c + d
+    inverse = 1 / (math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9)
+    out[0], out[1], out[2] = nx * inverse, ny * inverse, nz * inverse
+
+
+@inlined
+def _openness(
     prims: F64, near: I32, count: int, tables: F64, x: float, y: float, z: float, normal: F64
 ) -> float:
-    """Unit normal into `normal`; returns how open the place is, in [0.25, 1]."""
-    e = 0.006
-    normal[0] = distance_to_near(prims, near, count, tables, x + e, y, z) - distance_to_near(
-        prims, near, count, tables, x - e, y, z
-    )
-    normal[1] = distance_to_near(prims, near, count, tables, x, y + e, z) - distance_to_near(
-        prims, near, count, tables, x, y - e, z
-    )
-    normal[2] = distance_to_near(prims, near, count, tables, x, y, z + e) - distance_to_near(
-        prims, near, count, tables, x, y, z - e
-    )
-    length = math.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2) + 1e-9
-    normal /= length
+    """How open a place on the surface is, in [0.25, 1]."""
     closed = 0.0
     for s in (0.02, 0.05, 0.11):
         out = distance_to_near(
@@ -84,14 +99,12 @@ def _surface(
 
 
 @compiled
-def _pull_of_bones(prims: F64, own: F64, x: float, z: float, waist: float, hip: float, by_bone: F64) -> None:
+def _pull_of_bones(
+    prims: F64, own: F64, nearest: float, x: float, z: float, waist: float, hip: float, by_bone: F64
+) -> None:
     by_bone[:] = 0.0
-    nearest = 1e9
     for k in range(prims.shape[0]):
-        if prims[k, CARVES] == 0:
-            nearest = min(nearest, own[k])
-    for k in range(prims.shape[0]):
-        if prims[k, CARVES] != 0:
+        if prims[k, CARVES] != 0 or own[k] > nearest + NO_PULL:
             continue
         pull = math.exp(-(own[k] - nearest) / 0.018)
         bone = int(prims[k, BONE])

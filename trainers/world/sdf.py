@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 
-from trainers.world.compiled import F32, F64, I32, compiled
+from trainers.world.compiled import F32, F64, I32, compiled, inlined
 
 # A primitive is a row of 16 numbers.
 KIND, AX, AY, AZ, BX, BY, BZ, RA, RB, ASPECT, BLEND, BONE, CUT, OFFSET, CARVES, BULGE = range(16)
 CAPSULE, BOX, ELLIPSOID, LOFT = range(4)
 TORSO_BONE, SKIRT_BONE = 101, 100  # codes for weights that blend over several bones
 BLOCK = 4  # cells along an edge of the blocks that share one choice of near primitives
+BLOCK_REACH = 2.6  # cells from the middle of a block to its corner
 
 
 def capsule(
@@ -38,60 +39,59 @@ def loft(table: int, z0: float, z1: float, *, power: float, blend: float, bone: 
     return [LOFT, table, z0, z1, 0, 0, 0, 0, 0, power, blend, bone, -1, 0, 0, 0]
 
 
-@compiled
-def _capsule(p: F64, x: float, y: float, z: float) -> float:
-    dx, dy, dz = p[BX] - p[AX], p[BY] - p[AY], p[BZ] - p[AZ]
-    px, py, pz = x - p[AX], y - p[AY], z - p[AZ]
+@inlined
+def _capsule(p: F64, i: int, x: float, y: float, z: float) -> float:
+    dx, dy, dz = p[i, BX] - p[i, AX], p[i, BY] - p[i, AY], p[i, BZ] - p[i, AZ]
+    px, py, pz = x - p[i, AX], y - p[i, AY], z - p[i, AZ]
     along = (px * dx + py * dy + pz * dz) / (dx * dx + dy * dy + dz * dz + 1e-9)
     u = min(1.0, max(0.0, along))
-    radius = p[RA] + (p[RB] - p[RA]) * u + p[BULGE] * 4 * u * (1 - u)
-    if along < p[CUT]:
-        radius += p[OFFSET]
-    qx, qy, qz = px - u * dx, (py - u * dy) / p[ASPECT], pz - u * dz
+    radius = p[i, RA] + (p[i, RB] - p[i, RA]) * u + p[i, BULGE] * 4 * u * (1 - u)
+    if along < p[i, CUT]:
+        radius += p[i, OFFSET]
+    qx, qy, qz = px - u * dx, (py - u * dy) / p[i, ASPECT], pz - u * dz
     return float(math.sqrt(qx * qx + qy * qy + qz * qz) - radius)
 
 
-@compiled
-def _box(p: F64, x: float, y: float, z: float) -> float:
-    qx = abs(x - p[AX]) - p[BX] + p[RA]
-    qy = abs(y - p[AY]) - p[BY] + p[RA]
-    qz = abs(z - p[AZ]) - p[BZ] + p[RA]
+@inlined
+def _box(p: F64, i: int, x: float, y: float, z: float) -> float:
+    qx = abs(x - p[i, AX]) - p[i, BX] + p[i, RA]
+    qy = abs(y - p[i, AY]) - p[i, BY] + p[i, RA]
+    qz = abs(z - p[i, AZ]) - p[i, BZ] + p[i, RA]
     ox, oy, oz = max(qx, 0.0), max(qy, 0.0), max(qz, 0.0)
-    return float(math.sqrt(ox * ox + oy * oy + oz * oz) + min(max(qx, qy, qz), 0.0) - p[RA])
+    return float(math.sqrt(ox * ox + oy * oy + oz * oz) + min(max(qx, qy, qz), 0.0) - p[i, RA])
 
 
-@compiled
-def _ellipsoid(p: F64, x: float, y: float, z: float) -> float:
-    qx, qy, qz = (x - p[AX]) / p[BX], (y - p[AY]) / p[BY], (z - p[AZ]) / p[BZ]
-    return float((math.sqrt(qx * qx + qy * qy + qz * qz) - 1) * min(p[BX], p[BY], p[BZ]))
+@inlined
+def _ellipsoid(p: F64, i: int, x: float, y: float, z: float) -> float:
+    qx, qy, qz = (x - p[i, AX]) / p[i, BX], (y - p[i, AY]) / p[i, BY], (z - p[i, AZ]) / p[i, BZ]
+    return float((math.sqrt(qx * qx + qy * qy + qz * qz) - 1) * min(p[i, BX], p[i, BY], p[i, BZ]))
 
 
-@compiled
-def _loft(p: F64, tables: F64, x: float, y: float, z: float) -> float:
-    table = tables[int(p[AX])]
-    z0, z1, rows = p[AY], p[AZ], table.shape[0]
+@inlined
+def _loft(p: F64, n: int, tables: F64, x: float, y: float, z: float) -> float:
+    which, z0, z1, rows = int(p[n, AX]), p[n, AY], p[n, AZ], tables.shape[1]
     f = (z - z0) / (z1 - z0) * (rows - 1)
     i = int(min(rows - 2, max(0, math.floor(f))))
     g = min(1.0, max(0.0, f - i))
-    wide = table[i, 0] * (1 - g) + table[i + 1, 0] * g
-    deep = table[i, 1] * (1 - g) + table[i + 1, 1] * g
-    middle = table[i, 2] * (1 - g) + table[i + 1, 2] * g
-    power = p[ASPECT]
+    wide = tables[which, i, 0] * (1 - g) + tables[which, i + 1, 0] * g
+    deep = tables[which, i, 1] * (1 - g) + tables[which, i + 1, 1] * g
+    middle = tables[which, i, 2] * (1 - g) + tables[which, i + 1, 2] * g
+    power = p[n, ASPECT]
     q = (abs(x) / wide) ** power + (abs(y - middle) / deep) ** power
     return float(max((q ** (1 / power) - 1) * min(wide, deep), z0 - z, z - z1))
 
 
-@compiled
-def distance_to(p: F64, tables: F64, x: float, y: float, z: float) -> float:
+@inlined
+def _distance(prims: F64, i: int, tables: F64, x: float, y: float, z: float) -> float:
     """Signed distance to one primitive, metres; negative inside."""
-    kind = int(p[KIND])
+    kind = int(prims[i, KIND])
     if kind == CAPSULE:
-        return _capsule(p, x, y, z)
+        return _capsule(prims, i, x, y, z)
     if kind == BOX:
-        return _box(p, x, y, z)
+        return _box(prims, i, x, y, z)
     if kind == ELLIPSOID:
-        return _ellipsoid(p, x, y, z)
-    return _loft(p, tables, x, y, z)
+        return _ellipsoid(prims, i, x, y, z)
+    return _loft(prims, i, tables, x, y, z)
 
 
 @compiled
@@ -99,10 +99,10 @@ def distance_to_near(prims: F64, near: I32, count: int, tables: F64, x: float, y
     """Smooth union and difference of the primitives `near[:count]`, in their order."""
     d = 1e9
     for n in range(count):
-        p = prims[near[n]]
-        own = distance_to(p, tables, x, y, z)
-        k = p[BLEND]
-        if p[CARVES] == 0:
+        i = near[n]
+        own = _distance(prims, i, tables, x, y, z)
+        k = prims[i, BLEND]
+        if prims[i, CARVES] == 0:
             h = max(k - abs(d - own), 0.0) / k
             d = min(d, own) - h * h * k * 0.25
         else:
@@ -112,15 +112,27 @@ def distance_to_near(prims: F64, near: I32, count: int, tables: F64, x: float, y
 
 
 @compiled
-def choose_near(
-    prims: F64, tables: F64, own: F64, margin: float, x: float, y: float, z: float, near: I32
-) -> int:
-    """Primitives that can matter within `margin` of a point, into `near`; their distances into `own`."""
+def distances_to_all(prims: F64, tables: F64, x: float, y: float, z: float, own: F64) -> float:
+    """Distance of a point to every primitive, into `own`; returns the least to one that carves nothing."""
     nearest = 1e9
     for i in range(prims.shape[0]):
-        own[i] = distance_to(prims[i], tables, x, y, z)
+        own[i] = _distance(prims, i, tables, x, y, z)
         if prims[i, CARVES] == 0 and own[i] < nearest:
             nearest = own[i]
+    return nearest
+
+
+@compiled
+def choose_near(prims: F64, own: F64, nearest: float, margin: float, near: I32) -> int:
+    """Primitives that can matter within `margin` of a point, into `near`; returns how many.
+
+    Args:
+        prims: All.
+        own: `distances_to_all`.
+        nearest: What that returned.
+        margin: Metres.
+        near: Gets their numbers.
+    """
     count = 0
     for i in range(prims.shape[0]):
         if own[i] < nearest + margin or (prims[i, CARVES] != 0 and own[i] < margin):
@@ -134,7 +146,7 @@ def sample_grid(prims: F64, tables: F64, origin: F64, shape: tuple[int, int, int
     """The field on a grid; blocks far from the surface are filled with the value at their centre."""
     field = np.empty(shape, np.float32)
     near, own = np.empty(prims.shape[0], np.int32), np.empty(prims.shape[0])
-    reach = 9 * step + 0.05
+    reach = 2 * BLOCK_REACH * step + 0.05
     for bi in range(0, shape[0], BLOCK):
         for bj in range(0, shape[1], BLOCK):
             for bk in range(0, shape[2], BLOCK):
@@ -143,7 +155,8 @@ def sample_grid(prims: F64, tables: F64, origin: F64, shape: tuple[int, int, int
                     origin[1] + (bj + 1.5) * step,
                     origin[2] + (bk + 1.5) * step,
                 )
-                count = choose_near(prims, tables, own, reach, x, y, z, near)
+                nearest = distances_to_all(prims, tables, x, y, z, own)
+                count = choose_near(prims, own, nearest, reach, near)
                 d = distance_to_near(prims, near, count, tables, x, y, z)
                 _fill_block(field, prims, near, count, tables, origin, step, bi, bj, bk, d)
     return field
@@ -154,7 +167,7 @@ def _fill_block(
     field: F32, prims: F64, near: I32, count: int, tables: F64, origin: F64, step: float,
     bi: int, bj: int, bk: int, centre: float,
 ) -> None:  # fmt: skip
-    far = abs(centre) > 5.5 * step
+    far = abs(centre) > 1.6 * BLOCK_REACH * step
     for i in range(bi, min(bi + BLOCK, field.shape[0])):
         for j in range(bj, min(bj + BLOCK, field.shape[1])):
             for k in range(bk, min(bk + BLOCK, field.shape[2])):
@@ -172,11 +185,23 @@ def _fill_block(
                     )
 
 
+@inlined
+def _is_uniform(field: F32, i: int, j: int, k: int) -> bool:
+    """Whether all corners of a cell are on one side of the surface."""
+    inside = field[i, j, k] < 0
+    same = ((field[i, j, k + 1] < 0) == inside) & ((field[i, j + 1, k] < 0) == inside)
+    same &= ((field[i, j + 1, k + 1] < 0) == inside) & ((field[i + 1, j, k] < 0) == inside)
+    same &= ((field[i + 1, j, k + 1] < 0) == inside) & ((field[i + 1, j + 1, k] < 0) == inside)
+    return same & ((field[i + 1, j + 1, k + 1] < 0) == inside)
+
+
 @compiled
 def _crossing(field: F32, i: int, j: int, k: int, at: F64) -> int:
     """Mean of the edge crossings of a cell, in cells, into `at`; returns how many edges are crossed."""
     count = 0
     at[:] = 0.0
+    if _is_uniform(field, i, j, k):
+        return 0
     for axis in range(3):
         for corner in range(4):
             u, v = corner & 1, corner >> 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from trainers.world.compiled import F32, U8, compiled
+from trainers.world.compiled import F32, U8, compiled, inlined
 
 MIDDLE = np.array([0.3, 0.6, 0.1], np.float32)  # luminance of linear rgb
 RAW = 100  # JPEG quality that means: not compressed
@@ -106,7 +106,8 @@ class Sensor:
         falls = 1 - style.vignette * out / (1 + 0.3 * out)
         self.style = style
         self._gain = (gain * falls[..., None] * np.array([*style.white, 1.0])).astype(np.float32)
-        self._shot, self._read = math.sqrt(style.shot * gain), math.sqrt(style.read) * gain
+        self._shot = np.float32(math.sqrt(style.shot * gain))
+        self._read = np.float32(math.sqrt(style.read) * gain)
         self._blur_px = style.blur_px * math.sqrt(wide / 640)
         light = (np.arange(4097) / 2048.0) ** 2
         shoulder = light * (1 + light * 0.12) / (1 + light * 0.55)
@@ -115,58 +116,71 @@ class Sensor:
     def develop(self, light: F32, corner: tuple[int, int], rng: np.random.Generator) -> U8:
         """BGR of linear light (h, w, 4) whose top left lies at pixel `corner` (x, y) of the view."""
         high, wide = light.shape[:2]
-        blurred = np.asarray(cv2.GaussianBlur(light, (0, 0), self._blur_px), np.float32)
         gain = self._gain[corner[1] : corner[1] + high, corner[0] : corner[0] + wide]
         out = np.empty((high, wide, 3), np.uint8)
         dy, dx = (int(n) for n in rng.integers(0, 509, 2))
         if self.style.infrared:
+            blurred = self._blurred(np.ascontiguousarray(light[..., 3]))
             _develop_infrared(blurred, gain, self._noise, (dy, dx), self._shot, self._read, self._tone, out)
         else:
-            saturation = self.style.saturation
+            saturation = np.float32(self.style.saturation)
             _develop_colour(
-                blurred, gain, self._noise, (dy, dx), self._shot, self._read, self._tone, saturation, out
+                self._blurred(light),
+                gain,
+                self._noise,
+                (dy, dx),
+                self._shot,
+                self._read,
+                self._tone,
+                saturation,
+                out,
             )
         if self.style.jpeg < RAW:
             packed = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, self.style.jpeg])[1]
             out = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
         return out
 
+    def _blurred(self, light: F32) -> F32:
+        return np.asarray(cv2.GaussianBlur(light, (0, 0), self._blur_px), np.float32)
 
-@compiled
-def _recorded(value: float, noise: float, shot: float, read: float, tone: U8) -> int:
-    value = max(value, 0.0)
+
+@inlined
+def _recorded(value: np.float32, noise: np.float32, shot: np.float32, read: np.float32, tone: U8) -> int:
+    value = max(value, np.float32(0))
     value += noise * (shot * math.sqrt(value) + read)
-    return int(tone[min(int(math.sqrt(max(value, 0.0)) * 2048), 4096)])
+    return int(tone[min(int(math.sqrt(max(value, np.float32(0))) * np.float32(2048)), 4096)])
 
 
 @compiled
 def _develop_colour(
-    light: F32, gain: F32, noise: F32, shift: tuple[int, int], shot: float, read: float, tone: U8,
-    saturation: float, out: U8,
+    light: F32, gain: F32, noise: F32, shift: tuple[int, int], shot: np.float32, read: np.float32, tone: U8,
+    saturation: np.float32, out: U8,
 ) -> None:  # fmt: skip
     n = noise.shape[0]
     for y in range(out.shape[0]):
+        r0, r1, r2 = (y + shift[0]) % n, (y + shift[0] + 37) % n, (y + shift[0] + 74) % n
+        c0, c1, c2 = shift[1] % n, (shift[1] + 91) % n, (shift[1] + 182) % n
         for x in range(out.shape[1]):
-            r, g, b = (
-                light[y, x, 0] * gain[y, x, 0],
-                light[y, x, 1] * gain[y, x, 1],
-                light[y, x, 2] * gain[y, x, 2],
-            )
+            r = light[y, x, 0] * gain[y, x, 0]
+            g = light[y, x, 1] * gain[y, x, 1]
+            b = light[y, x, 2] * gain[y, x, 2]
             grey = np.float32(0.3) * r + np.float32(0.6) * g + np.float32(0.1) * b
-            row = (y + shift[0]) % n
-            for c in range(3):
-                value = r if c == 0 else (g if c == 1 else b)
-                value = grey + (value - grey) * saturation
-                grain = noise[(row + c * 37) % n, (x + shift[1] + c * 91) % n]
-                out[y, x, 2 - c] = _recorded(value, grain, shot, read, tone)
+            out[y, x, 2] = _recorded(grey + (r - grey) * saturation, noise[r0, c0], shot, read, tone)
+            out[y, x, 1] = _recorded(grey + (g - grey) * saturation, noise[r1, c1], shot, read, tone)
+            out[y, x, 0] = _recorded(grey + (b - grey) * saturation, noise[r2, c2], shot, read, tone)
+            c0 = c0 + 1 if c0 + 1 < n else 0  # a remainder for each would cost more than all else here
+            c1 = c1 + 1 if c1 + 1 < n else 0
+            c2 = c2 + 1 if c2 + 1 < n else 0
 
 
 @compiled
 def _develop_infrared(
-    light: F32, gain: F32, noise: F32, shift: tuple[int, int], shot: float, read: float, tone: U8, out: U8
-) -> None:
+    light: F32, gain: F32, noise: F32, shift: tuple[int, int], shot: np.float32, read: np.float32, tone: U8,
+    out: U8,
+) -> None:  # fmt: skip
     n = noise.shape[0]
     for y in range(out.shape[0]):
+        row, column = (y + shift[0]) % n, shift[1] % n
         for x in range(out.shape[1]):
-            grain = noise[(y + shift[0]) % n, (x + shift[1]) % n]
-            out[y, x, :] = _recorded(light[y, x, 3] * gain[y, x, 3], grain, shot, read, tone)
+            out[y, x, :] = _recorded(light[y, x] * gain[y, x, 3], noise[row, column], shot, read, tone)
+            column = column + 1 if column + 1 < n else 0
