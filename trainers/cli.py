@@ -49,6 +49,21 @@ def encoder(
     typer.echo(folder)
 
 
+@app.command()
+def detector(
+    config: ConfigArgument,
+    out: OutOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
+    resume: ResumeOption = False,
+) -> None:
+    """A person detector, from pictures of `musewatch world frames`."""
+    from trainers.detector import Config, train_detector
+
+    folder = train_detector(read_config(Config, config), _out(out, config), seed, device, resume)
+    typer.echo(folder)
+
+
 @app.callback()
 def _several() -> None:
     """Keeps the name of the only job on the command line."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 
 from engines.architectures import build_network
-from engines.checkpoint import NetworkCard, load_checkpoint, save_checkpoint
+from engines.checkpoint import CARD, NetworkCard, load_checkpoint, save_checkpoint
 from engines.manifest import Preprocess
 from pipeline.cli.common import say
 from pipeline.config import ConfigPath, PluginChoice, Settings
@@ -50,7 +50,9 @@ class Config(Settings):
     held_out: SetChoice = Field(description="Chooses the best weights and the cut; nobody of it is learned.")
     judged: dict[str, SetChoice] = Field(default={}, description="Sets scored at the end, by name.")
     network: PluginChoice = Field(description="An entry point of musewatch.network, and its arguments.")
-    start: ConfigPath | None = Field(default=None, description="Checkpoint folder to begin from.")
+    start: ConfigPath | None = Field(
+        default=None, description="Begin from it: a checkpoint folder, or other people's weights."
+    )
     centroids: bool = Field(
         default=False, description="Losses begin at the mean embedding of each person: for trained starts."
     )
@@ -124,12 +126,11 @@ def train_encoder(
     normalise = Normalise(config.preprocess).to(world.device)
 
     # --- 2. network: unit rows, from nothing or from a checkpoint ----------------------
-    network, arguments = _network(config)
-    network = network.to(world.device, memory_format=torch.channels_last)
-    dimension = int(network(torch.zeros(2, 3, *config.preprocess.size, device=world.device)).shape[1])
-    if config.checkpointing:
-        network.checkpointing = True
-    module = world.prepare_model(network)
+    network = _network(config).to(world.device, memory_format=torch.channels_last)
+    network.checkpointing = config.checkpointing
+    with torch.inference_mode():
+        dimension = network.eval()(torch.zeros(1, 3, *config.preprocess.size, device=world.device)).shape[1]
+    module = world.prepare_model(network.train())
 
     # --- 3. losses, optimiser, what a kill must not lose --------------------------------
     losses = EmbedderLoss(config.losses, torch.from_numpy(people.domain_of), dimension).to(world.device)
@@ -143,11 +144,9 @@ def train_encoder(
     best = Best(out / BEST)
     parts = {"network": network, "losses": losses, "optimizer": optimizer, "sampler": sampler, "best": best}
     run = {"seed": seed, "config": config.model_dump(mode="json"), "processes": world.num_processes}
-    done = 0
-    if resume:
-        done = load_state(out / STATE, parts, run)
-    elif config.centroids:
+    if config.centroids and not resume:
         losses.start_from(_centroids(network, config, people, world.device))
+    done = load_state(out / STATE, parts, run) if resume else 0
     progress = Progress(out, config.steps, done)
 
     # --- 4. loop: step; now and then measure, now and then save --------------------------
@@ -174,33 +173,41 @@ def train_encoder(
             save_state(out / STATE, parts, step, run)
     progress.close()
 
-    # --- 5. judge: the best weights, on the held-out domain and on all others ------------
+    # --- 5. judge and save: the best weights ---------------------------------------------
     network.load_state_dict(load_file(out / BEST))
-    held_out = judge(network, config.preprocess, config.held_out, world.device)
-    cut, recall = operating_point(held_out, str(config.held_out.folder.name))
+    return _conclude(config, out, network, _provenance(config, people, seed, best.step, device))
+
+
+def _conclude(
+    config: Config,
+    out: Path,
+    network: torch.nn.Module,
+    provenance: str,
+) -> Path:
+    """Scores the network on every judged set, chooses its cut, and writes its checkpoint folder."""
+    device = next(network.parameters()).device
+    held_out = judge(network, config.preprocess, config.held_out, device)
+    cut, recall = operating_point(held_out, config.held_out.folder.name)
     accuracy: dict[str, Any] = {"held_out": held_out.scores() | {"recall_at_cut": round(recall, 4)}}
     for name, choice in config.judged.items():
-        judged = judge(network, config.preprocess, choice, world.device)
+        judged = judge(network, config.preprocess, choice, device)
         judged.save(out / FEATURES / f"{name}.npz")
         accuracy[name] = judged.scores()
-        say(f"{name}: {accuracy[name]}")
-
-    # --- 6. checkpoint: weights and the card that explains them ----------------------------
+    say("\n".join(f"{name}: {scores}" for name, scores in accuracy.items()))
     card = NetworkCard(
         name=config.name,
         role="embedder",
         use=config.network.use,
-        arguments=arguments,
+        arguments=config.network.settings,
         preprocess=config.preprocess,
-        dimension=dimension,
+        dimension=held_out.query.shape[1],
         licence=config.licence,
-        provenance=_provenance(config, people, seed, best.step, device),
+        provenance=provenance,
         accuracy=accuracy,
         operating_point=cut,
     )
-    folder = out / "checkpoint"
-    save_checkpoint(folder, network, card)
-    return folder
+    save_checkpoint(out / "checkpoint", network, card)
+    return out / "checkpoint"
 
 
 class Normalise(torch.nn.Module):
@@ -220,16 +227,20 @@ class Normalise(torch.nn.Module):
         return (pictures * self._scale - self.mean) / self.std
 
 
-def _network(config: Config) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """The network and the arguments that build it again."""
-    choice = config.network
+def _network(config: Config) -> torch.nn.Module:
+    """From nothing, from a checkpoint of ours, or from weights that the architecture itself can read."""
+    choice, start = config.network, config.start
     network = build_network(choice.use, choice.settings, f"network of {config.name}")
-    if config.start is not None:
-        trained, card = load_checkpoint(config.start)
+    if start is not None and (start / CARD).exists():
+        trained, card = load_checkpoint(start)
         if card.use != choice.use:
-            raise ConfigError(f"{config.start} holds a network {card.use!r}, not {choice.use!r}")
+            raise ConfigError(f"{start} holds a network {card.use!r}, not {choice.use!r}")
         network.load_state_dict(trained.state_dict())
-    return network, choice.settings
+    elif start is not None:
+        if not hasattr(network, "fill"):
+            raise ConfigError(f"{start} is no checkpoint, and {choice.use!r} reads nobody else's weights")
+        network.fill(start)
+    return network
 
 
 def _precision(precision: str, device: torch.device) -> Any:

@@ -106,9 +106,9 @@ def embed(
 def operating_point(judged: Judged, where: str) -> tuple[OperatingPoint, float]:
     """The cut at which a stranger is taken for one of 20 enrolled people once in a hundred.
 
-    A tracklet is the mean of all pictures of a person by one camera, brought to unit length; a watchlist is one picture
-    each of `GALLERY` other people by another camera, `DRAWS` times for each tracklet. The cut is the 1 % quantile of the
-    distance to the nearest of them.
+    A tracklet is the mean of all pictures of a person by one camera, brought to unit length. A watchlist is one
+    picture each of `GALLERY` other people by another camera; `DRAWS` are drawn for each tracklet. The cut is the 1 %
+    quantile of the distance to the nearest of them.
 
     Returns:
         The point, and the share of tracklets within the cut of a picture of the same person by another camera.
@@ -117,7 +117,8 @@ def operating_point(judged: Judged, where: str) -> tuple[OperatingPoint, float]:
     people = np.concatenate([judged.query_ids, judged.gallery_ids])
     cameras = np.concatenate([judged.query_cameras, judged.gallery_cameras])
     rng = np.random.default_rng(0)
-    strangers, own = [], []
+    strangers: list[float] = []
+    own: list[float] = []
     for person, camera in sorted(
         {(int(p), int(c)) for p, c in zip(people, cameras, strict=True) if p != JUNK}
     ):

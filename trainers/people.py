@@ -21,9 +21,9 @@ from trainers.datasets.sample import JUNK, Sample
 
 
 class SetChoice(Settings):
-    """A data set on disk; a folder with * in its name stands for several, each a domain of its own."""
+    """A data set on disk; a folder with * or [ in its name stands for several, each a domain of its own."""
 
-    set: str = Field(default="crops", description="As `musewatch data list` calls it.")
+    set: str = Field(default="world", description="As `musewatch data list` calls it.")
     folder: ConfigPath
     splits: tuple[str, ...] = Field(default=("train",), min_length=1)
     trial: int = Field(default=1, ge=1)
@@ -32,9 +32,9 @@ class SetChoice(Settings):
         """The folders meant, in order of their names.
 
         Raises:
-            InputError: The name has a * and nothing fits it.
+            InputError: The name is a pattern and nothing fits it.
         """
-        if "*" not in str(self.folder):
+        if glob.escape(str(self.folder)) == str(self.folder):
             return [self.folder]
         found = sorted(Path(name) for name in glob.glob(str(self.folder)))
         if not found:
@@ -151,4 +151,5 @@ class Pictures:
 
     def _decode(self, row: int) -> NDArray[np.uint8]:
         height, width = self._size
-        return cv2.cvtColor(cv2.resize(read_picture(self._samples[row]), (width, height)), cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        resized = cv2.resize(read_picture(self._samples[row]), (width, height))
+        return np.asarray(cv2.cvtColor(resized, cv2.COLOR_BGR2RGB), np.uint8)

@@ -1,6 +1,5 @@
 """Batches of D domains x P people x K pictures, drawn from a seed."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,16 +25,20 @@ class DomainSampler:
     """
 
     def __init__(
-        self, identities: Sequence[int], domain_of: Sequence[int], shape: tuple[int, int, int], seed: int
+        self,
+        identities: NDArray[np.int64],
+        domain_of: NDArray[np.int64],
+        shape: tuple[int, int, int],
+        seed: int,
     ) -> None:
         if min(shape) < 1:
             raise ConfigError(f"a batch of {shape} is empty", "give counts from 1")
         self._shape = shape
         self._rng = np.random.default_rng(seed)
         order = np.argsort(identities, kind="stable")
-        starts = np.searchsorted(np.asarray(identities)[order], np.arange(1, len(domain_of)))
+        starts = np.searchsorted(identities[order], np.arange(1, len(domain_of)))
         self._pictures = np.split(order, starts)
-        self._people = [np.flatnonzero(np.asarray(domain_of) == domain) for domain in np.unique(domain_of)]
+        self._people = [np.flatnonzero(domain_of == domain) for domain in np.unique(domain_of)]
         fewest = min(len(people) for people in self._people)
         if len(self._people) < shape[0] or fewest < shape[1]:
             raise InputError(

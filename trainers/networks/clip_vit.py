@@ -1,0 +1,209 @@
+"""The image tower of CLIP, of any size: weights of OpenAI's and OpenCLIP's releases fit as they are.
+
+Weights come from a folder on disk with a safetensors file, as transformers (`vision_model.*`) or open_clip
+(`visual.*`) save it; nothing is downloaded and neither library is needed.
+
+Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021, 2.4; the positions
+of the square grid are interpolated to upright pictures, as Li et al., CLIP-ReID, 2023, 4.2, do.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from engines.errors import EngineFileError
+
+
+class ClipImageTower(nn.Module):
+    """(N, 3, H, W) pictures -> (N, projection) unit rows.
+
+    Args:
+        size: Height, width of the pictures; multiples of the patch.
+        patch: Side of a patch.
+        width: Of the tokens.
+        layers: Transformer blocks.
+        heads: Of attention.
+        projection: Dimension of CLIP's common space of pictures and texts.
+        neck: Whether the rows are batch-normalised, for training on identities; without, they are CLIP's own.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (256, 128),
+        patch: int = 16,
+        width: int = 768,
+        layers: int = 12,
+        heads: int = 12,
+        projection: int = 512,
+        neck: bool = True,
+    ) -> None:
+        super().__init__()
+        self.grid = (size[0] // patch, size[1] // patch)
+        self.checkpointing = False
+        self.patches = nn.Conv2d(3, width, patch, patch, bias=False)
+        self.token = nn.Parameter(width**-0.5 * torch.randn(width))
+        self.positions = nn.Parameter(width**-0.5 * torch.randn(self.grid[0] * self.grid[1] + 1, width))
+        self.before = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.after = nn.LayerNorm(width)
+        self.projection = nn.Linear(width, projection, bias=False)
+        self.neck: nn.Module = nn.BatchNorm1d(projection) if neck else nn.Identity()
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Unit rows."""
+        return nn.functional.normalize(self.neck(self.project(pictures)).float(), dim=1)
+
+    def project(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, projection) rows in CLIP's common space, of any length."""
+        patches = self.patches(pictures).flatten(2).transpose(1, 2)
+        token = self.token.expand(len(patches), 1, -1)
+        tokens = self.before(torch.cat([token.to(patches), patches], 1) + self.positions)
+        for block in self.blocks:
+            sparing = self.checkpointing and self.training
+            tokens = checkpoint(block, tokens, use_reentrant=False) if sparing else block(tokens)
+        rows: torch.Tensor = self.projection(self.after(tokens[:, 0]))
+        return rows
+
+    def fill(self, folder: Path) -> None:
+        """Takes CLIP's weights; positions are interpolated to this tower's grid, the neck is left as it is.
+
+        Raises:
+            EngineFileError: No safetensors file of either kind in the folder, damaged, or of another size.
+        """
+        weights = _renamed(read_folder(folder), folder)
+        weights["positions"] = resampled(weights["positions"], self.grid)
+        own = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("neck.")}
+        wrong = [n for n, t in own.items() if n not in weights or weights[n].shape != t.shape]
+        if wrong or len(weights) != len(own):
+            raise EngineFileError(
+                f"{folder} holds another tower: {', '.join(wrong[:3]) or 'more layers'} differ",
+                "correct patch, width, layers, heads and projection",
+            )
+        self.load_state_dict(weights, strict=False)
+
+
+class Block(nn.Module):
+    """A transformer block of CLIP: normalised before, with the quick GELU x * sigmoid(1.702 x)."""
+
+    def __init__(self, width: int, heads: int, causal: bool = False) -> None:
+        super().__init__()
+        self.heads, self.causal = heads, causal
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        for linear in (self.qkv, self.out, self.wide, self.narrow):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(N, T, width), the same shape."""
+        batch, count, width = tokens.shape
+        split = self.qkv(self.first(tokens)).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = split.unbind(0)
+        seen = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        tokens = tokens + self.out(seen.transpose(1, 2).reshape(batch, count, width))
+        inner = self.wide(self.second(tokens))
+        result: torch.Tensor = tokens + self.narrow(inner * torch.sigmoid(1.702 * inner))
+        return result
+
+
+def read_folder(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the only safetensors file of a folder.
+
+    Raises:
+        EngineFileError: None, several, or a damaged one.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) != 1:
+        raise EngineFileError(
+            f"{folder} has {len(files)} safetensors files, expected one",
+            "save the weights as safetensors; pickles are refused",
+        )
+    try:
+        return {name: tensor.float() for name, tensor in load_file(files[0]).items()}
+    except SafetensorError as error:
+        raise EngineFileError(f"{files[0]} is damaged: {error}", "get the whole file again") from None
+
+
+def resampled(positions: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """(1 + h * w, width) positions of a grid from those of a square one; the first is the class token's."""
+    side = round((len(positions) - 1) ** 0.5)
+    if (side, side) == grid:
+        return positions
+    square = positions[1:].T.reshape(1, -1, side, side)
+    fitted = nn.functional.interpolate(square, grid, mode="bicubic", align_corners=False)
+    return torch.cat([positions[:1], fitted.flatten(2)[0].T])
+
+
+def _renamed(tensors: Mapping[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
+    if any(name.startswith("vision_model.") for name in tensors):
+        return _from_transformers(tensors)
+    if any(name.startswith("visual.") for name in tensors):
+        return _from_open_clip(tensors)
+    raise EngineFileError(f"{folder} holds no CLIP", "save it with transformers or open_clip")
+
+
+def _from_transformers(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    prefix = "vision_model."
+    found = {
+        "token": tensors[prefix + "embeddings.class_embedding"],
+        "positions": tensors[prefix + "embeddings.position_embedding.weight"],
+        "patches.weight": tensors[prefix + "embeddings.patch_embedding.weight"],
+        "projection.weight": tensors["visual_projection.weight"],
+    }
+    for theirs, ours in (("pre_layrnorm", "before"), ("post_layernorm", "after")):
+        for kind in ("weight", "bias"):
+            found[f"{ours}.{kind}"] = tensors[f"{prefix}{theirs}.{kind}"]
+    names = {
+        "layer_norm1": "first",
+        "layer_norm2": "second",
+        "self_attn.out_proj": "out",
+        "mlp.fc1": "wide",
+        "mlp.fc2": "narrow",
+    }
+    for number in range(_count(tensors, prefix + "encoder.layers.")):
+        for kind in ("weight", "bias"):
+            theirs, ours = f"{prefix}encoder.layers.{number}.", f"blocks.{number}."
+            for name, own in names.items():
+                found[f"{ours}{own}.{kind}"] = tensors[f"{theirs}{name}.{kind}"]
+            parts = [tensors[f"{theirs}self_attn.{letter}_proj.{kind}"] for letter in "qkv"]
+            found[f"{ours}qkv.{kind}"] = torch.cat(parts)
+    return found
+
+
+def _from_open_clip(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    prefix = "visual."
+    found = {
+        "token": tensors[prefix + "class_embedding"],
+        "positions": tensors[prefix + "positional_embedding"],
+        "patches.weight": tensors[prefix + "conv1.weight"],
+        "projection.weight": tensors[prefix + "proj"].T.contiguous(),
+    }
+    for theirs, ours in (("ln_pre", "before"), ("ln_post", "after")):
+        for kind in ("weight", "bias"):
+            found[f"{ours}.{kind}"] = tensors[f"{prefix}{theirs}.{kind}"]
+    names = {
+        "ln_1.": "first.",
+        "ln_2.": "second.",
+        "attn.in_proj_": "qkv.",
+        "attn.out_proj.": "out.",
+        "mlp.c_fc.": "wide.",
+        "mlp.c_proj.": "narrow.",
+    }
+    for number in range(_count(tensors, prefix + "transformer.resblocks.")):
+        for theirs, ours in names.items():
+            for kind in ("weight", "bias"):
+                found[f"blocks.{number}.{ours}{kind}"] = tensors[
+                    f"{prefix}transformer.resblocks.{number}.{theirs}{kind}"
+                ]
+    return found
+
+
+def _count(tensors: Mapping[str, torch.Tensor], prefix: str) -> int:
+    """How many layers are numbered after a prefix."""
+    return len({name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)})
