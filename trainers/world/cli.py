@@ -9,7 +9,8 @@ import typer
 from pipeline.errors import ConfigError
 from trainers.world.clips import ClipsPlan, make_clips
 from trainers.world.crops import CropsPlan, make_crops
-from trainers.world.domains import find_domain, identity_seeds
+from trainers.world.domains import RANDOM, find_domain, identity_seeds
+from trainers.world.frames import FramesPlan, make_frames
 from trainers.world.hard import darkened, find_case
 from trainers.world.jobs import open_output
 from trainers.world.scenes import ScenesPlan, make_scenes
@@ -49,6 +50,18 @@ def size_of(text: str) -> tuple[int, int]:
     if not all(64 <= side <= 4096 and side % 2 == 0 for side in size):
         raise ConfigError(f"pictures of {text} cannot be made", "give even numbers from 64 to 4096")
     return size
+
+
+def names_of(text: str) -> list[str]:
+    """A domain's name, or those of `A-B`: random-A to random-B.
+
+    >>> names_of("3-5"), names_of("hall")
+    (['random-3', 'random-4', 'random-5'], ['hall'])
+    """
+    first, _, last = text.partition("-")
+    if first.isdecimal() and last.isdecimal():
+        return [f"{RANDOM}{number}" for number in range(int(first), int(last) + 1)]
+    return [text]
 
 
 @app.command()
@@ -175,3 +188,30 @@ def scenes(
     plan = ScenesPlan(out, found, split, seed, people, count, cameras, size_of(size), keep)
     open_output(out, {"command": "scenes"} | dataclasses.asdict(plan) | {"out": "", "kept": ""})
     make_scenes(plan, workers)
+
+
+@app.command()
+def frames(
+    out: OutArgument,
+    domain: Annotated[
+        list[str], typer.Option(help="As elsewhere; can be given several times. A-B = random-A to random-B.")
+    ],
+    seed: SeedOption = 0,
+    people: Annotated[int, typer.Option(min=1, help="How many people in each domain.")] = 36,
+    count: Annotated[int, typer.Option("--frames", min=1, help="Pictures of each domain.")] = 100,
+    cameras: Annotated[int, typer.Option(min=1, help="How many cameras of each domain take them.")] = 4,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "640x360",
+    split: SplitOption = "train",
+    scene: SceneOption = None,
+    style: StyleOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Single pictures of many places with everybody's box, to train and judge a detector on."""
+    names = tuple(name for text in domain for name in names_of(text))
+    for name in names:
+        find_domain(name, scene, style)
+    identity_seeds(split, seed, people * len(names))
+    plan = FramesPlan(out, names, scene, style, split, seed, count, cameras, people, size_of(size))
+    run = {"command": "frames"} | dataclasses.asdict(plan)
+    open_output(out, run | {"out": "", "domains": list(names), "size": list(plan.size)})
+    make_frames(plan, workers)

@@ -25,7 +25,7 @@ from trainers.world.looks import Look, sample_look
 from trainers.world.person import build_person
 from trainers.world.render import Picture, render
 from trainers.world.rig import ACTS, Pose
-from trainers.world.sensor import Sensor, random_style
+from trainers.world.sensor import Sensor, jittered, random_style
 from trainers.world.view import View
 from trainers.world.wardrobe import WARDROBES
 from trainers.world.ways import Ways, good_spots
@@ -47,7 +47,7 @@ class FramesPlan:
     """All that decides the pictures.
 
     Attributes:
-        domains: Names as `find_domain` takes them.
+        domains: Names as `find_domain` takes them; scene, style: exchanged in all of them.
         per_domain: Pictures of each.
         cameras: Views of each; the pictures are shared out among them.
         people: Identities of each.
@@ -55,6 +55,8 @@ class FramesPlan:
 
     out: Path
     domains: tuple[str, ...]
+    scene: str | None
+    style: str | None
     split: str
     seed: int
     per_domain: int
@@ -91,7 +93,8 @@ def _draw_domain(job: tuple[FramesPlan, int], report: Report) -> None:
     plan, number = job
     cv2.setNumThreads(1)
     name = plan.domains[number]
-    domain, rng = find_domain(name), np.random.default_rng([121, plan.seed, number])
+    domain = find_domain(name, plan.scene, plan.style)
+    rng = np.random.default_rng([121, plan.seed, number])
     crowd = Crowd([build_person(look) for look in plan.looks(number, domain)])
     images = np.empty((plan.per_domain, plan.size[1], plan.size[0], 3), np.uint8)
     rows = []
@@ -134,7 +137,9 @@ class _Scene:
         self._sensors = [self._view.sensor]
         if domain.variation:
             empty = np.asarray(self._view.key + self._view.ambient, np.float32)
-            self._sensors += [Sensor(random_style(rng), empty) for _ in range(SENSORS - 1)]
+            for _ in range(SENSORS - 1):
+                style = jittered(domain.style, rng, 2.0) if plan.style else random_style(rng)
+                self._sensors.append(Sensor(style, empty))
         lens = self._view.camera
         self._whole = good_spots(place, lens, ways, LEAST_PX * lens.height, most_share=1.0)
         self._anywhere = _in_front(lens, free_ground(place, ways, 0.3))
