@@ -32,9 +32,11 @@ class CameraSource:
 
     Attributes:
         live: Always True.
+        opening_s: What a driver takes to start a device, at worst.
     """
 
     live = True
+    opening_s = 10.0
 
     class Config(Settings):
         """Settings of a local camera; what the camera cannot do it replaces by the nearest it can."""

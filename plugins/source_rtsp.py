@@ -57,6 +57,7 @@ class RtspSource:
     Attributes:
         live: Always True.
         finite: Whether the end of the connection is the end of the stream.
+        opening_s: The longest that opening takes by its own limits.
     """
 
     live = True
@@ -100,6 +101,7 @@ class RtspSource:
         self._skew_told = False
         self._hardware = hardware(config.hwaccel)
         self.finite = config.finite
+        self.opening_s = config.listen_s if config.listen else 2 * config.open_s  # to answer, to send
         parts = _parts(config.url)
         credentials, at, address = parts.netloc.rpartition("@")
         if config.user is not None and config.password is not None:

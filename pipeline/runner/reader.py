@@ -4,6 +4,7 @@ import logging
 import math
 import random
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -45,6 +46,8 @@ class StreamReader:
 
     Attributes:
         reading: The opening that is being read, counted from 1; 0 between two of them.
+        silent_since_s: When an opening that has not given a frame yet ought to have, on the monotonic clock; None
+            from its first frame on.
         failure: Why the stream has ended for good before its time; None otherwise.
     """
 
@@ -53,6 +56,7 @@ class StreamReader:
     ) -> None:
         self.stream_id = stream_id
         self.reading = 0
+        self.silent_since_s: float | None = None
         self.failure: Exception | None = None
         self._make_source = make_source
         self._gate = gate
@@ -122,17 +126,21 @@ class StreamReader:
     def _read_once(self) -> Exception | None:
         """One opening of the stream, to its end; None when that end is final."""
         self._openings += 1
+        self.silent_since_s = time.monotonic()
         self.reading = self._openings
         try:
             self._source = source = self._make_source()
             self._recording = not source.live or getattr(source, "finite", False)
+            self.silent_since_s += getattr(source, "opening_s", 0.0)
             self._hand_on(source)
         except Exception as error:
             return error
         finally:
             self.interrupt()
-            self.reading = 0
-        return None if self._recording else StreamError("the camera ended the stream")
+            self.reading, self.silent_since_s = 0, None
+        if self._recording:
+            return None
+        return StreamError("the camera ended the stream" if self._frames else "no frame came")
 
     def _hand_on(self, source: Any) -> None:
         connection = uuid.uuid4().hex
@@ -142,6 +150,7 @@ class StreamReader:
                 if self._stop.is_set():
                     return
                 self._frames += 1
+                self.silent_since_s = None
                 epoch = frame.epoch or connection
                 if epoch == last[0] and self._too_soon(frame.pts_s - last[1]):
                     self._gate.skip(self._inlet)

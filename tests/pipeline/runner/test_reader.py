@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from pipeline.errors import ConfigError, InputError, StreamError
 from pipeline.messages import EndReason, Frame, StreamEnd
 from pipeline.runner.gate import Arrived, FrameGate
 from pipeline.runner.reader import ReaderSettings, StreamReader
-from pipeline.runner.watchdog import Watchdog
+from pipeline.runner.watchdog import MOST_STUCK, Watchdog
 from pipeline.testing import ListSource, StuckSource, frame
 
 AT_ONCE = ReaderSettings(max_fps=None, backoff_s=(0.0, 0.0))
@@ -234,12 +235,60 @@ def test_a_recording_may_be_as_slow_as_it_likes() -> None:
     wait_until(lambda: not world.reader.alive)
 
 
-def test_a_stream_that_never_came_up_is_left_to_its_sources_own_limits() -> None:
-    stuck = StuckSource([])
-    world = World(stuck)
+def test_a_source_without_a_first_frame_is_silent_too_and_opened_again() -> None:
+    silent = StuckSource([], obeys_close=True)
+    world = World(silent, ListSource(clip(1, epoch="e2"), live=True))
     dog = Watchdog(world.gate, silent_s=10.0)
+    began_s = time.monotonic()
     world.reader.start()
-    assert dog.look({"door": world.reader}, 1000.0) == []
-    world.reader.stop()
-    stuck.release()
+    wait_until(lambda: world.reader.reading == 1)
+    assert dog.look({"door": world.reader}, began_s + 9.0) == []
+    assert world.reader.reading == 1
+    assert dog.look({"door": world.reader}, began_s + 11.0) == []
+    world.reader.join(5)
+    assert world._take(0) == [(1, "e2")]
+
+
+def test_a_source_may_take_its_own_time_to_open() -> None:
+    slow = StuckSource([], obeys_close=True)
+    slow.opening_s = 60.0  # type: ignore[attr-defined]
+    world = World(slow)
+    dog = Watchdog(world.gate, silent_s=10.0)
+    began_s = time.monotonic()
+    world.reader.start()
+    wait_until(lambda: (world.reader.silent_since_s or 0.0) > began_s + 59.0)
+    dog.look({"door": world.reader}, began_s + 69.0)
+    assert world.reader.reading == 1
+    dog.look({"door": world.reader}, began_s + 75.0)
     wait_until(lambda: not world.reader.alive)
+
+
+def test_openings_that_hang_keep_few_threads_however_long_it_lasts() -> None:
+    gate = FrameGate(time.monotonic)
+    hanging: list[StuckSource] = []
+
+    def hang() -> StuckSource:
+        hanging.append(StuckSource([]))
+        return hanging[-1]
+
+    def reader() -> StreamReader:
+        made = StreamReader("door", hang, gate, AT_ONCE)
+        made.start()
+        wait_until(lambda: made.reading == 1)
+        return made
+
+    readers, everyone = {"door": reader()}, []
+    dog = Watchdog(gate, silent_s=10.0)
+    now_s = time.monotonic()
+    for _ in range(40):
+        now_s += 11.0
+        for name in dog.look(readers, now_s):
+            everyone.append(readers[name])
+            readers[name].stop()
+            readers[name] = reader()
+    assert len(everyone) == MOST_STUCK
+    everyone.append(readers["door"])
+    for source in hanging:
+        source.release()
+    readers["door"].stop()
+    wait_until(lambda: not any(one.alive for one in everyone))

@@ -1,5 +1,8 @@
 """A whole run, from sources that play lists to hits.jsonl."""
 
+import socket
+import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,6 +132,39 @@ def test_a_source_that_never_returns_is_replaced(rig: Rig) -> None:
     stuck.release()
     assert summary.streams[0].reconnects == 1
     assert ("door", "anna", "opened") in rig.story
+
+
+def test_a_source_that_hangs_while_opening_is_replaced(rig: Rig) -> None:
+    rig.enrol("anna", RED)
+    stuck = StuckSource([])
+    sources = iter([stuck])
+    SCRIPTS["door"] = lambda: next(sources, None) or Camera(clip(30, RED))
+    config = rig.config("door", runner={"silent_s": 0.3, "backoff_s": [0.01, 0.02]})
+    _, summary = run_until(config, lambda status: status.hits)
+    stuck.release()
+    assert summary.streams[0].reconnects == 0
+    assert ("door", "anna", "opened") in rig.story
+
+
+def test_a_camera_that_accepts_and_says_nothing_is_down_and_asked_again(rig: Rig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        asked: list[socket.socket] = []
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    asked.append(server.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/cam"
+        silent = {"id": "door", "source": {"use": "rtsp", "url": url, "open_s": 0.4}}
+        config = rig.config(streams=[silent], runner={"silent_s": 0.5, "backoff_s": [0.01, 0.02]})
+        runner, summary = run_until(config, lambda _: len(asked) >= 3)
+        assert "stream door is down" in runner._problems()
+        assert (summary.streams[0].frames_in, summary.failure) == (0, None)
+        server.shutdown(socket.SHUT_RDWR)
+        for connection in asked:
+            connection.close()
 
 
 def test_a_run_may_be_limited_in_time_and_drains(rig: Rig) -> None:
