@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pipeline.cli.common import say
 
 SECOND_SIGNAL = 130
+STDERR = 2
+SHOW_CURSOR = b"\r\x1b[2K\x1b[?25h"  # after the status line, which hides it and is wiped too
 
 
 class DrainOnSignals:
@@ -29,6 +31,8 @@ class DrainOnSignals:
 
     def _end(self, signum: int, _: object) -> None:
         if self._asked:
+            if os.isatty(STDERR):
+                os.write(STDERR, SHOW_CURSOR)
             os._exit(SECOND_SIGNAL)
         self._asked = True
         say(f"musewatch: {signal.Signals(signum).name}: draining; once more ends at once")

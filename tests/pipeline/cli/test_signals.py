@@ -1,7 +1,10 @@
 """A signal that comes before there is anything to stop."""
 
 import os
+import pty
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -28,3 +31,35 @@ def test_the_first_signal_stops_whenever_it_comes(early: bool, capsys: pytest.Ca
         os.kill(os.getpid(), signal.SIGTERM)
     assert stopped == ["now"]
     assert "SIGTERM: draining" in capsys.readouterr().err
+
+
+ON_A_TERMINAL = """
+import os, signal
+from rich.live import Live
+from pipeline.cli.common import console
+from pipeline.cli.signals import DrainOnSignals
+
+drain = DrainOnSignals()
+with Live("10.0 fps", console=console(stderr=True), transient=True):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+"""
+
+
+def test_a_second_signal_leaves_the_terminal_with_its_cursor() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    process = subprocess.Popen([sys.executable, "-c", ON_A_TERMINAL], stderr=theirs, env=environment)
+    os.close(theirs)
+    assert process.wait(30) == 130
+    shown = b""
+    try:
+        while piece := os.read(ours, 4096):
+            shown += piece
+    except OSError:  # Linux says so when the other end is closed
+        pass
+    finally:
+        os.close(ours)
+    hidden, back = b"\x1b[?25l", b"\x1b[?25h"
+    assert hidden in shown
+    assert shown.rindex(back) > shown.rindex(hidden)
