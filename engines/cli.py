@@ -1,7 +1,6 @@
-"""`musewatch engines`: the engines at hand, and whether they work here."""
+"""`musewatch engines`: the engines at hand, and whether they work here; how they are made is in `engines.compile`."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +10,15 @@ import typer
 import yaml
 
 from engines.boxes import BoxNetwork
+from engines.compile.cli import register
 from engines.errors import EngineError, ManifestError
 from engines.manifest import Manifest, load_manifest
 from engines.network import PictureNetwork
 from engines.session import Session, open_session
-from engines.shelf import Shelf
+from engines.shelf import open_shelf
 from engines.vectors import VectorNetwork
 
-app = typer.Typer(no_args_is_help=True, help="Networks: list, show, add, check.")
+app = typer.Typer(no_args_is_help=True, help="Networks: list, show, add, check; made, judged and compared.")
 
 ANSWER_IS_NO = 1
 
@@ -34,7 +34,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Engines that ship with us and engines added."""
     rows, problems = [], []
-    for path in _shelf(config).manifests():
+    for path in open_shelf(config).manifests():
         try:
             rows.append(_summary(load_manifest(path), path))
         except ManifestError as error:
@@ -50,7 +50,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def show(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """What a manifest says, defaults filled in."""
-    path = _shelf(config).find(m)
+    path = open_shelf(config).find(m)
     document = load_manifest(path).model_dump(mode="json", by_alias=True)
     if as_json:
         _print_json({**document, "manifest": str(path)})
@@ -61,7 +61,7 @@ def show(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> N
 @app.command()
 def check(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Loads an engine and tries it; exit code 1 when it does not fit its manifest."""
-    path = _shelf(config).find(m)
+    path = open_shelf(config).find(m)
     manifest = load_manifest(path)
     try:
         session = _try_out(manifest)
@@ -87,14 +87,17 @@ def check(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> 
 @app.command()
 def add(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Tries an engine, then keeps a copy of it and its manifest under data_dir/engines."""
-    path = _shelf(config).find(m)
+    path = open_shelf(config).find(m)
     manifest = load_manifest(path)
     _try_out(manifest)
-    kept = _shelf(config).keep(manifest, path)
+    kept = open_shelf(config).keep(manifest, path)
     if as_json:
         _print_json(_summary(manifest, kept))
     else:
         sys.stdout.write(f"{manifest.name} is now {kept}\n")
+
+
+register(app)
 
 
 def _try_out(manifest: Manifest) -> Session:
@@ -107,20 +110,6 @@ def _try_out(manifest: Manifest) -> Session:
     else:
         PictureNetwork(manifest, session).dry_run()
     return session
-
-
-def _shelf(config: Path | None) -> Shelf:
-    """The shelf under the config's data_dir; under ./data where there is no config."""
-    named = config or os.environ.get("MUSEWATCH_CONFIG")
-    path = Path(named or "musewatch.yaml")
-    if not named and not path.exists():
-        return Shelf(Path("data", "engines"))
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise EngineError(f"config {path} cannot be read: {error}", "give another with -c FILE") from None
-    data_dir = document.get("data_dir", "data") if isinstance(document, dict) else "data"
-    return Shelf(path.parent / Path(os.path.expandvars(str(data_dir))).expanduser() / "engines")
 
 
 def _summary(manifest: Manifest, path: Path) -> dict[str, Any]:

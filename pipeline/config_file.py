@@ -42,6 +42,18 @@ def parse_config(document: Any, base_dir: Path, where: str = "config") -> Config
         raise ConfigError(explain(error, Config, where)) from None
 
 
+def data_dir_of(path: Path) -> Path:
+    """Where a config keeps its data, for programs to which the rest of it may be unknown.
+
+    Raises:
+        ConfigError: The file cannot be read, or what its `data_dir` refers to is not there.
+    """
+    document = read_yaml(path)
+    named = document.get("data_dir") if isinstance(document, Mapping) else None
+    text = str(named or Config.model_fields["data_dir"].default)
+    return path.parent / Path(fill_in(text, f"{path}: data_dir", path.parent)).expanduser()
+
+
 def read_yaml(path: Path) -> Any:
     """The document in a YAML file.
 

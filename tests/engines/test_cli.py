@@ -113,4 +113,19 @@ def test_data_dir_comes_from_the_config(here, call, monkeypatch):
     assert call("check", "tiny")[0] == 0
     code, _, err = call("list", "-c", "absent.yaml")
     assert code == 2
-    assert "config absent.yaml cannot be read" in err
+    assert "there is no file absent.yaml" in err
+
+
+def test_data_dir_follows_the_rules_of_every_config(here, call, monkeypatch):
+    write_engine(here / "site" / "store" / "engines" / "tiny", NETWORK)
+    (here / "site" / "where").write_text("store\n")
+    config = here / "site" / "c.yaml"
+    config.write_text("{version: 1, data_dir: '${file:where}', site: '${OF_NO_CONCERN}'}")
+    assert call("check", "tiny", "-c", "site/c.yaml")[0] == 0
+    config.write_text("{version: 1, data_dir: '${NOWHERE}'}")
+    code, _, err = call("list", "-c", "site/c.yaml")
+    assert code == 2
+    assert "data_dir: the environment variable NOWHERE is not set" in err
+    config.write_text("{version: 1, data_dir: $STORE}")
+    monkeypatch.setenv("STORE", "store")
+    assert call("check", "tiny", "-c", "site/c.yaml")[0] == 2, "only ${NAME} is filled in, as in run"
