@@ -97,7 +97,8 @@ class IdentifyStage:
         if not asked:
             return [[] for _ in items]
         assert self._watchlist is not None
-        enrolled = self._watchlist.look_up({c.enrolment_id for i in asked for c in shortlists[i]})
+        wanted = {c.enrolment_id for i in asked for c in shortlists[i]}
+        enrolled = self._watchlist.look_up(wanted, pictures=getattr(self._verifier, "needs_pictures", True))
         questions = [
             (items[i], [(c, enrolled[c.enrolment_id]) for c in shortlists[i] if c.enrolment_id in enrolled])
             for i in asked

@@ -10,6 +10,8 @@ from pipeline.protocols import Enrolled
 class DistanceVerifier:
     """Repeats the shortlist's Euclidean distance as the fused one; has no opinion (`p_no` is None)."""
 
+    needs_pictures = False
+
     class Config(Settings):
         """Nothing to set."""
 

@@ -131,9 +131,9 @@ def test_the_verifier_sees_pictures_and_its_word_counts(tmp_path: Path) -> None:
             self, questions: Sequence[tuple[Tracklet, Sequence[tuple[Candidate, Enrolled]]]]
         ) -> list[list[Verdict]]:
             ((_, pairs),) = questions
-            assert [FakeCodec().decode(enrolled.picture).shape for _, enrolled in pairs] == [(8, 4, 3)] * len(
-                pairs
-            )
+            assert [FakeCodec().decode(enrolled.picture or b"").shape for _, enrolled in pairs] == [
+                (8, 4, 3)
+            ] * len(pairs)
             last_first = list(reversed(pairs))
             return [[Verdict(c, fused=i / 10, p_no=0.1, rank=i + 1) for i, (c, _) in enumerate(last_first)]]
 
@@ -144,3 +144,32 @@ def test_the_verifier_sees_pictures_and_its_word_counts(tmp_path: Path) -> None:
     (hit,) = world.stage.on_batch([world.sight(RED)])
     assert (hit.identity.id, hit.decision.rank_before, hit.decision.rank_after) == ("luca", 2, 1)
     assert (hit.decision.fused, hit.decision.p_no, hit.decision.margin) == (0.0, 0.1, 0.1)
+
+
+@pytest.mark.parametrize("wants", [True, False])
+def test_pictures_are_fetched_only_for_a_verifier_that_looks_at_them(
+    tmp_path: Path, wants: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Looking(DistanceVerifier):
+        needs_pictures = wants
+
+        def verify(
+            self, questions: Sequence[tuple[Tracklet, Sequence[tuple[Candidate, Enrolled]]]]
+        ) -> list[list[Verdict]]:
+            seen.extend(bool(enrolled.picture) for _, pairs in questions for _, enrolled in pairs)
+            return super().verify(questions)
+
+    seen: list[bool] = []
+    world = World(tmp_path, Looking(DistanceVerifier.Config()))
+    world.enrol("anna", RED)
+    world.refresh()
+    fetch, fetched = WatchlistStore.pictures, list[object]()
+
+    def pictures(store: WatchlistStore, enrolment_ids: object) -> dict[int, bytes]:
+        fetched.append(enrolment_ids)
+        return fetch(store, enrolment_ids)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WatchlistStore, "pictures", pictures)
+    (hit,) = world.stage.on_batch([world.sight(RED)])
+    assert hit.identity.id == "anna"
+    assert (seen, len(fetched)) == ([wants], int(wants))
