@@ -218,7 +218,7 @@ def open_parts(config: Config, *, member: bool = False) -> Iterator[Parts]:
             sinks=outgoing,
             max_distance=cut,
             watchlist=keep(WatchlistStore.in_folder(config.data_dir)),
-            outbox=keep(Outbox(config.data_dir / "outbox.db", list(outgoing))),
+            outbox=keep(Outbox(config.outbox_path, list(outgoing), config.outbox.max_mb if edge else None)),
             evidence=EvidenceStore(
                 config.data_dir / "evidence",
                 limits.base_url,

@@ -119,6 +119,11 @@ class OutboxConfig(Settings):
 
     drain_s: float = Field(default=30.0, ge=0, description="Longest wait for the sinks at the end.")
     batch: int = Field(default=100, ge=1, le=1000, description="Events handed to a sink at once.")
+    max_mb: float = Field(
+        default=8192,
+        ge=1,
+        description="Of tracklets that wait for a bus; then the oldest lose pictures. Hits have no limit.",
+    )
 
 
 class VerifyConfig(Settings):
@@ -148,7 +153,7 @@ class TelemetryConfig(Settings):
     listen: str | None = Field(
         default="127.0.0.1:9464",
         pattern=r"^.+:\d{1,5}$",
-        description="HOST:PORT; null = off; port 0 = any free.",
+        description="HOST:PORT, of IPv6 [HOST]:PORT; null = off; port 0 = any free.",
     )
 
 
@@ -207,6 +212,11 @@ class Config(Settings):
     def _remember_base_dir(self, info: ValidationInfo) -> Self:
         self._base_dir = Path((info.context or {}).get("base_dir") or ".")
         return self
+
+    @property
+    def outbox_path(self) -> Path:
+        """The durable queue's file."""
+        return self.data_dir / "outbox.db"
 
     @property
     def base_dir(self) -> Path:

@@ -8,6 +8,7 @@ MusewatchError            exit_code: what the process ends with when nobody hand
     +-- StreamError        one stream failed: the runner reconnects it, the others go on
     +-- OutboxError        the outbox cannot be written: nothing was taken, hold the events and try again
     |   +-- OutboxFullError    the disk is full: make room, then try again
+    +-- RefusedError       a sink refuses these very events: it may be asked a few times more, not for ever
     +-- BackpressureError  a sink asks for a pause: wait retry_after_s, then again
 """
 
@@ -62,6 +63,10 @@ class OutboxError(OutsideError):
 
 class OutboxFullError(OutboxError):
     """The disk has no room for the outbox; nothing of the call was done."""
+
+
+class RefusedError(OutsideError):
+    """A sink is there and takes others, but not these events as they are."""
 
 
 class BackpressureError(OutsideError):

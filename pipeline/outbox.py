@@ -1,11 +1,11 @@
 """The durable queue in front of the sinks, in SQLite.
 
 An event is in the file before anybody publishes it, and a sink's row goes only after that sink has
-acknowledged it: delivery is at least once, in the order of `append`. Beside the queue stands a ledger of the
-hits that are open, kept in the same transactions, so that a crash leaves none open for ever.
+acknowledged it: delivery is at least once, in the order of `append`. An event that a sink refuses for good is marked
+so and stays, out of the others' way. Beside the queue stands a ledger of the hits that are open, kept in the same
+transactions, so that a crash leaves none open for ever.
 """
 
-import fcntl
 import json
 import logging
 import sqlite3
@@ -14,26 +14,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from pipeline.config import PluginChoice
-from pipeline.errors import ConfigError, OutboxError, OutboxFullError
 from pipeline.events import encode, interrupted
 from pipeline.messages import HitState
+from pipeline.outbox_file import claim, in_our_words, open_file
 
 logger = logging.getLogger(__name__)
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        "CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, body BLOB NOT NULL)",
-        "CREATE TABLE pending (sink TEXT, seq INTEGER, PRIMARY KEY (sink, seq)) WITHOUT ROWID",
-        "CREATE INDEX pending_seq ON pending (seq)",
-        "CREATE TABLE open_hits (hit_id TEXT PRIMARY KEY, body BLOB NOT NULL)",
-    ),
-)
-"""Statements from each version (its place in the tuple) to the next."""
-
-_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)  # the second: no room for the index of the log
 
 
 class Waiting(NamedTuple):
@@ -41,6 +29,21 @@ class Waiting(NamedTuple):
 
     seq: int
     event: dict[str, Any]
+
+
+class Refused(NamedTuple):
+    """An event that a sink has refused for good, and what it said."""
+
+    sink: str
+    event: dict[str, Any]
+    reason: str
+
+
+class Progress(NamedTuple):
+    """Places in the order of `append`: of the last event taken, and before which no sink has anything waiting."""
+
+    taken: int
+    confirmed: int
 
 
 def sink_names(choices: Sequence[PluginChoice]) -> tuple[str, ...]:
@@ -67,19 +70,23 @@ class Outbox:
         path: The database; made when missing, migrated when older.
         sinks: Names of the configured sinks. What waits for others is dropped with a warning; new ones get
             new events only.
+        max_mb: Largest size of the file, in 10^6 bytes; beyond it the disk counts as full. None = the disk's own.
 
     Raises:
         ConfigError: Another process uses the file, or it is newer than this program or damaged.
         OutboxError: It cannot be written.
     """
 
-    def __init__(self, path: Path, sinks: Sequence[str]) -> None:
+    def __init__(self, path: Path, sinks: Sequence[str], max_mb: float | None = None) -> None:
         self._sinks = tuple(sinks)
         self._lock = threading.Lock()
         self._path = path
-        self._claim = _claim(path)
+        self._claim = claim(path)
         try:
-            self._db = _open(path)
+            self._db = open_file(path)
+            if max_mb is not None:
+                page = self._db.execute("PRAGMA page_size").fetchone()[0]
+                self._db.execute(f"PRAGMA max_page_count = {max(1, int(max_mb * 1e6 / page))}")
             self._drop_strangers()
         except BaseException:
             self._claim.close()
@@ -99,12 +106,15 @@ class Outbox:
                 self._insert(db, event)
 
     def take(self, sink: str, n: int) -> list[Waiting]:
-        """Up to `n` events that the sink has not acknowledged, oldest first; they stay until `done`.
+        """Up to `n` events that the sink has neither acknowledged nor refused, oldest first; they stay until `done`.
 
         Raises:
             OutboxError: The file cannot be read.
         """
-        query = "SELECT seq, body FROM pending JOIN events USING (seq) WHERE sink = ? ORDER BY seq LIMIT ?"
+        query = (
+            "SELECT seq, body FROM pending JOIN events USING (seq) WHERE sink = ? AND refused IS NULL "
+            "ORDER BY seq LIMIT ?"
+        )
         with self._transaction() as db:
             return [Waiting(seq, json.loads(body)) for seq, body in db.execute(query, (sink, n))]
 
@@ -118,8 +128,73 @@ class Outbox:
             db.executemany("DELETE FROM pending WHERE sink = ? AND seq = ?", [(sink, seq) for seq in seqs])
             _drop_delivered(db, seqs)
 
+    def refuse(self, sink: str, seq: int, reason: str) -> None:
+        """Sets an event aside for a sink: it stays here, and those behind it go on.
+
+        Raises:
+            OutboxError: It was not set aside.
+        """
+        with self._transaction() as db:
+            db.execute("UPDATE pending SET refused = ? WHERE sink = ? AND seq = ?", (reason, sink, seq))
+
+    def refused(self) -> dict[str, int]:
+        """How many events each sink has refused for good; sinks without any are missing.
+
+        Raises:
+            OutboxError: The file cannot be read.
+        """
+        query = "SELECT sink, count(*) FROM pending WHERE refused IS NOT NULL GROUP BY sink"
+        with self._transaction() as db:
+            return dict(db.execute(query).fetchall())
+
+    def progress(self) -> Progress:
+        """How far the sinks are; what they have refused counts as done.
+
+        Raises:
+            OutboxError: The file cannot be read.
+        """
+        with self._transaction() as db:
+            taken = (
+                db.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'").fetchone()[0] or 0
+            )
+            oldest = db.execute("SELECT min(seq) FROM pending WHERE refused IS NULL").fetchone()[0]
+            return Progress(taken, taken if oldest is None else oldest - 1)
+
+    def after(self, seq: int, n: int) -> list[Waiting]:
+        """Up to `n` events behind a place, whoever they wait for.
+
+        Raises:
+            OutboxError: The file cannot be read.
+        """
+        with self._transaction() as db:
+            rows = db.execute("SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (seq, n))
+            return [Waiting(place, json.loads(body)) for place, body in rows]
+
+    def replace(self, rows: Sequence[Waiting]) -> None:
+        """Puts other events in the place of some that still wait; ids stay.
+
+        Raises:
+            OutboxError: All are as they were.
+        """
+        with self._transaction() as db:
+            changed = [(encode(row.event), row.seq) for row in rows]
+            db.executemany("UPDATE events SET body = ? WHERE seq = ?", changed)
+
+    def size_bytes(self) -> int:
+        """What the events take in the file.
+
+        Raises:
+            OutboxError: The file cannot be read.
+        """
+        with self._transaction() as db:
+            size, pages, free = (
+                int(db.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+            return size * (pages - free)
+
     def waiting(self, sink: str | None = None) -> int:
-        """Events that the sink, or any sink, has not acknowledged.
+        """Events that the sink, or any sink, has not acknowledged; those it has refused among them.
 
         Raises:
             OutboxError: The file cannot be read.
@@ -172,7 +247,9 @@ class Outbox:
             (event["id"], body),
         ).fetchone()
         if row:
-            db.executemany("INSERT INTO pending VALUES (?, ?)", [(sink, row[0]) for sink in self._sinks])
+            db.executemany(
+                "INSERT INTO pending (sink, seq) VALUES (?, ?)", [(sink, row[0]) for sink in self._sinks]
+            )
 
     @staticmethod
     def _note_open_hit(db: sqlite3.Connection, event: Mapping[str, Any], body: bytes) -> None:
@@ -198,7 +275,7 @@ class Outbox:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _as_outbox_error(self._path):
+        with self._lock, in_our_words(self._path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -212,61 +289,3 @@ class Outbox:
 def _drop_delivered(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
     query = "DELETE FROM events WHERE seq = ?1 AND NOT EXISTS (SELECT 1 FROM pending WHERE seq = ?1)"
     db.executemany(query, [(seq,) for seq in seqs])
-
-
-def _claim(path: Path) -> TextIO:
-    """Holds the file for this process; the system lets go when the process dies."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_suffix(".lock").open("w")
-    except OSError as error:
-        raise OutboxError(f"{path.parent} cannot be written: {error.strerror}") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise ConfigError(
-            f"another musewatch is running on {path.parent}", "stop it, or give this one another data_dir"
-        ) from None
-    return file
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    with _as_outbox_error(path):
-        db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            _migrate(db, path)
-        except BaseException:
-            db.close()
-            raise
-    return db
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise ConfigError(
-            f"{path} is of version {version}, newer than this program knows ({len(MIGRATIONS)})",
-            "use the newer musewatch, or give another data_dir",
-        )
-    for number in range(version, len(MIGRATIONS)):
-        db.execute("BEGIN IMMEDIATE")
-        for statement in MIGRATIONS[number]:
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {number + 1}")
-        db.execute("COMMIT")
-
-
-@contextmanager
-def _as_outbox_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
-        kind = OutboxFullError if getattr(error, "sqlite_errorcode", None) in _NO_ROOM else OutboxError
-        raise kind(f"the outbox {path} cannot be used: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise ConfigError(
-            f"{path} is damaged or no outbox: {error}", "move it away; what waited in it is lost"
-        ) from error

@@ -22,7 +22,9 @@ class Source(Protocol):
     `live` says that frames come whether or not anybody is ready: late ones are dropped, and the end of `frames`
     means a lost stream, to be opened again. Otherwise every frame is kept and the end is the end. An optional
     attribute `finite: bool` True says that the end is the end although the stream is live: a recording at real
-    speed. A new `epoch` on a frame starts everything afresh: its times and index count from 0 again.
+    speed. Another, `opening_s: float`, says how long the first frame may rightly take, 0 without it: a live source
+    that is silent for longer than `runner.silent_s` beyond that is closed and opened again. A new `epoch` on a
+    frame starts everything afresh: its times and index count from 0 again.
     """
 
     live: bool
@@ -173,8 +175,22 @@ class Sink(Protocol):
         Given none, it only reaches for the other side: `musewatch check` asks so.
 
         Raises:
-            BackpressureError: Not now; the outbox tries again after `retry_after_s`. Any other exception is
-                retried too.
+            BackpressureError: Not now; the outbox tries again after `retry_after_s`.
+            RefusedError: Not these, whenever they come: one that is refused alone, again and again, is set aside.
+                Any other exception is retried for ever.
+        """
+        ...
+
+
+@runtime_checkable
+class DeadLetters(Protocol):
+    """A sink with a place for what it has refused; optional, the event stays in the outbox besides."""
+
+    def set_aside(self, event: Mapping[str, Any], reason: str) -> None:
+        """Puts a refused event where people look for such; returns when it is there.
+
+        Raises:
+            OutsideError: It is not; nobody tries again.
         """
         ...
 

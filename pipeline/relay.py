@@ -4,22 +4,24 @@ import logging
 import random
 from collections.abc import Sequence
 
-from pipeline.errors import BackpressureError
+from pipeline.errors import BackpressureError, OutboxError, RefusedError
 from pipeline.outbox import Outbox, Waiting
-from pipeline.protocols import Sink
+from pipeline.protocols import DeadLetters, Sink
 from pipeline.secrets import redact
 
 logger = logging.getLogger(__name__)
 
 IDLE_S = 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
+REFUSALS = 5  # of one event by itself, with growing pauses, before it is set aside
 
 
 class Relay:
     """Publishes what waits for a sink, oldest first, one batch a step.
 
     After a failure it goes on with one event, then two, four...: a sink that takes some and refuses one gets
-    few repeats.
+    few repeats. One that is refused by itself `REFUSALS` times is marked in the outbox, where it stays, and the
+    events behind it go on in their order.
 
     Args:
         outbox: Where events wait.
@@ -46,6 +48,7 @@ class Relay:
         self._rng = rng or random.Random()
         self._failures = 0
         self._due_s = float("-inf")
+        self._refusals = (0, 0)  # of which event, and how many
 
     def step(self, now_s: float) -> float:
         """Publishes one batch if it is time; never raises.
@@ -55,11 +58,14 @@ class Relay:
         """
         if now_s < self._due_s:
             return self._due_s
+        rows: Sequence[Waiting] = ()
         try:
             rows = self._outbox.take(self.name, self._size)
             if rows:
                 self._publish(rows)
         except Exception as error:
+            if isinstance(error, RefusedError) and len(rows) == 1 and self._set_aside(rows[0], str(error)):
+                return now_s
             return self._failed(error, now_s)
         return self._worked(rows, now_s)
 
@@ -99,6 +105,33 @@ class Relay:
         self._size = 1
         self._due_s = now_s + self._pause_s(error)
         return self._due_s
+
+    def _set_aside(self, row: Waiting, said: str) -> bool:
+        """Whether it was refused often enough, and is marked now."""
+        seq, times = self._refusals
+        times = times + 1 if seq == row.seq else 1
+        self._refusals = row.seq, times
+        if times < REFUSALS:
+            return False
+        reason = redact(said)
+        try:
+            self._outbox.refuse(self.name, row.seq, reason)
+        except OutboxError:
+            return False
+        self._write_dead_letter(row, reason)
+        logger.error(
+            "sink %s refused event %s for good, see musewatch hits refused: %s",
+            self.name, row.event["id"], reason,
+        )  # fmt: skip
+        self.failing, self._failures = None, 0
+        return True
+
+    def _write_dead_letter(self, row: Waiting, reason: str) -> None:
+        if isinstance(self._sink, DeadLetters):
+            try:
+                self._sink.set_aside(row.event, reason)
+            except Exception as error:
+                logger.warning("sink %s: no dead letter: %s", self.name, redact(str(error)))
 
     def _pause_s(self, error: Exception) -> float:
         if isinstance(error, BackpressureError):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.config import TelemetryConfig
 from pipeline.errors import OutsideError
+from pipeline.outbox import Outbox
 from pipeline.runner.gate import StreamCounts
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Telemetry:
     """
 
     def __init__(self, counts: Callable[[], Mapping[str, StreamCounts]]) -> None:
+        self._notes: tuple[str, ...] = ()
         self.registry = CollectorRegistry()
         self.registry.register(_Frames(counts))
         self.frame_age = Histogram(
@@ -66,6 +69,17 @@ class Telemetry:
         self.outbox_depth = Gauge(
             "musewatch_outbox_depth", "Events that a sink has not acknowledged.", registry=self.registry
         )
+        self.outbox_bytes = Gauge(
+            "musewatch_outbox_bytes", "What they take on the disk.", registry=self.registry
+        )
+        self.outbox_refused = Gauge(
+            "musewatch_outbox_refused", "Events that a sink has refused for good, still in the outbox.", ["sink"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.lightened = Gauge(
+            "musewatch_tracklets_lightened", "Tracklets that lost pictures for want of room in the outbox.",
+            registry=self.registry,
+        )  # fmt: skip
         self.bus_lag = Gauge(
             "musewatch_bus_lag", "Tracklets on our partitions not received yet.", registry=self.registry
         )
@@ -81,6 +95,37 @@ class Telemetry:
             "musewatch_storage_failing", "1 while hits or pictures cannot be written.", registry=self.registry
         )
 
+    def measure(self, outbox: Outbox, lightened: int = 0) -> int:
+        """Takes the outbox's figures over; how many events wait.
+
+        Args:
+            outbox: Asked how it stands.
+            lightened: Tracklets that had to lose pictures in it.
+
+        Raises:
+            OutboxError: It cannot be read.
+        """
+        waiting = outbox.waiting()
+        self.outbox_depth.set(waiting)
+        self.outbox_bytes.set(outbox.size_bytes())
+        self.lightened.set(lightened)
+        refused = outbox.refused()
+        self.outbox_refused.clear()
+        for sink, count in refused.items():
+            self.outbox_refused.labels(sink).set(count)
+        self._notes = (
+            *(
+                f"sink {sink} has refused {n} events for good: musewatch hits refused"
+                for sink, n in refused.items()
+            ),
+            *([f"the outbox was full: {lightened} tracklets lost pictures"] if lightened else []),
+        )
+        return waiting
+
+    def notes(self) -> list[str]:
+        """What somebody should look at though the work goes on."""
+        return list(self._notes)
+
     @contextmanager
     def timing(self, stage: str) -> Iterator[None]:
         """Times one batch of a stage."""
@@ -94,6 +139,10 @@ class Telemetry:
 class _QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), handler)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hangs up before its answer is nobody's error; the library prints a traceback."""
 
@@ -102,7 +151,7 @@ class TelemetryServer:
     """Serves /metrics, /healthz and /readyz from a thread of its own.
 
     Args:
-        listen: HOST:PORT; port 0 takes any free one.
+        listen: HOST:PORT, of IPv6 [HOST]:PORT; port 0 takes any free one.
         telemetry: What /metrics shows.
         problems: Reasons not to be ready; none = ready.
 
@@ -122,7 +171,8 @@ class TelemetryServer:
                     self._answer(200, b'{"ok": true}\n', "application/json")
                 elif path == "/readyz":
                     found = problems()
-                    body = json.dumps({"ready": not found, "problems": found}) + "\n"
+                    answer = {"ready": not found, "problems": found, "notes": telemetry.notes()}
+                    body = json.dumps(answer) + "\n"
                     self._answer(503 if found else 200, body.encode(), "application/json")
                 else:
                     self._answer(404, b"try /metrics, /healthz or /readyz\n", "text/plain")
@@ -138,7 +188,7 @@ class TelemetryServer:
                 """Requests are not logged."""
 
         try:
-            self._server = _QuietServer((host.strip("[]"), int(port)), Handler)
+            self._server = _QuietServer(host.strip("[]"), int(port), Handler)
         except (OSError, OverflowError) as error:
             raise OutsideError(
                 f"telemetry.listen: {listen} cannot be opened: {error}", "choose another port, or null"
@@ -150,7 +200,7 @@ class TelemetryServer:
     def address(self) -> str:
         """HOST:PORT that is served."""
         host, port = self._server.server_address[:2]
-        return f"{host!s}:{port}"
+        return f"[{host!s}]:{port}" if ":" in str(host) else f"{host!s}:{port}"
 
     def close(self) -> None:
         """Stops serving."""

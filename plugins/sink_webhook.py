@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 from pydantic import AnyHttpUrl, Field, field_validator
 
 from pipeline.config import Settings
-from pipeline.errors import BackpressureError, OutsideError
+from pipeline.errors import BackpressureError, OutsideError, RefusedError
 from pipeline.events import CONTENT_TYPE, encode
 from pipeline.secrets import remember
 
 _BUSY = (429, 503)
+_NOT_THIS = (400, 413, 415, 422)  # what is wrong is in the request; of 401, 403, 404... it is in the settings
 _LONGEST_PAUSE_S = 300.0
 _SHORTEST_SECRET = 8
 
@@ -63,6 +64,7 @@ class WebhookSink:
 
         Raises:
             BackpressureError: The answer was 429 or 503.
+            RefusedError: It was 400, 413, 415 or 422.
             OutsideError: Nobody answers, or with anything else than 2xx.
         """
         connection = self._connection()
@@ -92,7 +94,8 @@ class WebhookSink:
                 f"webhook {self._where}: busy ({answer.status})", _pause_s(answer.getheader("Retry-After"))
             )
         if not 200 <= answer.status < 300:
-            raise OutsideError(f"webhook {self._where}: {answer.status} {answer.reason}")
+            kind = RefusedError if answer.status in _NOT_THIS else OutsideError
+            raise kind(f"webhook {self._where}: {answer.status} {answer.reason}")
 
 
 def _pause_s(retry_after: str | None) -> float:

@@ -1,4 +1,4 @@
-"""`musewatch hits`: what left, and whether the sinks take it."""
+"""`musewatch hits`: what left, whether the sinks take it, and what they have refused."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline import build, registry
+from pipeline import build, refused, registry
 from pipeline.cli.common import STILL_WAITING, ConfigOption, JsonOption, config_of, console, print_json, say
 from pipeline.config import Config, PluginChoice, choose
 from pipeline.errors import ConfigError, InputError
@@ -19,7 +19,7 @@ from pipeline.events import encode, trial_event
 from pipeline.protocols import Readable, Sink
 from pipeline.secrets import redact
 
-app = typer.Typer(no_args_is_help=True, help="What was found: tail, test.")
+app = typer.Typer(no_args_is_help=True, help="What was found: tail, test, refused.")
 
 _WAIT_S = 0.1
 
@@ -30,7 +30,9 @@ def tail(
     bootstrap: Annotated[
         str | None, typer.Option(metavar="H:P", help="Read from Kafka, without a config.")
     ] = None,
-    topic: Annotated[str, typer.Option(metavar="T", help="With --bootstrap.")] = "musewatch.hits",
+    topic: Annotated[
+        str | None, typer.Option(metavar="T", help="With --bootstrap; else musewatch.hits.")
+    ] = None,
     file: Annotated[Path | None, typer.Option(metavar="F.jsonl", help="Read from a file.")] = None,
     from_start: Annotated[bool, typer.Option("--from-start", help="What is there already, too.")] = False,
     maximum: Annotated[
@@ -79,15 +81,45 @@ def try_sinks(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(STILL_WAITING)
 
 
-def _reader(config: Path | None, bootstrap: str | None, topic: str, file: Path | None) -> Readable:
-    if file and bootstrap:
-        raise ConfigError("--file and --bootstrap exclude each other", "give one of them")
+@app.command("refused")
+def list_refused(
+    config: ConfigOption = None,
+    send_again: Annotated[
+        bool,
+        typer.Option("--send-again", help="Have the sinks asked again: by a run that goes on, or the next."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Events that a sink has refused for good; they stay in the outbox.
+
+    JSON: {"refused": [{"sink", "id", "reason"}], "sent_again"}.
+    """
+    outbox = config_of(config).outbox_path
+    rows = [
+        {"sink": row.sink, "id": row.event["id"], "reason": row.reason} for row in refused.refused(outbox)
+    ]
+    again = refused.send_again(outbox) if send_again else 0
+    if as_json:
+        print_json({"refused": rows, "sent_again": again})
+        return
+    for row in rows:
+        sys.stdout.write(f"{row['sink']:<10}  {row['id']:<40}  {row['reason']}\n")
+    sys.stdout.write(f"refused: {len(rows)}{f'; wait again: {again}' if send_again else ''}\n")
+
+
+def _reader(config: Path | None, bootstrap: str | None, topic: str | None, file: Path | None) -> Readable:
+    given = [name for name, value in (("-c", config), ("--bootstrap", bootstrap), ("--file", file)) if value]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} exclude each other", "give one of them")
+    if topic and not bootstrap:
+        raise ConfigError("--topic says nothing without --bootstrap", "give --bootstrap HOST:PORT too")
     if file:
         if not file.is_file():
             raise InputError(f"there is no file {file}")
         return _built(choose("jsonl", path=file.resolve()), Path.cwd(), "--file")
     if bootstrap:
-        return _built(choose("kafka", bootstrap=bootstrap, topic=topic), Path.cwd(), "--bootstrap")
+        named = {"topic": topic} if topic else {}
+        return _built(choose("kafka", bootstrap=bootstrap, **named), Path.cwd(), "--bootstrap")
     return _first_readable(config_of(config))
 
 
@@ -135,17 +167,21 @@ def _line(time_: str, stream: str, state: str, identity: str, distance: str, whe
 
 
 def _cells(event: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
-    """Time, stream, state, identity, distance, place; what a foreign event does not say stays empty."""
-    data = event.get("data") or {}
+    """Time, stream, state, identity, distance, place; of an event that is no hit what it has of them."""
     when, stream = str(event.get("time", "")), str(event.get("partitionkey", ""))
-    if "hit_id" not in data:
+    try:
+        return when, stream, *_hit_cells(event["data"])
+    except (LookupError, TypeError, ValueError):
         return when, stream, str(event.get("type", "")), "", "", ""
+
+
+def _hit_cells(data: dict[str, Any]) -> tuple[str, str, str, str]:
     who, best = data["identity"], data["best"]
     state = data["state"] if data["reason"] is None else f"{data['state']}: {data['reason']}"
     name = f"{who['id']} {who['name']}" if who["name"] and who["name"] != who["id"] else who["id"]
     left, top, right, bottom = (round(edge) for edge in best["box"])
     where = f"{right - left}x{bottom - top} at {left},{top}, {best['pts_s']:.2f} s"
-    return when, stream, state, name, f"{data['decision']['distance']:.3f}", where
+    return state, name, f"{data['decision']['distance']:.3f}", where
 
 
 def _try(sink: Sink, event: dict[str, Any]) -> str | None:

@@ -9,8 +9,9 @@ from pipeline.config import Config
 from pipeline.messages import Tracklet
 from pipeline.relay_thread import RelayThread
 from pipeline.runner.identifying import Identifying
-from pipeline.runner.storing import Storing
+from pipeline.runner.storing import Storing, by_deleting
 from pipeline.runner.threads import BusThread, Failures
+from pipeline.slimming import Slimming
 from pipeline.telemetry import Telemetry
 from pipeline.watchlist.vectors import digest_of
 from pipeline.wire import to_message
@@ -35,8 +36,9 @@ class Back:
         failures: Failures,
     ) -> None:
         self._identifying: Identifying | None = None
+        self._slimming: Slimming | None = None
         if parts.remote is None:
-            self._storing = Storing(parts.outbox, parts.evidence, relays)
+            self._storing = Storing(parts.outbox, by_deleting(parts.evidence), relays)
             self._identifying = Identifying(
                 config.site,
                 build.identify_stage(config, parts, time.time),
@@ -46,7 +48,8 @@ class Back:
             )
             self._thread = BusThread(parts.bus, self._identify, self._storing, failures, "identify")
         else:
-            self._storing = Storing(parts.outbox, parts.evidence, relays, "tracklets")
+            self._slimming = Slimming(parts.outbox, parts.networks.codec)
+            self._storing = Storing(parts.outbox, self._slimming.make_room, relays, "tracklets")
             send = _sender(config, parts, self._storing)
             self._thread = BusThread(parts.bus, send, self._storing, failures, "publish", MOST_HELD)
 
@@ -54,6 +57,11 @@ class Back:
     def held(self) -> str | None:
         """Why events are held in memory, or None."""
         return self._storing.held
+
+    @property
+    def lightened(self) -> int:
+        """Tracklets that had to lose pictures, so far."""
+        return self._slimming.lightened if self._slimming else 0
 
     @property
     def hits_opened(self) -> int:

@@ -14,9 +14,10 @@ from pipeline.errors import OutsideError
 from pipeline.positions import Positions
 from pipeline.relay import Relay
 from pipeline.relay_thread import RelayThread
+from pipeline.runner.commits import Commits
 from pipeline.runner.identifying import Identifying
 from pipeline.runner.receiving import Expected, Receiving, Recent
-from pipeline.runner.storing import Storing
+from pipeline.runner.storing import Storing, by_deleting
 from pipeline.runner.threads import Failures, guarded
 from pipeline.secrets import redact
 from pipeline.telemetry import Telemetry, serve
@@ -26,10 +27,9 @@ from pipeline.watchlist.vectors import digest_of
 logger = logging.getLogger("musewatch.verify")
 
 TICK_S = 0.1
+COUNT_EVERY_S = 1.0
 POLL_S = 0.2
 PAUSE_S = 0.5  # after a failure of something outside
-COMMIT_S = 0.5
-STALLED_S = 30.0  # a sink may hold commits up for so long: what it has not confirmed, a successor makes again
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,6 @@ class Member:
         self._stopping = False  # by a signal, perhaps while this thread holds the lock of the event below
         self._stop = threading.Event()
         self._failing: str | None = "waiting for the broker's watchlist"
-        self._committed_s = time.monotonic()
         self._resources = ExitStack()
         try:
             self._assemble()
@@ -114,11 +113,12 @@ class Member:
             Relay(parts.outbox, sink, name, config.outbox.batch) for name, sink in parts.sinks.items()
         ]
         self._relay_threads = [RelayThread(relay) for relay in self._relays]
-        self._storing = Storing(parts.outbox, parts.evidence, self._relay_threads)
+        self._storing = Storing(parts.outbox, by_deleting(parts.evidence), self._relay_threads)
         stage = build.identify_stage(config, parts, time.time)
         self._identifying = Identifying(
             config.site, stage, build.follower(parts), self._storing, self.telemetry
         )
+        self._commits = Commits(parts.outbox.progress, time.monotonic())
         self._mirror = self._resources.enter_context(WatchlistMirror(self._remote, config.data_dir))
         embedder = parts.networks.embedder
         self._receiving = Receiving(
@@ -154,21 +154,13 @@ class Member:
                 self._identifying.follow_if_possible()
                 done = self._receiving.step(POLL_S)
                 if done:
-                    self._commit()
+                    self._remote.commit(self._commits.due(self._receiving.to_commit(), time.monotonic()))
             except OutsideError as error:
                 self._failed(error)
                 continue
             self._worked()
             if not done:
                 self._stop.wait(PAUSE_S)
-
-    def _commit(self) -> None:
-        now_s = time.monotonic()
-        since_s = now_s - self._committed_s
-        if since_s < COMMIT_S or (since_s < STALLED_S and self._parts.outbox.waiting()):
-            return
-        self._committed_s = now_s
-        self._remote.commit(self._receiving.to_commit())
 
     def _failed(self, error: OutsideError) -> None:
         text = redact(str(error))
@@ -183,7 +175,7 @@ class Member:
         self._failing = None
 
     def _watch(self, duration_s: float | None) -> None:
-        start_s = time.monotonic()
+        start_s = counted_s = time.monotonic()
         tick = threading.Event()  # never set; unlike sleep its wait bears a clock that jumps
         while not self._stopping:
             tick.wait(TICK_S)
@@ -191,7 +183,9 @@ class Member:
                 return
             if self._failures.fatal or not self._thread.is_alive():
                 return
-            self.telemetry.outbox_depth.set(self._waiting())
+            if time.monotonic() - counted_s >= COUNT_EVERY_S:
+                counted_s = time.monotonic()
+                self._waiting()
             self.telemetry.storage_failing.set(bool(self._storing.held))
 
     def _finish(self) -> MemberSummary:
@@ -210,7 +204,7 @@ class Member:
 
     def _waiting(self) -> int:
         with suppress(OutsideError):
-            return self._parts.outbox.waiting()
+            return self.telemetry.measure(self._parts.outbox)
         return 0
 
 

@@ -243,9 +243,8 @@ class Runner:
     def _count_waiting(self) -> int:
         """Events in the outbox; as many as before while it cannot be read."""
         with suppress(OutsideError):
-            self._last_waiting = self._parts.outbox.waiting()
+            self._last_waiting = self.telemetry.measure(self._parts.outbox, self._back.lightened)
         self._waiting_read_s = time.monotonic()
-        self.telemetry.outbox_depth.set(self._last_waiting)
         return self._last_waiting
 
     def _finish(self) -> RunSummary:

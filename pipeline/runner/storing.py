@@ -1,7 +1,7 @@
 """Events on their way into the outbox: held in order while it cannot take them."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import OutboxFullError, OutsideError
@@ -19,7 +19,7 @@ class Storing:
 
     Args:
         outbox: Where events go.
-        evidence: Makes room on a full disk.
+        make_room: Called while there is no room for them; False when it cannot make more.
         relays: Told of news.
         what: The events in the log's words.
 
@@ -28,10 +28,14 @@ class Storing:
     """
 
     def __init__(
-        self, outbox: Outbox, evidence: EvidenceStore, relays: Sequence[RelayThread], what: str = "hits"
+        self,
+        outbox: Outbox,
+        make_room: Callable[[], bool],
+        relays: Sequence[RelayThread],
+        what: str = "hits",
     ) -> None:
         self.held: str | None = None
-        self._outbox, self._evidence, self._relays, self._what = outbox, evidence, relays, what
+        self._outbox, self._make_room, self._relays, self._what = outbox, make_room, relays, what
         self._events: list[Mapping[str, Any]] = []
 
     def __len__(self) -> int:
@@ -61,13 +65,22 @@ class Storing:
         return True
 
     def _append(self) -> None:
-        """On a full disk the oldest pictures make room."""
         while True:
             try:
                 self._outbox.append(self._events)
                 return
             except OutboxFullError:
-                freed = self._evidence.make_room(ROOM_BYTES)
-                if not freed:
+                if not self._make_room():
                     raise
-                logger.warning("the disk is full: %.1f MB of the oldest evidence deleted", freed / 1e6)
+
+
+def by_deleting(evidence: EvidenceStore) -> Callable[[], bool]:
+    """Makes room for hits: the oldest pictures go."""
+
+    def make_room() -> bool:
+        freed = evidence.make_room(ROOM_BYTES)
+        if freed:
+            logger.warning("the disk is full: %.1f MB of the oldest evidence deleted", freed / 1e6)
+        return freed > 0
+
+    return make_room

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import registry
 from pipeline.config import choose
-from pipeline.errors import BackpressureError, ConfigError, OutsideError
+from pipeline.errors import BackpressureError, ConfigError, OutsideError, RefusedError
 from pipeline.events import CONTENT_TYPE, encode
 from pipeline.outbox import Outbox
 from pipeline.protocols import Readable, Sink
@@ -236,6 +236,19 @@ def test_a_post_says_what_it_is_and_carries_the_operator_s_headers(tmp_path: Pat
         build("webhook", tmp_path, url=url, headers={"Authorization": "Bearer t0ps3cret"}).publish(events(1))
     assert posts.headers[0]["Content-Type"] == CONTENT_TYPE
     assert posts.headers[0]["Authorization"] == "Bearer t0ps3cret"
+
+
+@pytest.mark.parametrize(
+    ("code", "refused"), [(400, True), (413, True), (422, True), (401, False), (404, False), (500, False)]
+)
+def test_only_what_is_wrong_with_the_event_itself_is_a_refusal(
+    tmp_path: Path, code: int, refused: bool
+) -> None:
+    with web_server() as (url, posts):
+        posts.left, posts.answer = 0, (code, {})
+        with pytest.raises(OutsideError, match=str(code)) as caught:
+            build("webhook", tmp_path, url=url).publish(events(1))
+    assert isinstance(caught.value, RefusedError) is refused
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from pipeline.cli.main import main
 from pipeline.config import choose
 from pipeline.events import encode
+from pipeline.outbox import Outbox
 from pipeline.registry import build
 from tests.servers.kafka import KafkaBroker
 
@@ -76,6 +77,18 @@ def test_tail_for_people(file: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert row.index("door") == head.index("stream")
 
 
+@pytest.mark.parametrize(
+    "data", [{"hit_id": "x1"}, None, 7, "text", [], {**hit(1)["data"], "decision": {"distance": "far"}}]
+)
+def test_tail_shows_what_it_can_of_a_foreign_event(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Any
+) -> None:
+    foreign = {"type": "com.example.seen", "partitionkey": "yard", "data": data}
+    (tmp_path / "x.jsonl").write_bytes(encode(foreign) + b"\n")
+    assert main(["hits", "tail", "--file", str(tmp_path / "x.jsonl"), "--from-start", "--max", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["yard", "com.example.seen"]
+
+
 def test_tail_reads_the_first_sink_of_the_config_that_can_be_read(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +139,9 @@ def test_tail_of_a_file_begun_anew_goes_on(file: Path, tmp_path: Path) -> None:
     [
         (["--file", "missing.jsonl"], 3, "there is no file missing.jsonl"),
         (["--file", "x", "--bootstrap", "h:1"], 2, "exclude each other"),
+        (["-c", "c.yaml", "--bootstrap", "h:1"], 2, "exclude each other"),
+        (["-c", "c.yaml", "--topic", "t"], 2, "--topic says nothing without --bootstrap"),
+        (["--topic", "t"], 2, "--topic says nothing without --bootstrap"),
         (["--max", "0", "--file", "x"], 2, "--max"),
         (["-c", "missing.yaml"], 2, "there is no file missing.yaml"),
     ],
@@ -167,6 +183,27 @@ def test_test_exits_4_unless_all_confirm(tmp_path: Path, capsys: pytest.CaptureF
     assert "Connection refused" in answer["sinks"][0]["error"]
     assert main(["hits", "test", "-c", path]) == 4
     assert "Connection refused" in capsys.readouterr().out
+
+
+def test_what_was_refused_is_listed_and_sent_again_beside_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config(tmp_path, {"use": "webhook", "url": "http://127.0.0.1:9"})
+    assert main(["hits", "refused", "-c", path, "--json"]) == 0
+    assert lines(capsys) == [{"refused": [], "sent_again": 0}]
+    held_by_a_run = Outbox(tmp_path / "data" / "outbox.db", ("webhook",))
+    held_by_a_run.append([hit(1), hit(2)])
+    held_by_a_run.refuse("webhook", 1, "webhook http://127.0.0.1:9: 400 Bad Request")
+    assert main(["hits", "refused", "-c", path]) == 0
+    out = capsys.readouterr().out
+    assert "h1-1" in out
+    assert "400 Bad Request" in out
+    assert out.endswith("refused: 1\n")
+    assert main(["hits", "refused", "-c", path, "--send-again", "--json"]) == 0
+    (answer,) = lines(capsys)
+    assert ([row["id"] for row in answer["refused"]], answer["sent_again"]) == (["h1-1"], 1)
+    assert [row.event["id"] for row in held_by_a_run.take("webhook", 9)] == ["h1-1", "h2-1"]
+    held_by_a_run.close()
 
 
 @pytest.mark.kafka

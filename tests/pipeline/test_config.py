@@ -63,7 +63,7 @@ def test_whole_paths_and_home_stay(tmp_path: Path, given: str) -> None:
         ({"decision": {"max_dist": 1}}, "decision.max_dist: unknown key; did you mean 'max_distance'?"),
         ({"streams": [CLIP | {"zone": []}]}, "streams.0.zone: unknown key; did you mean 'zones'?"),
         ({"matcher": {"topc": 3}}, "matcher.topc: unknown key; did you mean 'top_c'?"),
-        ({"outbox": {"zzz": 3}}, "outbox.zzz: unknown key; known keys: batch, drain_s"),
+        ({"outbox": {"zzz": 3}}, "outbox.zzz: unknown key; known keys: batch, drain_s, max_mb"),
     ],
 )
 def test_an_unknown_key_comes_with_its_path_and_the_nearest_known_one(

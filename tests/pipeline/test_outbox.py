@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import outbox as module
+from pipeline import outbox_file as module
+from pipeline import refused
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError
+from pipeline.events import encode
 from pipeline.outbox import Outbox
 
 Open = Callable[..., Outbox]
@@ -210,8 +212,82 @@ def test_an_older_file_migrates_and_a_newer_one_is_refused(
         assert ids(newer) == ["h1-1"]
         newer._db.execute("SELECT x FROM later")
         newer.close()
-    with pytest.raises(ConfigError, match="version 2, newer than this program knows"):
+    with pytest.raises(ConfigError, match="version 3, newer than this program knows"):
         open_outbox()
+
+
+def test_a_file_from_before_refusals_is_taken_up(
+    open_outbox: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", module.MIGRATIONS[:1])
+        claimed = module.claim(path)
+        db = module.open_file(path)
+        db.execute("INSERT INTO events (id, body) VALUES ('h1-1', ?)", (encode(event(1)),))
+        db.execute("INSERT INTO pending VALUES ('a', 1)")
+        db.close()
+        claimed.close()
+    newer = open_outbox()
+    assert ids(newer) == ["h1-1"]
+    newer.refuse("a", 1, "no")
+    assert newer.refused() == {"a": 1}
+
+
+def test_what_is_refused_stays_and_lets_the_others_pass(open_outbox: Open, path: Path) -> None:
+    outbox = open_outbox("a", "b")
+    outbox.append([event(1), event(2), event(3)])
+    outbox.refuse("a", outbox.take("a", 9)[1].seq, "too large")
+    assert ids(outbox) == ["h1-1", "h3-1"]
+    assert ids(outbox, "b") == ["h1-1", "h2-1", "h3-1"]
+    for sink in ("a", "b"):
+        outbox.done(sink, [waiting.seq for waiting in outbox.take(sink, 9)])
+    outbox.append([event(2)])  # made again by somebody who does not know
+    assert (outbox.waiting(), outbox.refused(), ids(outbox)) == (1, {"a": 1}, [])
+    outbox.close()
+
+    again = open_outbox("a", "b")
+    assert [(r.sink, r.event["id"], r.reason) for r in refused.refused(path)] == [("a", "h2-1", "too large")]
+    again.append([event(4)])
+    assert refused.send_again(path) == 1
+    assert ids(again) == ["h2-1", "h4-1"]
+    again.done("a", [waiting.seq for waiting in again.take("a", 9)])
+    assert (again.refused(), refused.refused(path), ids(again, "b")) == ({}, [], ["h4-1"])
+
+
+def test_where_there_is_no_outbox_nothing_was_refused(path: Path) -> None:
+    assert (refused.refused(path), refused.send_again(path), path.exists()) == ([], 0, False)
+
+
+def test_progress_is_up_to_the_oldest_that_any_sink_lacks(open_outbox: Open) -> None:
+    outbox = open_outbox("a", "b")
+    assert outbox.progress() == (0, 0)
+    outbox.append([event(1), event(2), event(3)])
+    assert outbox.progress() == (3, 0)
+    outbox.done("a", [1, 2, 3])
+    outbox.done("b", [1])
+    assert outbox.progress() == (3, 1)
+    outbox.refuse("b", 2, "no")
+    assert outbox.progress() == (3, 2)
+    outbox.done("b", [3])
+    assert outbox.progress() == (3, 3)
+
+
+def test_a_file_is_no_larger_than_allowed_and_smaller_events_make_room(path: Path) -> None:
+    outbox = Outbox(path, ("a",), max_mb=1.0)
+    number = 0
+    with suppress(OutboxFullError):
+        while number < 1000:
+            outbox.append([event(number) | {"filler": "x" * 50_000}])
+            number += 1
+    assert number < 1000
+    assert 0.9e6 < outbox.size_bytes() <= 1e6
+    oldest = outbox.after(0, 2)
+    outbox.replace([row._replace(event=event(i)) for i, row in enumerate(oldest)])
+    outbox.append([event(number) | {"filler": "x" * 50_000}])
+    assert outbox.size_bytes() <= 1e6
+    assert [row.event for row in outbox.take("a", 2)] == [event(0), event(1)]
+    assert outbox.after(oldest[-1].seq, 1) == outbox.take("a", 3)[2:]
+    outbox.close()
 
 
 def test_a_file_that_is_no_database_is_named(open_outbox: Open, path: Path) -> None:

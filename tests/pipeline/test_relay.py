@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import BackpressureError, OutboxError
+from pipeline.errors import BackpressureError, OutboxError, OutsideError, RefusedError
 from pipeline.outbox import Outbox
-from pipeline.relay import FIRST_PAUSE_S, IDLE_S, LONGEST_PAUSE_S, Relay
+from pipeline.refused import send_again
+from pipeline.relay import FIRST_PAUSE_S, IDLE_S, LONGEST_PAUSE_S, REFUSALS, Relay
 from pipeline.relay_thread import RelayThread
 
 
@@ -19,6 +20,7 @@ class ListSink:
 
     def __init__(self) -> None:
         self.events: list[str] = []
+        self.tried: list[str] = []
         self.calls = 0
         self.closed = False
         self.error: Exception | None = None
@@ -28,6 +30,7 @@ class ListSink:
     def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
         self.calls += 1
         for event in events:
+            self.tried.append(event["id"])
             if self.error and event["id"] == (self.refused or event["id"]):
                 raise self.error
             self.events.append(event["id"])
@@ -136,7 +139,7 @@ def test_one_line_when_it_fails_and_one_when_it_recovers(
         run_until_idle(relay, now_s)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "secret" not in caplog.text
-    assert relay.failing is None
+    assert not relay.failing
     assert list(dict.fromkeys(sink.events)) == ids
 
 
@@ -150,6 +153,87 @@ def test_a_refused_event_is_reached_and_few_are_repeated(
         now_s = relay.step(now_s)
     assert outbox.take("a", 1)[0].event["id"] == "e013"
     assert max(sink.events.count(id_) for id_ in sink.events) <= 4
+
+
+def refuse_until_set_aside(relay: Relay, outbox: Outbox) -> float:
+    now_s = 0.0
+    for _ in range(60):
+        now_s = relay.step(now_s)
+        if outbox.refused():
+            return now_s
+    raise AssertionError("never set aside")
+
+
+def test_an_event_refused_for_good_is_set_aside_and_the_others_keep_their_order(
+    relay: Relay, outbox: Outbox, sink: ListSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = fill(outbox, 30)
+    sink.error, sink.refused = RefusedError("400 Bad Request"), "e013"
+    now_s = refuse_until_set_aside(relay, outbox)
+    assert sink.tried.count("e013") >= REFUSALS
+    now_s = run_until_idle(relay, now_s)
+    assert list(dict.fromkeys(sink.events)) == [id_ for id_ in ids if id_ != "e013"]
+    assert (outbox.waiting(), outbox.refused(), relay.failing) == (1, {"a": 1}, None)
+    errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors == ["sink a refused event e013 for good, see musewatch hits refused: 400 Bad Request"]
+
+    sink.error = None
+    assert send_again(outbox._path) == 1
+    run_until_idle(relay, now_s + 60)
+    assert sink.events[-1] == "e013"
+    assert (outbox.waiting(), outbox.refused()) == (0, {})
+
+
+@pytest.mark.parametrize("error", [OSError("down"), OutsideError("401"), BackpressureError("busy", 0.5)])
+def test_trouble_that_is_no_refusal_sets_nothing_aside_however_long_it_lasts(
+    relay: Relay, outbox: Outbox, sink: ListSink, error: Exception
+) -> None:
+    fill(outbox, 3)
+    sink.error = error
+    now_s = 0.0
+    for _ in range(20 * REFUSALS):
+        now_s = relay.step(now_s)
+    assert (outbox.refused(), outbox.waiting()) == ({}, 3)
+
+
+def test_a_refusal_of_many_together_is_of_none_of_them(
+    relay: Relay, outbox: Outbox, sink: ListSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too large together, none of them is by itself."""
+    ids = fill(outbox, 8)
+    publish = sink.publish
+
+    def small(events: Sequence[Mapping[str, Any]]) -> None:
+        if len(events) > 2:
+            raise RefusedError("too large")
+        publish(events)
+
+    monkeypatch.setattr(sink, "publish", small)
+    now_s = 0.0
+    for _ in range(200):
+        now_s = relay.step(now_s)
+    assert (sink.events, outbox.waiting()) == (ids, 0)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_sink_with_a_place_for_dead_letters_is_told_once(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture, works: bool
+) -> None:
+    class Filing(ListSink):
+        def set_aside(self, event: Mapping[str, Any], reason: str) -> None:
+            letters.append((event["id"], reason))
+            if not works:
+                raise OutsideError("no such topic")
+
+    letters: list[tuple[str, str]] = []
+    sink = Filing()
+    relay = Relay(outbox, sink, "a", rng=random.Random(0))
+    fill(outbox, 1)
+    sink.error = RefusedError("too large")
+    refuse_until_set_aside(relay, outbox)
+    assert letters == [("e000", "too large")]
+    assert outbox.refused() == {"a": 1}
+    assert ("no dead letter" in caplog.text) is not works
 
 
 def test_an_outbox_that_cannot_forget_makes_repeats_not_losses(

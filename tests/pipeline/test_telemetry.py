@@ -6,11 +6,13 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.errors import OutsideError
+from pipeline.outbox import Outbox
 from pipeline.runner.gate import StreamCounts
 from pipeline.telemetry import Telemetry, TelemetryServer
 
@@ -85,12 +87,40 @@ def test_a_stage_that_fails_is_timed_too(served: Served) -> None:
 
 
 def test_ready_with_no_problem_and_healthy_with_any(served: Served) -> None:
-    assert served.get("/readyz") == (200, '{"ready": true, "problems": []}\n')
+    assert served.get("/readyz") == (200, '{"ready": true, "problems": [], "notes": []}\n')
     served.problems.append("stream door is down")
     status, body = served.get("/readyz")
-    assert (status, json.loads(body)) == (503, {"ready": False, "problems": ["stream door is down"]})
+    assert (status, json.loads(body)) == (
+        503,
+        {"ready": False, "problems": ["stream door is down"], "notes": []},
+    )
     assert served.get("/healthz") == (200, '{"ok": true}\n')
     assert served.get("/")[0] == 404
+
+
+def test_what_was_refused_or_lightened_is_told_and_is_no_reason_not_to_be_ready(
+    served: Served, tmp_path: Path
+) -> None:
+    outbox = Outbox(tmp_path / "outbox.db", ("webhook",))
+    outbox.append([{"id": "h1-1", "data": {}}, {"id": "h2-1", "data": {}}])
+    outbox.refuse("webhook", 1, "400")
+    assert served.telemetry.measure(outbox, lightened=3) == 2
+    status, body = served.get("/readyz")
+    assert (status, json.loads(body)["notes"]) == (
+        200,
+        [
+            "sink webhook has refused 1 events for good: musewatch hits refused",
+            "the outbox was full: 3 tracklets lost pictures",
+        ],
+    )
+    samples = served.samples()
+    assert samples["musewatch_outbox_refused"] == [({"sink": "webhook"}, 1.0)]
+    assert samples["musewatch_tracklets_lightened"] == [({}, 3.0)]
+    assert samples["musewatch_outbox_bytes"][0][1] > 0
+    outbox.done("webhook", [1])
+    served.telemetry.measure(outbox)
+    assert "musewatch_outbox_refused" not in served.samples()
+    outbox.close()
 
 
 def test_a_taken_port_is_named_with_what_to_do() -> None:
@@ -121,3 +151,17 @@ def test_a_client_that_hangs_up_is_nobodys_error(served: Served, capsys: pytest.
         served.get("/readyz")
     assert hung_up.is_set()
     assert capsys.readouterr().err == ""
+
+
+def test_it_listens_on_ipv6_too() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    server = TelemetryServer("[::1]:0", Telemetry(dict), list)
+    try:
+        assert server.address.startswith("[::1]:")
+        with urllib.request.urlopen(f"http://{server.address}/readyz", timeout=5) as answer:
+            assert json.load(answer)["ready"] is True
+    finally:
+        server.close()

@@ -9,7 +9,6 @@ import pytest
 
 from pipeline.decision import CoolDown
 from pipeline.errors import OutboxError, OutsideError
-from pipeline.evidence import EvidenceStore
 from pipeline.hits import HitBook
 from pipeline.identify import IdentifyStage
 from pipeline.matcher import Matcher
@@ -56,7 +55,7 @@ class Desk:
         folder = self._folder / f"member-{self._members}"
         self.outbox: Outbox = Outbox(folder / "outbox.db", ["kafka"])
         self.telemetry = Telemetry(dict)
-        storing = Storing(self.outbox, EvidenceStore(folder / "evidence", None, 1, 1), [])
+        storing = Storing(self.outbox, lambda: False, [])
         book = HitBook("hall", 0.2, CoolDown(cooldown_s), _show)
         stage = IdentifyStage(
             Matcher(ExactIndex(ExactIndex.Config()), 40), DistanceVerifier(DistanceVerifier.Config()), book,
