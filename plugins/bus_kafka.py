@@ -10,7 +10,6 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
-    KafkaError,
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
@@ -18,7 +17,7 @@ from kafka.structs import MemberState
 from pydantic import Field
 
 from pipeline.protocols import BusMessage, Delivery
-from plugins.kafka_link import KafkaLink, TopicReader, explained
+from plugins.kafka_link import FAILURES, KafkaLink, TopicReader, explained
 from plugins.sink_kafka import KafkaSink, Record
 
 logger = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ class KafkaBus:
             batches = consumer.poll(int(timeout_s * 1000), max_records=limit)
             _mend(consumer)
             lost, gained = self._assigned(consumer)
-        except KafkaError as error:
+        except FAILURES as error:
             self._leave()  # what was polled is lost with it, and comes again
             raise explained(error, self._config, self._config.topic) from error
         messages = [
@@ -123,7 +122,7 @@ class KafkaBus:
         except _NOT_OURS as error:
             logger.debug("not committed, the group is changing: %s", error)
             return
-        except KafkaError as error:
+        except FAILURES as error:
             raise explained(error, self._config, self._config.topic) from error
         self._committed |= new
 
@@ -162,7 +161,7 @@ class KafkaBus:
     def _leave(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with suppress(KafkaError):
+            with suppress(*FAILURES):
                 consumer.close(autocommit=False, timeout_ms=2000)
 
     def _topic(self, name: str, **shape: Any) -> KafkaSink.Config:
@@ -210,7 +209,10 @@ class KafkaBus:
             del self._next[p]
             self._committed.pop(p, None)
         for p in gained:
-            self._next[p] = committed[p] or 0
+            place = TopicPartition(
+                self._config.topic, p
+            )  # what was committed, else the first record there is
+            self._next[p] = consumer.position(place, timeout_ms=self._config.timeout_ms) or 0
             if committed[p] is not None:
                 self._committed[p] = committed[p]
         return lost, gained

@@ -1,20 +1,33 @@
 """How to reach Kafka: settings, errors in our words, and a reader, for the sink and the bus."""
 
 import logging
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    InvalidRecordError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+from kafka.record import default_records
 from pydantic import Field, SecretStr, model_validator
 
 from pipeline.config import ConfigPath, Settings
-from pipeline.errors import BackpressureError, OutsideError
+from pipeline.errors import BackpressureError, OutsideError, RefusedError
 
 logger = logging.getLogger(__name__)
 
+FAILURES = (KafkaError, OSError)
+"""What the library raises; the second for files of TLS that have gone since the start."""
+
+_NOT_THIS = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
 _RETRY_S = 1.0
 _POLL_MS = 200
 _QUIET_POLLS = 50  # without a record before the end: the broker has gone
@@ -41,6 +54,35 @@ class Tls(Settings):
             raise ValueError("cert and key belong together")
         return self
 
+    def need_usable(self) -> None:
+        """Tries the files: the library meets one that it cannot use at every connection, and says so nowhere.
+
+        Raises:
+            ValueError: Which one, and why.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for path in filter(None, (self.ca, self.cert, self.key)):
+            _need_readable(path)
+        if self.ca is not None:
+            try:
+                context.load_verify_locations(self.ca)
+            except OSError as error:
+                raise ValueError(f"{self.ca} has no certificates that can be used: {error}") from None
+        if self.cert is not None and self.key is not None:
+            try:
+                context.load_cert_chain(self.cert, self.key, password=str)  # nobody is asked for a passphrase
+            except OSError as error:
+                raise ValueError(
+                    f"{self.cert} and {self.key} are no certificate and its unencrypted key: {error}"
+                ) from None
+
+
+def _need_readable(path: Path) -> None:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+
 
 class KafkaLink(Settings):
     """Keys of everything that speaks to Kafka."""
@@ -51,6 +93,15 @@ class KafkaLink(Settings):
     tls: bool | Tls = Field(default=False, description="true = TLS with the system's authorities.")
     sasl: Sasl | None = None
     timeout_s: float = Field(default=10.0, ge=1, le=300, description="Longest wait for the broker.")
+
+    @model_validator(mode="after")
+    def _files_of_tls(self) -> Self:
+        if isinstance(self.tls, Tls):
+            try:
+                self.tls.need_usable()
+            except ValueError as error:
+                raise ValueError(f"tls: {error}") from None
+        return self
 
     def client_options(self) -> dict[str, Any]:
         """What every client of the library is made with."""
@@ -104,8 +155,8 @@ def complaint() -> str:
     return _complaints.reason
 
 
-def explained(error: KafkaError, link: KafkaLink, topic: str) -> OutsideError:
-    """Our error for the library's: where, why, and whether to try again."""
+def explained(error: KafkaError | OSError, link: KafkaLink, topic: str) -> OutsideError:
+    """Our error for one of `FAILURES`: where, why, and whether to try again."""
     where = f"Kafka at {link.bootstrap}, topic {topic}"
     if isinstance(error, KafkaTimeoutError):
         reason = complaint() or "the broker is silent"
@@ -113,14 +164,37 @@ def explained(error: KafkaError, link: KafkaLink, topic: str) -> OutsideError:
     if error.retriable:
         return BackpressureError(f"{where}: {error}", _RETRY_S)
     return OutsideError(f"{where}: {error}")
+    if isinstance(error, OSError):
+        return OutsideError(f"{where}: {error}", "are the files of tls still there?" if link.tls else "")
 
 
 def _hush() -> None:
+    if isinstance(error, _NOT_THIS):
+        return RefusedError(f"{where}: {error}")
     """The library logs every failed try as an error; here that is debugging, and the relay speaks for it."""
     library = logging.getLogger("kafka")
     library.propagate = False
     library.setLevel(logging.WARNING)
     library.addHandler(_complaints)  # once, however often it is said
+def hasten_checksums() -> bool:
+    """Has the library's checksums computed in C; whether that is so.
+
+    In Python they are most of what a message costs, and the one package that the library itself looks for is under
+    the LGPL. Without google-crc32c everything works as before.
+    """
+    try:
+        import google_crc32c
+    except ImportError:
+        return False
+    if google_crc32c.implementation != "c":
+        return False
+    default_records.calc_crc32c = lambda data: google_crc32c.value(bytes(data))
+    return True
+
+
+hasten_checksums()
+
+
     _complaints.reason = ""
 
 
@@ -146,7 +220,7 @@ class TopicReader:
         self.close()
         try:
             yield from self._to_end()
-        except KafkaError as error:
+        except FAILURES as error:
             self.close()
             raise explained(error, self._link, self._topic) from error
 
@@ -160,14 +234,14 @@ class TopicReader:
             return []
         try:
             return [record for records in self._consumer.poll(0).values() for record in records]
-        except KafkaError as error:
+        except FAILURES as error:
             raise explained(error, self._link, self._topic) from error
 
     def close(self) -> None:
         """Lets the broker go."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with suppress(KafkaError):
+            with suppress(*FAILURES):
                 consumer.close(timeout_ms=1000)
 
     def _to_end(self) -> Iterator[Any]:

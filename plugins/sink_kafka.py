@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError
 from pydantic import Field
 
 from pipeline.errors import OutsideError
 from pipeline.events import CONTENT_TYPE, encode
-from plugins.kafka_link import KafkaLink, TopicReader, explained
+from plugins.kafka_link import FAILURES, KafkaLink, TopicReader, explained
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,9 @@ class KafkaSink:
             default=None, ge=1, description="Of a new topic; null = the broker's default."
         )
 
+        dead_letters: str | None = Field(
+            default="musewatch.dead-letter", description="Topic for copies of what was refused; null = none."
+        )
         topic_configs: dict[str, str] = Field(
             default={}, description="Of a new topic, e.g. retention.ms; the broker's default for the rest."
         )
@@ -73,9 +76,27 @@ class KafkaSink:
         """As `publish`, of bytes; of none it sees to the topic."""
         try:
             self._send(records)
-        except KafkaError as error:
+        except FAILURES as error:
             self.close()
             raise explained(error, self._config, self._config.topic) from error
+
+    def set_aside(self, event: Mapping[str, Any], reason: str) -> None:
+        """Puts a copy of an event that the broker has refused onto the dead-letter topic.
+
+        Raises:
+            OutsideError: It is not there; too large for that topic too, perhaps.
+        """
+        if self._config.dead_letters is None:
+            return
+        headers = (("error", reason.encode()), ("origin-topic", self._config.topic.encode()))
+        letter = Record(str(event["partitionkey"]).encode(), encode(event), headers)
+        other = KafkaSink(
+            self._config.model_copy(update={"topic": self._config.dead_letters, "topic_configs": {}})
+        )
+        try:
+            other.write([letter])
+        finally:
+            other.close()
 
     def read(self, from_start: bool) -> Iterator[dict[str, Any] | None]:
         """The events of the topic, then those that come; None whenever none came for a moment.
@@ -84,23 +105,9 @@ class KafkaSink:
             OutsideError: The broker cannot be reached.
         """
         try:
-            consumer = KafkaConsumer(
-                self._config.topic,
-                **self._config.client_options(),
-                auto_offset_reset="earliest" if from_start else "latest",
-                enable_auto_commit=False,
-                allow_auto_create_topics=False,
-            )
-        except KafkaError as error:
+            yield from self._read(from_start)
+        except FAILURES as error:
             raise explained(error, self._config, self._config.topic) from error
-        with consumer:
-            yield from self._settle(consumer)
-            while True:
-                batches = consumer.poll(timeout_ms=int(_POLL_S * 1000))
-                for records in batches.values():
-                    yield from filter(None, map(_parse, records))
-                if not batches:
-                    yield None
 
     def recent(self, age_s: float) -> list[dict[str, Any]]:
         """The events that came to the topic within the last so many seconds, in order per stream.
@@ -113,6 +120,23 @@ class KafkaSink:
             return list(filter(None, map(_parse, reader.to_end())))
         finally:
             reader.close()
+
+    def _read(self, from_start: bool) -> Iterator[dict[str, Any] | None]:
+        consumer = KafkaConsumer(
+            self._config.topic,
+            **self._config.client_options(),
+            auto_offset_reset="earliest" if from_start else "latest",
+            enable_auto_commit=False,
+            allow_auto_create_topics=False,
+        )
+        with consumer:
+            yield from self._settle(consumer)
+            while True:
+                batches = consumer.poll(timeout_ms=int(_POLL_S * 1000))
+                for records in batches.values():
+                    yield from filter(None, map(_parse, records))
+                if not batches:
+                    yield None
 
     def _settle(self, consumer: KafkaConsumer) -> Iterator[dict[str, Any]]:
         """Polls until the first position is known, or the topic is plainly not there yet."""
@@ -127,7 +151,7 @@ class KafkaSink:
         """Lets the broker go; a sink closed can be used again."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            with suppress(KafkaError):
+            with suppress(*FAILURES):
                 producer.close(timeout=1.0)
 
     def _send(self, records: Sequence[Record]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from pipeline import registry
@@ -91,6 +91,17 @@ def test_a_successor_starts_from_what_was_committed(group: Group) -> None:
     first.commit({partition: 4})
     first.close()
     assert [m.offset for m in take(group.bus(), 6)] == [4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.kafka
+def test_where_nothing_was_committed_lag_counts_from_the_first_record_there_is(group: Group) -> None:
+    """Records that the broker has deleted are nobody's arrears."""
+    publisher, member = group.bus(partitions=1), group.bus(partitions=1)
+    publisher.publish([event(n) for n in range(10)])
+    with KafkaAdminClient(bootstrap_servers=group.broker.bootstrap) as admin:
+        admin.delete_records({TopicPartition(f"{group.name}-topic", 0): 10})
+    until(member, lambda deliveries: bool(member.lag()))
+    assert member.lag() == {0: 0}
 
 
 @pytest.mark.kafka
