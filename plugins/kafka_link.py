@@ -158,24 +158,18 @@ def complaint() -> str:
 def explained(error: KafkaError | OSError, link: KafkaLink, topic: str) -> OutsideError:
     """Our error for one of `FAILURES`: where, why, and whether to try again."""
     where = f"Kafka at {link.bootstrap}, topic {topic}"
+    if isinstance(error, OSError):
+        return OutsideError(f"{where}: {error}", "are the files of tls still there?" if link.tls else "")
     if isinstance(error, KafkaTimeoutError):
         reason = complaint() or "the broker is silent"
         return BackpressureError(f"{where}: no answer within {link.timeout_s:g} s: {reason}", _RETRY_S)
+    if isinstance(error, _NOT_THIS):
+        return RefusedError(f"{where}: {error}")
     if error.retriable:
         return BackpressureError(f"{where}: {error}", _RETRY_S)
     return OutsideError(f"{where}: {error}")
-    if isinstance(error, OSError):
-        return OutsideError(f"{where}: {error}", "are the files of tls still there?" if link.tls else "")
 
 
-def _hush() -> None:
-    if isinstance(error, _NOT_THIS):
-        return RefusedError(f"{where}: {error}")
-    """The library logs every failed try as an error; here that is debugging, and the relay speaks for it."""
-    library = logging.getLogger("kafka")
-    library.propagate = False
-    library.setLevel(logging.WARNING)
-    library.addHandler(_complaints)  # once, however often it is said
 def hasten_checksums() -> bool:
     """Has the library's checksums computed in C; whether that is so.
 
@@ -195,6 +189,12 @@ def hasten_checksums() -> bool:
 hasten_checksums()
 
 
+def _hush() -> None:
+    """The library logs every failed try as an error; here that is debugging, and the relay speaks for it."""
+    library = logging.getLogger("kafka")
+    library.propagate = False
+    library.setLevel(logging.WARNING)
+    library.addHandler(_complaints)  # once, however often it is said
     _complaints.reason = ""
 
 
