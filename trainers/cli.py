@@ -64,9 +64,19 @@ def detector(
     typer.echo(folder)
 
 
-@app.callback()
-def _several() -> None:
-    """Keeps the name of the only job on the command line."""
+@app.command()
+def ultralytics(
+    config: ConfigArgument,
+    out: OutOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
+    resume: ResumeOption = False,
+) -> None:
+    """A detector of the ultralytics library from your own data (extra agpl); ends with an engine."""
+    from trainers.detector_ultralytics import Config, train_ultralytics
+
+    manifest = train_ultralytics(read_config(Config, config), _out(out, config), seed, device, resume)
+    typer.echo(manifest)
 
 
 def _out(out: Path | None, config: Path) -> Path:

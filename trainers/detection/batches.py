@@ -1,0 +1,71 @@
+"""Batches of a detector's training: number `step` is the same whenever and wherever it is made."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainers.detection.augment import Augmentation, Sample, augmented
+from trainers.detection.losses import Labels
+from trainers.detection.picture_store import Picture, PictureStore
+
+
+class Batch(NamedTuple):
+    """Pictures (N, H, W, 3) BGR uint8, and who is in them."""
+
+    images: NDArray[np.uint8]
+    labels: Labels
+
+
+class Batches:
+    """Goes through all pictures in an order drawn anew for each round.
+
+    Args:
+        store: The pictures.
+        size: Height and width of the input.
+        count: Pictures of a batch.
+        augmentation: What is done to them.
+        seed: Of everything that is drawn.
+        least_visible: Share of a body below which somebody is ignored.
+        least_px: Height in the input below which somebody is ignored.
+    """
+
+    def __init__(
+        self,
+        store: PictureStore,
+        size: tuple[int, int],
+        count: int,
+        augmentation: Augmentation,
+        seed: int,
+        least_visible: float,
+        least_px: float,
+    ) -> None:
+        self._store, self._size, self._count, self._augmentation = store, size, count, augmentation
+        self._seed, self._least_visible, self._least_px = seed, least_visible, least_px
+
+    def batch(self, step: int) -> Batch:
+        """Batch number `step`, from 0."""
+        samples = [self._sample(place) for place in range(step * self._count, (step + 1) * self._count)]
+        return Batch(np.stack([sample.image for sample in samples]), self._labels(samples))
+
+    def _sample(self, place: int) -> Sample:
+        round_, at = divmod(place, len(self._store))
+        order = np.random.default_rng([self._seed, 1, round_]).permutation(len(self._store))
+        rng = np.random.default_rng([self._seed, 2, place])
+
+        def another() -> Picture:
+            return self._store[int(rng.integers(len(self._store)))]
+
+        return augmented(self._store[int(order[at])], another, self._size, self._augmentation, rng)
+
+    def _labels(self, samples: list[Sample]) -> Labels:
+        most = max(len(sample.boxes) for sample in samples)
+        boxes = np.zeros((len(samples), most, 4), np.float32)
+        wanted, there = np.zeros((2, len(samples), most), bool)
+        for row, sample in enumerate(samples):
+            count = len(sample.boxes)
+            boxes[row, :count], there[row, :count] = sample.boxes, True
+            tall = sample.boxes[:, 3] - sample.boxes[:, 1] >= self._least_px
+            wanted[row, :count] = tall & (sample.visible >= self._least_visible)
+        return Labels(*(torch.from_numpy(array) for array in (boxes, wanted, there & ~wanted)))

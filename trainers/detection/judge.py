@@ -1,0 +1,55 @@
+"""A detector's network on pictures whose truth is known: fed, read and scored as the stream would."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from engines.checkpoint import NetworkCard
+from engines.decode import Reading, decode
+from engines.preprocess import preprocess
+from trainers.detection.picture_store import PictureStore
+from trainers.metrics.boxes import BoxScores, Found, Truth, box_scores
+
+LEAST_VISIBLE, LEAST_PX = 0.5, 40  # who counts: half of the body seen, that tall in the picture
+MIN_SCORE, NMS_IOU = 0.02, 0.45
+BATCH = 16
+
+
+def judged(network: torch.nn.Module, card: NetworkCard, store: PictureStore) -> BoxScores:
+    """Scores of a network, as its card says how to feed and read it, on all pictures of a store."""
+    truths = [
+        Truth(boxes, (visible >= LEAST_VISIBLE) & (boxes[:, 3] - boxes[:, 1] >= LEAST_PX))
+        for _, boxes, visible in (store[number] for number in range(len(store)))
+    ]
+    return box_scores(truths, list(_answers(network, card, store)))
+
+
+@torch.inference_mode()
+def _answers(network: torch.nn.Module, card: NetworkCard, store: PictureStore) -> Iterator[Found]:
+    assert card.decoder is not None
+    device = next(network.parameters()).device
+    with _evaluating(network):
+        for start in range(0, len(store), BATCH):
+            images = [store[number].image for number in range(start, min(len(store), start + BATCH))]
+            tensor, placements = preprocess(images, card.preprocess)
+            rows = network(torch.from_numpy(tensor).to(device)).float().cpu().numpy()
+            reading = Reading(card.preprocess.size, len(images), MIN_SCORE, NMS_IOU)
+            for boxes, placement in zip(decode([rows], card.decoder, reading), placements, strict=True):
+                yield Found(placement.to_source(boxes.xyxy), boxes.score)
+
+
+@contextmanager
+def _evaluating(network: torch.nn.Module) -> Iterator[None]:
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
+
+
+def mean_recall(scores: dict[str, BoxScores]) -> float:
+    """Over sets of pictures, each the same weight."""
+    return float(np.mean([score.recall for score in scores.values()]))
