@@ -74,6 +74,7 @@ def test_a_unit_starts_a_command_that_exists_and_leaves_it_time_to_drain(unit: s
     assert _tool("musewatch", command, "--help").returncode == 0
     assert int(service["TimeoutStopSec"]) > OutboxConfig().drain_s
     assert (service["User"], service["Restart"]) == ("musewatch", "on-failure")
+    assert service["RestartPreventExitStatus"] == "2", "a wrong config does not mend itself"
 
 
 def test_edge_and_verify_see_people_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +94,7 @@ def test_the_board_shows_metrics_that_exist_by_labels_that_exist() -> None:
         (telemetry.hits, ["door", "opened"]),
         (telemetry.errors, ["door"]),
         (telemetry.refused, ["engine"]),
+        (telemetry.outbox_refused, ["webhook"]),
     ):
         metric.labels(*labels)
     families = text_string_to_metric_families(generate_latest(telemetry.registry).decode())
