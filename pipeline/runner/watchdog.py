@@ -59,6 +59,11 @@ class Watchdog:
         stuck = [name for name, woken in self._woken.items() if now_s - woken.at_s > self._silent_s]
         replaced = [name for name in stuck if self._stuck_before(name) < MOST_STUCK]
         self._given_up += [readers[name] for name in replaced]
+        for name in replaced:
+            if self._stuck_before(name) == MOST_STUCK:
+                logger.error(
+                    "stream %s: %d sources hang; one more, then none until one returns", name, MOST_STUCK
+                )
         return replaced
 
     def _stuck_before(self, stream_id: str) -> int:

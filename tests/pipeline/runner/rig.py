@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
@@ -14,11 +14,13 @@ import pytest
 from pipeline import registry
 from pipeline.config import Config, Settings
 from pipeline.config_file import parse_config
+from pipeline.errors import RefusedError
 from pipeline.messages import Detections, Frame
 from pipeline.runner.runner import Runner, RunSummary, Status
 from pipeline.testing import ListSource, frame
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.store import WatchlistStore
+from plugins.sink_jsonl import JsonlSink
 from tests.enrolment_desk import CODEC, DrawnDetector
 from tests.pictures import person
 from tests.walks import HEIGHT_PX, Shirt, walk
@@ -77,11 +79,21 @@ class DeafSink:
         raise ConnectionError("nobody listens")
 
 
+class PickySink(JsonlSink):
+    """Takes everything but what opens a hit."""
+
+    def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
+        if any(event["data"].get("state") == "opened" for event in events):
+            raise RefusedError("400 Bad Request")
+        super().publish(events)
+
+
 PLUGINS = {
     ("source", "scripted"): ScriptedSource,
     ("detector", "drawn"): DrawnDetector,
     ("detector", "blind"): BlindDetector,
     ("sink", "deaf"): DeafSink,
+    ("sink", "picky"): PickySink,
 }
 
 

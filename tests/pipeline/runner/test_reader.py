@@ -263,7 +263,9 @@ def test_a_source_may_take_its_own_time_to_open() -> None:
     wait_until(lambda: not world.reader.alive)
 
 
-def test_openings_that_hang_keep_few_threads_however_long_it_lasts() -> None:
+def test_openings_that_hang_keep_few_threads_however_long_it_lasts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     gate = FrameGate(time.monotonic)
     hanging: list[StuckSource] = []
 
@@ -287,6 +289,7 @@ def test_openings_that_hang_keep_few_threads_however_long_it_lasts() -> None:
             readers[name].stop()
             readers[name] = reader()
     assert len(everyone) == MOST_STUCK
+    assert caplog.text.count("sources hang") == 1
     everyone.append(readers["door"])
     for source in hanging:
         source.release()

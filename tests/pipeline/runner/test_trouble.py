@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline import build
+from pipeline import build, relay
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError, OutsideError
 from pipeline.outbox import Outbox
+from pipeline.refused import refused
 from pipeline.runner.runner import Runner
 from pipeline.runner.threads import FAILURES_IN_A_ROW
 from pipeline.watchlist.follower import WatchlistFollower
@@ -73,6 +74,21 @@ def test_a_sink_that_takes_nothing_leaves_the_hits_in_the_outbox(rig: Rig) -> No
     summary = Runner(rig.config("door", sinks=[{"use": "deaf"}], outbox={"drain_s": 0.1})).run()
     assert (summary.hits, summary.failure) == (1, None)
     assert summary.outbox >= 2
+
+
+def test_what_a_sink_refuses_stays_in_the_outbox_and_holds_nothing_up(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "FIRST_PAUSE_S", 0.01)
+    rig.enrol("anna", RED)
+    play("door", clip(20, RED))
+    runner = Runner(rig.config("door", sinks=[{"use": "picky", "path": "hits.jsonl"}]))
+    summary = runner.run()
+    assert rig.story == [("door", "anna", "closed")]
+    assert (summary.hits, summary.outbox, summary.failure) == (1, 1, None)
+    assert runner.telemetry.notes() == ["sink picky has refused 1 events for good: musewatch hits refused"]
+    (kept,) = refused(rig.data_dir / "outbox.db")
+    assert (kept.event["data"]["state"], kept.reason) == ("opened", "400 Bad Request")
 
 
 def test_a_detector_that_always_fails_stops_the_run_with_its_error(rig: Rig) -> None:
