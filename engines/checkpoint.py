@@ -99,7 +99,7 @@ def load_checkpoint(folder: Path) -> "tuple[torch.nn.Module, NetworkCard]":
         EngineFileError: The weights are missing, damaged, a pickle, or another network's.
     """
     card = read_card(folder)
-    data = _read_weights(folder, card)
+    data = read_weights(folder, card)
     module = build_network(card.use, card.arguments, f"checkpoint {folder}")
     fill_network(module, data, f"checkpoint {folder}")
     return module, card
@@ -169,8 +169,12 @@ def replace_file(path: Path, data: bytes) -> None:
             raise
 
 
-def _read_weights(folder: Path, card: NetworkCard) -> bytes:
-    """The weights' bytes, once their digest is the card's."""
+def read_weights(folder: Path, card: NetworkCard) -> bytes:
+    """The weights' bytes, once their digest is the card's.
+
+    Raises:
+        EngineFileError: Missing, a pickle, or other weights than the card's.
+    """
     path = folder / WEIGHTS
     try:
         data = path.read_bytes()

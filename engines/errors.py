@@ -5,6 +5,8 @@ EngineError           exit_code 2: an engine that does not fit stops the start
 +-- EngineFileError   the file behind it is missing, damaged, another one or of a refused kind: replace it
 +-- TensorError       a tensor has another shape or type than the manifest makes of it: mend the manifest
 +-- OutputError       the network answered nonsense (not a number, no length): replace the engine
++-- PictureError      exit_code 3: pictures to calibrate or judge with are missing or damaged: give others
++-- GateError         exit_code 1: an engine was made and is not good enough: it is not kept
 """
 
 from typing import ClassVar
@@ -40,3 +42,15 @@ class TensorError(EngineError):
 
 class OutputError(EngineError):
     """The network's answer cannot be used."""
+
+
+class PictureError(EngineError):
+    """Pictures to calibrate or to judge an engine with are missing or cannot be read."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class GateError(EngineError):
+    """An engine was made and strays too far from its reference; it is not kept."""
+
+    exit_code: ClassVar[int] = 1

@@ -47,10 +47,21 @@ def export_onnx(checkpoint: Path, out: Path, *, tensorrt: TensorRt | None = None
         EngineFileError: The weights are damaged, or another network's; the network cannot be exported, or its
             export answers otherwise than the network; `out` cannot be written.
     """
+    data, card = exported(checkpoint)
+    return write_engine(out, data, manifest_keys(card, "fp32", tensorrt))
+
+
+def exported(checkpoint: Path) -> tuple[bytes, NetworkCard]:
+    """A checkpoint's ONNX file, checked, and its card.
+
+    Raises:
+        ManifestError: As `export_onnx`.
+        EngineFileError: As `export_onnx`.
+    """
     module, card = load_checkpoint(checkpoint)
     data = onnx_bytes(module, card.preprocess.size, f"checkpoint {checkpoint}")
     _check(data, module, card)
-    return write_engine(out, data, manifest_keys(card, "fp32", tensorrt))
+    return data, card
 
 
 def onnx_bytes(module: "torch.nn.Module", size: tuple[int, int], where: str) -> bytes:
@@ -123,18 +134,23 @@ def manifest_keys(
     return keys | {"precision": precision}
 
 
+def describe_engine(out: Path, data: bytes, keys: dict[str, Any], suffix: str = ".onnx") -> Manifest:
+    """The manifest of these keys for a network that is to lie in a folder; nothing is written."""
+    document = keys | {
+        "schema": "musewatch.engine/1",
+        "file": f"{keys['name']}{suffix}",
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    return parse_manifest(document, out.resolve(), f"manifest of {keys['name']}")
+
+
 def write_engine(out: Path, data: bytes, keys: dict[str, Any], suffix: str = ".onnx") -> Manifest:
     """Writes a network's file and the manifest of these keys beside it.
 
     Raises:
         EngineFileError: The folder cannot be written.
     """
-    document = keys | {
-        "schema": "musewatch.engine/1",
-        "file": f"{keys['name']}{suffix}",
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-    manifest = parse_manifest(document, out.resolve(), f"manifest of {keys['name']}")
+    manifest = describe_engine(out, data, keys, suffix)
     try:
         out.mkdir(parents=True, exist_ok=True)
         replace_file(manifest.path, data)

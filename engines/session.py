@@ -1,6 +1,7 @@
 """A loaded network: one narrow interface, whatever runs it."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from engines.manifest import Manifest
 Tensors = Mapping[str, NDArray[Any]]
 Device = Literal["auto", "cpu", "cuda"]
 
+logger = logging.getLogger("musewatch.engines")
+
+PLANS = {".plan", ".engine", ".trt"}
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"}
 PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 
@@ -71,19 +75,47 @@ def open_session(manifest: Manifest, *, threads: int = 1, device: Device = "auto
         EngineFileError: The file is missing, has another digest, is a pickle, or cannot be loaded; or `cuda`
             is asked for and cannot be had.
     """
-    data = _read(manifest)
+    data = read_network(manifest)
     if manifest.path.suffix == ".onnx":
-        from engines.session_ort import OrtSession
+        return _open_onnx(manifest, data, threads, device)
+    if manifest.path.suffix == ".safetensors":
+        from engines.session_torch import open_torch
 
-        return OrtSession(data, manifest.name, threads=threads, device=device)
+        return open_torch(manifest, data, threads=threads, device=device)
+    what, fix = "files", "give an .onnx or a .safetensors file"
+    if manifest.path.suffix in PLANS:
+        what, fix = (
+            "plans: they fit one GPU and one TensorRT",
+            "give the .onnx file and the key tensorrt; plans are kept",
+        )
     raise EngineFileError(
-        f"engine {manifest.name}: nothing here runs {manifest.path.suffix!r} files: {manifest.path}",
-        "give an .onnx file",
+        f"engine {manifest.name}: nothing here runs {manifest.path.suffix!r} {what}: {manifest.path}", fix
     )
 
 
-def _read(manifest: Manifest) -> bytes:
-    """The file's bytes: those that were checked are those that are loaded."""
+def _open_onnx(manifest: Manifest, data: bytes, threads: int, device: Device) -> Session:
+    """By TensorRT where the manifest wants it and it works, else by onnxruntime."""
+    from engines.session_ort import OrtSession
+
+    if manifest.tensorrt is not None and device != "cpu":
+        from engines.trt.errors import TensorRtError
+        from engines.trt.opening import open_tensorrt
+
+        try:
+            return open_tensorrt(manifest, data)
+        except TensorRtError as error:
+            logger.warning(
+                "engine %s: onnxruntime runs it, TensorRT cannot: %s", manifest.name, error.problem
+            )
+    return OrtSession(data, manifest.name, threads=threads, device=device, precision=manifest.precision)
+
+
+def read_network(manifest: Manifest) -> bytes:
+    """The file's bytes, once their digest is right: those that were checked are those that are loaded.
+
+    Raises:
+        EngineFileError: The file is missing, has another digest, or is a pickle.
+    """
     try:
         data = manifest.path.read_bytes()
     except OSError as error:

@@ -11,6 +11,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from engines.errors import EngineFileError, TensorError
+from engines.manifest import Precision
 from engines.session import Device, Tensors, TensorSpec
 
 SILENT = 4
@@ -28,17 +29,26 @@ class OrtSession:
         name: The engine's name, for messages.
         threads: Processor threads of one run.
         device: `auto` takes a GPU when there is one that works.
+        precision: What the manifest says of the network.
 
     Raises:
         EngineFileError: The bytes are not an ONNX network that this onnxruntime can load; or no GPU works and
             one was asked for.
     """
 
-    def __init__(self, data: bytes, name: str, *, threads: int = 1, device: Device = "auto") -> None:
+    def __init__(
+        self,
+        data: bytes,
+        name: str,
+        *,
+        threads: int = 1,
+        device: Device = "auto",
+        precision: Precision | None = None,
+    ) -> None:
         self._name = name
         providers = _providers(name, device)
         try:
-            self._session = ort.InferenceSession(data, _options(threads), providers=providers)
+            self._session = ort.InferenceSession(data, _options(threads, precision), providers=providers)
         except Exception as error:  # onnxruntime has no base class of its own
             raise EngineFileError(
                 f"engine {name}: onnxruntime cannot load it: {_reason(error)}",
@@ -76,13 +86,15 @@ class OrtSession:
             ) from None
 
 
-def _options(threads: int) -> Any:
+def _options(threads: int, precision: Precision | None) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = SILENT
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
+    if precision == "fp8":  # its own rewriting of Q/DQ pairs makes layers of FP8 that it cannot run
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     return options
 
 

@@ -1,7 +1,9 @@
 """Where engines are kept: those that ship with us, and those an operator added."""
 
+import os
 import shutil
 import tempfile
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import yaml
@@ -65,3 +67,19 @@ class Shelf:
                 f"{home} cannot be written: {error.strerror}", "choose another data_dir"
             ) from None
         return home / f"{manifest.name}.yaml"
+
+
+def open_shelf(config: Path | None) -> Shelf:
+    """The shelf under the config's data_dir; under ./data where there is no config.
+
+    What a config may say is known elsewhere, and found like a plugin.
+
+    Args:
+        config: None = `$MUSEWATCH_CONFIG`, else ./musewatch.yaml where it is.
+    """
+    named = config or os.environ.get("MUSEWATCH_CONFIG")
+    path = Path(named or "musewatch.yaml")
+    if not named and not path.exists():
+        return Shelf(Path("data", "engines"))
+    (reader,) = entry_points(group="musewatch.config", name="data_dir")
+    return Shelf(reader.load()(path) / "engines")

@@ -25,14 +25,19 @@ def tiny_embedder(dimension=16, width=8):
 
 
 def tiny_detector(width=8):
-    """Raw YOLOX rows of one stride, 8."""
+    """Raw YOLOX rows of one stride, 8: boxes about a cell large, scores about a half."""
+    import torch
     from torch import nn
 
     class Rows(nn.Module):
         def forward(self, x):
-            return x.flatten(2).transpose(1, 2)
+            rows = x.flatten(2).transpose(1, 2)
+            return torch.cat([0.1 * rows[..., :4], rows[..., 4:].sigmoid()], 2)
 
-    return nn.Sequential(nn.Conv2d(3, width, 8, 8), nn.ReLU(), nn.Conv2d(width, 6, 1), Rows())
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, width, 8, 8), nn.ReLU(), nn.Conv2d(width, 6, 1), Rows())
+    nn.init.constant_(network[2].bias[4:], 1.0)
+    return network
 
 
 def without_library():
@@ -61,7 +66,18 @@ def embedder_card(**keys):
 
 def detector_card(**keys):
     return embedder_card(
-        use="tiny-detector", role="detector", arguments={}, dimension=None,
-        preprocess={"colour": "bgr", "resize": "letterbox_top_left", "size": SIZE},
-        decoder={"kind": "yolox", "strides": [8]}, **keys,
+        **{
+            "use": "tiny-detector", "role": "detector", "arguments": {}, "dimension": None,
+            "preprocess": {"colour": "bgr", "scale": 1 / 255, "resize": "letterbox_top_left", "size": SIZE},
+            "decoder": {"kind": "yolox", "strides": [8]},
+        } | keys
     )  # fmt: skip
+
+
+def score_embedder(network, folder):
+    """A score that the gate's callers can foresee: how alike the first two pictures of a folder are."""
+    import cv2
+
+    first, second = (cv2.imread(str(path)) for path in sorted(folder.iterdir())[:2])
+    a, b = network.embed([first, second])
+    return {"first": (1 + float(a @ b)) / 2}

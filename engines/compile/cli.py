@@ -1,0 +1,204 @@
+"""`musewatch engines export | calibrate | build | compare`: engines made, held to their reference, compared."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from engines.errors import EngineError
+from engines.manifest import Manifest, TensorRt, load_manifest
+from engines.shelf import open_shelf
+
+Images = Annotated[
+    list[Path] | None,
+    typer.Option("--images", metavar="DIR", help="Pictures of the kind that it will see; repeatable."),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels", metavar="DIR", help="Labelled pictures: Market-1501 tree, or a detector's scenes."
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the new engine.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", metavar="FILE", help="Config whose data_dir holds the added engines."),
+]
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="Checkpoint folder, manifest, or listed engine.")
+]
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Folder with network.yaml.")],
+    out: Out,
+    as_json: Json = False,
+) -> None:
+    """Writes a trained network as one ONNX file, checked against torch, and its manifest."""
+    from engines.export import export_onnx
+
+    _say_made(export_onnx(checkpoint, out), out, as_json)
+
+
+def calibrate(
+    m: Annotated[str, typer.Argument(metavar="M", help="Manifest of an .onnx of float32, or listed engine.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Calibration to write.")],
+    images: Images = None,
+    count: Annotated[int, typer.Option(min=1, help="Pictures to look at.")] = 256,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Measures how large a network's activations get, for `build --calibration`."""
+    from engines.compile.calibrate import calibrate as measure
+    from engines.compile.calibrate import save_calibration
+    from engines.compile.pictures import choose
+    from engines.session import read_network
+
+    manifest = load_manifest(open_shelf(config).find(m))
+    found = measure(manifest, read_network(manifest), choose(_needed(images), count))
+    save_calibration(found, out)
+    if as_json:
+        _print_json({"calibration": str(out), "engine": found.engine, "pictures": len(found.pictures)})
+    else:
+        sys.stdout.write(f"{out}: {len(found.activations)} activations on {len(found.pictures)} pictures\n")
+
+
+def build(
+    source: Source,
+    out: Out,
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16", "int8", "fp8"], typer.Option(help="What it computes in.")
+    ] = "fp32",
+    format_: Annotated[
+        Literal["onnx", "tensorrt", "torch"],
+        typer.Option("--format", help="tensorrt: an .onnx that TensorRT compiles where it is installed."),
+    ] = "onnx",
+    images: Images = None,
+    labels: Labels = None,
+    calibration: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Made by `calibrate`; else made here.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Layers that stay float32; repeatable.")
+    ] = None,
+    profile: Annotated[
+        tuple[int, int, int], typer.Option(help="TensorRT: smallest, usual, largest batch.")
+    ] = (1, 8, 32),
+    name: Annotated[str | None, typer.Option(help="Of the new engine.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Makes an engine of another precision; exit code 1 when it strays too far from its reference."""
+    from engines.compile.build import Order, is_checkpoint
+    from engines.compile.build import build as make
+    from engines.compile.calibrate import load_calibration
+
+    order = Order(
+        source=Path(source) if is_checkpoint(Path(source)) else open_shelf(config).find(source),
+        out=out,
+        precision=precision,
+        format=format_,
+        images=tuple(images or ()),
+        labels=labels,
+        calibration=load_calibration(calibration) if calibration else None,
+        keep=tuple(keep or ()),
+        tensorrt=TensorRt(profile=profile),
+        name=name,
+    )
+    _say_made(make(order), out, as_json)
+
+
+def compare(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="M...", help="Checkpoints, manifests, listed engines.")
+    ],
+    images: Images = None,
+    labels: Labels = None,
+    batch: Annotated[list[int] | None, typer.Option(min=1, max=1024, help="To measure; repeatable.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads of one run.")] = 1,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Size, latency, throughput and likeness to the first, on every runtime that a format has."""
+    from engines.compile.build import JUDGED, engine_of, is_checkpoint
+    from engines.compile.compare import BATCHES, Task
+    from engines.compile.compare import compare as measure
+    from engines.compile.pictures import choose
+
+    engines = [
+        engine_of(Path(source))
+        if is_checkpoint(Path(source))
+        else load_manifest(open_shelf(config).find(source))
+        for source in sources
+    ]
+    pictures = list(choose(images, JUDGED).values()) if images else []
+    rows = measure(engines, Task(pictures, labels, tuple(sorted(set(batch or BATCHES))), threads))
+    if as_json:
+        _print_json({"rows": rows})
+    else:
+        sys.stdout.write(as_table(rows))
+
+
+def as_table(rows: list[dict[str, Any]]) -> str:
+    """The rows of `compare` for people."""
+    batches = sorted({int(size) for row in rows for size in row.get("per_second", {})})
+    measures = [key for key in ("cosine", "agreement") if any(key in row for row in rows)]
+    scores = sorted({key for row in rows for key in row.get("scores", {})})
+    head = [
+        "name",
+        "precision",
+        "runtime",
+        "MB",
+        "ms",
+        *(f"per s, batch {n}" for n in batches),
+        *measures,
+        *scores,
+    ]
+    lines, notes = [head], []
+    for row in rows:
+        start = [row["name"], row["precision"], row["runtime"], row["megabytes"]]
+        if "not_measured" in row:
+            notes.append(f"not measured: {row['name']} on {row['runtime']}: {row['not_measured']}\n")
+            continue
+        speeds = [row["per_second"].get(str(size), "-") for size in batches]
+        figures = [row.get(key, "-") for key in measures] + [
+            row.get("scores", {}).get(key, "-") for key in scores
+        ]
+        lines.append([str(cell) for cell in (*start, row["latency_ms"], *speeds, *figures)])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return "\n".join(table) + "\n" + "".join(notes)
+
+
+def register(app: typer.Typer) -> None:
+    """Puts the commands beside `list`, `show`, `add` and `check`."""
+    for command in (export, calibrate, build, compare):
+        app.command()(command)
+
+
+def _needed(images: list[Path] | None) -> list[Path]:
+    if not images:
+        raise EngineError("there are no pictures to calibrate with", "name folders of them: --images DIR")
+    return images
+
+
+def _say_made(manifest: Manifest, out: Path, as_json: bool) -> None:
+    path = out / f"{manifest.name}.yaml"
+    gate = manifest.accuracy.get("gate")
+    if as_json:
+        _print_json({"name": manifest.name, "manifest": str(path), "digest": manifest.digest, "gate": gate})
+    else:
+        judged = (
+            ", ".join(f"{key} {value}" for key, value in gate.items()) if gate else "not judged: no --images"
+        )
+        sys.stdout.write(f"{path}: {manifest.precision}, {judged}\n")
+
+
+def _print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")

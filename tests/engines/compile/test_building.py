@@ -1,0 +1,313 @@
+"""`musewatch engines export | calibrate | build | compare` on a tiny network: what is made, and what is refused."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from engines.checkpoint import save_checkpoint
+from engines.compile import gate
+from engines.manifest import load_manifest
+from engines.session import open_session
+from engines.testing import stripe_embedder, write_engine
+from engines.vectors import VectorNetwork
+from pipeline.cli.main import main
+from tests.engines.networks import (
+    detector_card,
+    embedder_card,
+    know_tiny_networks,
+    tiny_detector,
+    tiny_embedder,
+)
+
+torch = pytest.importorskip("torch", reason="needs torch")
+pytest.importorskip("onnxscript", reason="needs onnxscript")
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A checkpoint, its export, and pictures."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        know_tiny_networks(patch)
+        save_checkpoint(folder / "net", tiny_embedder(), embedder_card(operating_point={"max_distance": 0.7}))
+        assert main(["engines", "export", str(folder / "net"), "--out", str(folder / "exported")]) == 0
+    random = np.random.default_rng(3)
+    (folder / "pictures").mkdir()
+    for number in range(40):
+        picture = cv2.resize(random.integers(0, 256, (6, 3, 3), dtype=np.uint8), (20, 44))
+        cv2.imwrite(str(folder / "pictures" / f"{number}.png"), picture)
+    return folder
+
+
+@pytest.fixture
+def call(home, monkeypatch, capfd, tmp_path):
+    """Exit code, stdout (parsed with --json) and stderr of a command line, run in an empty folder."""
+    know_tiny_networks(monkeypatch)
+    monkeypatch.delenv("MUSEWATCH_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        code = main(["engines", *map(str, words)])
+        out, err = capfd.readouterr()
+        return code, json.loads(out) if code == 0 and "--json" in words else out, err
+
+    return run
+
+
+def embeddings(path, home):
+    manifest = load_manifest(path)
+    pictures = [cv2.imread(str(path)) for path in sorted((home / "pictures").iterdir())]
+    return VectorNetwork(manifest, open_session(manifest, device="cpu")).embed(pictures)
+
+
+@pytest.mark.parametrize(
+    ("source", "precision", "format_", "least"),
+    [
+        ("net", "fp16", "onnx", 0.9999),
+        ("exported/tiny.yaml", "int8", "onnx", 0.99),
+        ("exported/tiny.yaml", "fp8", "onnx", 0.99),
+        ("exported/tiny.yaml", "int8", "tensorrt", 0.99),
+        ("net", "fp32", "torch", 1 - 1e-6),
+        ("net", "bf16", "torch", 0.99),
+    ],
+)
+def test_an_engine_of_another_precision_points_the_same_way(
+    source, precision, format_, least, home, call, tmp_path
+):
+    code, made, err = call(
+        "build", home / source, "--precision", precision, "--format", format_,
+        "--images", home / "pictures", "--out", tmp_path / "out", "--json",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    manifest = load_manifest(tmp_path / "out" / f"{made['name']}.yaml")
+    assert (manifest.precision, manifest.digest) == (precision, made["digest"])
+    assert manifest.operating_point.max_distance == 0.7
+    assert manifest.accuracy["gate"] == made["gate"]
+    assert made["gate"]["cosine"] >= least
+    exact, found = (embeddings(p, home) for p in (home / "exported/tiny.yaml", tmp_path / made["manifest"]))
+    assert (exact * found).sum(axis=1).min() >= least
+    if precision != "fp32":
+        assert not np.array_equal(exact, found)
+
+
+def test_eight_bits_are_a_quarter_of_the_weights(home, call, tmp_path):
+    save_checkpoint(tmp_path / "wide", tiny_embedder(width=96), embedder_card(arguments={"width": 96}))
+    assert call("export", tmp_path / "wide", "--out", tmp_path)[0] == 0
+    for precision in ("fp16", "int8"):
+        assert call(
+            "build", tmp_path / "tiny.yaml", "--precision", precision, "--images", home / "pictures", "--out", tmp_path
+        )[0] == 0  # fmt: skip
+    sizes = {name: (tmp_path / f"{name}.onnx").stat().st_size for name in ("tiny", "tiny-fp16", "tiny-int8")}
+    assert sizes["tiny-fp16"] < 0.55 * sizes["tiny"]
+    assert sizes["tiny-int8"] < 0.3 * sizes["tiny"]
+
+
+def test_a_calibration_is_made_once_and_used(home, call, tmp_path):
+    code, made, _ = call(
+        "calibrate", home / "exported/tiny.yaml", "--images", home / "pictures", "--count", 10,
+        "--out", tmp_path / "c.json", "--json",
+    )  # fmt: skip
+    assert (code, made["pictures"]) == (0, 10)
+    build = (
+        "build",
+        "--precision",
+        "int8",
+        "--images",
+        home / "pictures",
+        "--calibration",
+        tmp_path / "c.json",
+    )
+    code, built, _ = call(*build, home / "exported/tiny.yaml", "--out", tmp_path / "out", "--json")
+    assert code == 0
+    assert built["gate"]["pictures"] == 30  # none that it was calibrated on
+
+    write_engine(tmp_path / "other", stripe_embedder((32, 16)))
+    code, _, err = call(*build, tmp_path / "other/tiny.yaml", "--out", tmp_path / "out")
+    assert code == 2
+    assert "the calibration is of sha256:" in err
+    assert "calibrate this very file" in err
+
+
+def test_layers_named_are_kept(home, call, tmp_path):
+    build = (
+        "build",
+        home / "exported/tiny.yaml",
+        "--precision",
+        "int8",
+        "--images",
+        home / "pictures",
+        "--out",
+        tmp_path,
+    )
+    assert call(*build, "--keep", "*Conv*", "--name", "kept")[0] == 0
+    assert call(*build, "--name", "all")[0] == 0
+    assert (tmp_path / "kept.onnx").stat().st_size > (tmp_path / "all.onnx").stat().st_size
+    code, _, err = call(*build, "--keep", "*")
+    assert code == 2
+    assert "nothing in it can be int8" in err
+    code, _, err = call(*build, "--keep", "head")
+    assert code == 2
+    assert re.search("no layer is called head. there are node_Conv.*linear", err)
+
+
+def test_an_engine_that_strays_is_refused_and_not_kept(home, call, tmp_path, monkeypatch):
+    monkeypatch.setitem(gate.LEAST_COSINE, "int8", 0.999999)
+    out = tmp_path / "out"
+    code, text, err = call(
+        "build",
+        home / "exported/tiny.yaml",
+        "--precision",
+        "int8",
+        "--images",
+        home / "pictures",
+        "--out",
+        out,
+    )
+    assert (code, text) == (1, "")
+    assert "engine tiny-int8 in int8 is refused: cosine with the reference is 0.99" in err
+    assert "below 0.999999" in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("scores", "code"), [([0.800, 0.804], 0), ([0.800, 0.806], 1)])
+def test_a_score_may_drop_by_half_a_point(scores, code, home, call, tmp_path, monkeypatch):
+    given = iter(scores)
+    monkeypatch.setattr(gate, "score", lambda *_: {"mAP": next(given)})
+    found, _, err = call(
+        "build", home / "exported/tiny.yaml", "--precision", "fp16", "--images", home / "pictures", "--labels", home,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert found == code
+    assert ("mAP fell from 0.8060 to 0.8000" in err) == bool(code)
+
+
+WRONG = {
+    "no pictures": (("--precision", "int8"), 2, "--images DIR"),
+    "an empty folder": (("--precision", "fp16", "--images", "empty"), 3, "there are no pictures in empty"),
+    "bf16 as onnx": (("--precision", "bf16", "--images", "PICTURES"), 2, "no .onnx is built in bf16"),
+    "int8 in torch": (("--precision", "int8", "--format", "torch"), 2, "torch does not run int8"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_built_is_one_line(case, home, call, tmp_path):
+    words, code, says = WRONG[case]
+    (tmp_path / "empty").mkdir()
+    words = [home / "pictures" if word == "PICTURES" else word for word in words]
+    found, out, err = call("build", home / "exported/tiny.yaml", *words, "--out", tmp_path / "out")
+    assert (found, out) == (code, "")
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_only_float32_is_built_from(home, call, tmp_path):
+    build = ("build", "--images", home / "pictures", "--out", tmp_path)
+    assert call(*build, home / "exported/tiny.yaml", "--precision", "fp16")[0] == 0
+    code, _, err = call(*build, tmp_path / "tiny-fp16.yaml", "--precision", "int8")
+    assert code == 2
+    assert "engines are built from float32" in err
+
+
+def test_a_damaged_picture_is_named(home, call, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.jpg").write_bytes(b"no picture")
+    code, _, err = call(
+        "build", home / "exported/tiny.yaml", "--precision", "fp16", "--images", "bad", "--out", tmp_path
+    )
+    assert code == 3
+    assert "bad/a.jpg is not a picture" in err
+
+
+def test_a_detector_is_held_to_its_boxes(call, home, tmp_path):
+    save_checkpoint(tmp_path / "net", tiny_detector(), detector_card())
+    code, made, err = call(
+        "build",
+        tmp_path / "net",
+        "--precision",
+        "int8",
+        "--images",
+        home / "pictures",
+        "--out",
+        tmp_path,
+        "--json",
+    )
+    assert (code, err) == (0, "")
+    assert made["gate"]["boxes"] > 0
+    assert 0.95 <= made["gate"]["agreement"] < 1
+
+
+def test_engines_are_compared(home, call, tmp_path, monkeypatch):
+    monkeypatch.setattr("engines.compile.compare.SECONDS", 0.0)
+    build = (
+        "build",
+        home / "exported/tiny.yaml",
+        "--precision",
+        "int8",
+        "--images",
+        home / "pictures",
+        "--out",
+        tmp_path,
+    )
+    assert call(*build)[0] == 0
+    engines = (home / "net", home / "exported/tiny.yaml", tmp_path / "tiny-int8.yaml")
+
+    code, found, err = call(
+        "compare", *engines, "--images", home / "pictures", "--batch", 1, "--batch", 3, "--json"
+    )
+
+    assert (code, err) == (0, "")
+    rows = {(row["name"], row["format"], row["runtime"]): row for row in found["rows"]}
+    torch_row = rows["tiny", "safetensors", "torch, processor"]
+    exact = rows["tiny", "onnx", "onnxruntime, processor"]
+    small = rows["tiny-int8", "onnx", "onnxruntime, processor"]
+    assert torch_row["cosine"] == pytest.approx(1, abs=1e-6)
+    assert exact["cosine"] == pytest.approx(1, abs=1e-5)
+    assert 0.99 < small["cosine"] < exact["cosine"]
+    assert small["megabytes"] <= exact["megabytes"]
+    assert set(exact["per_second"]) == {"1", "3"}
+    assert exact["latency_ms"] > 0
+    if not torch.cuda.is_available():
+        assert "no GPU" in rows["tiny", "onnx", "TensorRT"]["not_measured"]
+    table = call("compare", *engines, "--batch", 1)[1]
+    assert "not measured: tiny on TensorRT" in table
+
+
+def test_a_scorer_is_found_by_role(home, call, tmp_path, monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    point = EntryPoint("embedder", "tests.engines.networks:score_embedder", "musewatch.gate")
+    monkeypatch.setattr(gate, "entry_points", lambda group: [point])
+    code, made, _ = call(
+        "build", home / "exported/tiny.yaml", "--precision", "fp16", "--images", home / "pictures",
+        "--labels", home / "pictures", "--out", tmp_path, "--json",
+    )  # fmt: skip
+    assert code == 0
+    assert made["gate"]["reference_scores"] == {
+        "first": pytest.approx(made["gate"]["scores"]["first"], abs=1e-3)
+    }
+    monkeypatch.setattr(gate, "entry_points", lambda group: [])
+    code, _, err = call(
+        "build",
+        home / "net",
+        "--precision",
+        "fp16",
+        "--images",
+        home / "pictures",
+        "--labels",
+        home,
+        "--out",
+        "out",
+    )
+    assert code == 2
+    assert "nothing installed scores a embedder" in err
+
+
+def test_a_manifest_says_where_it_was_judged(home):
+    """An export without pictures says that it was not."""
+    document = yaml.safe_load((home / "exported/tiny.yaml").read_text())
+    assert "gate" not in document["accuracy"]
