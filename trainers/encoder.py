@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from engines.architectures import build_network
 from engines.checkpoint import CARD, NetworkCard, load_checkpoint, save_checkpoint
@@ -22,9 +23,11 @@ from pipeline.config import ConfigPath, PluginChoice, Settings
 from pipeline.errors import ConfigError
 from trainers.augment import Augment, AugmentSettings
 from trainers.judging import embed, judge, operating_point
+from trainers.losses.texts import TextSettings, learn_texts
 from trainers.losses.together import EmbedderLoss, LossSettings
 from trainers.people import People, Pictures, SetChoice, gather
 from trainers.sampling import DomainSampler
+from trainers.training.best import Best
 from trainers.training.processes import processes
 from trainers.training.progress import Progress
 from trainers.training.schedule import set_rate, warmup_cosine
@@ -58,6 +61,9 @@ class Config(Settings):
     )
     preprocess: Preprocess = Field(description="As the engine will do it; colour must be rgb, stretched.")
     losses: LossSettings = LossSettings()
+    texts: TextSettings | None = Field(
+        default=None, description="CLIP-ReID's two stages; for clip_vit, no neck."
+    )
     batch: Batch = Batch()
     augment: AugmentSettings = AugmentSettings()
     steps: int = Field(ge=1)
@@ -74,30 +80,6 @@ class Config(Settings):
     threads: int = Field(default=1, ge=1, description="That decode pictures.")
 
 
-class Best:
-    """The highest score so far, a part of the run's state; its weights lie beside it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.score, self.step = -1.0, 0
-
-    def offer(self, module: torch.nn.Module, score: float, step: int) -> None:
-        """Keeps the weights if they are better than any before."""
-        if score > self.score:
-            self.score, self.step = score, step
-            unfinished = self._path.with_name(self._path.name + ".part")
-            save_file({name: t.contiguous() for name, t in module.state_dict().items()}, unfinished)
-            unfinished.replace(self._path)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Score and step."""
-        return {"score": self.score, "step": self.step}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from there."""
-        self.score, self.step = state["score"], state["step"]
-
-
 def train_encoder(
     config: Config, out: Path, seed: int = 0, device: str = "cpu", resume: bool = False
 ) -> Path:
@@ -105,6 +87,9 @@ def train_encoder(
 
     Beside it: `log.jsonl` with every step's losses, `features/NAME.npz` of every judged set for `musewatch evaluate
     features`, `state.safetensors` to go on from. Equal seeds give equal runs on equal hardware and libraries.
+
+    Under torchrun or `accelerate launch` every process draws its own batches and keeps its own state, the others in
+    `DIR/process-N`.
 
     Raises:
         ConfigError: Pictures that are not stretched to RGB, or a state of another run.
@@ -114,6 +99,7 @@ def train_encoder(
     if (config.preprocess.colour, config.preprocess.resize) != ("rgb", "stretch"):
         raise ConfigError("training reads pictures as rgb, stretched", "say so in preprocess")
     world = processes(device)
+    place = out if world.is_main_process else out / f"process-{world.process_index}"
     torch.manual_seed(seed)
 
     # --- 1. data: everybody numbered, batches of domains x people x pictures ----------
@@ -133,7 +119,8 @@ def train_encoder(
     module = world.prepare_model(network.train())
 
     # --- 3. losses, optimiser, what a kill must not lose --------------------------------
-    losses = EmbedderLoss(config.losses, torch.from_numpy(people.domain_of), dimension).to(world.device)
+    losses = EmbedderLoss(config.losses, torch.from_numpy(people.domain_of), dimension, config.texts)
+    losses = losses.to(world.device)
     optimizer = torch.optim.AdamW(
         [
             {"params": [p for p in network.parameters() if p.requires_grad], "weight_decay": config.decay},
@@ -141,13 +128,13 @@ def train_encoder(
         ],
         lr=config.rate,
     )
-    best = Best(out / BEST)
+    best = Best(place / BEST)
     parts = {"network": network, "losses": losses, "optimizer": optimizer, "sampler": sampler, "best": best}
     run = {"seed": seed, "config": config.model_dump(mode="json"), "processes": world.num_processes}
-    if config.centroids and not resume:
-        losses.start_from(_centroids(network, config, people, world.device))
-    done = load_state(out / STATE, parts, run) if resume else 0
-    progress = Progress(out, config.steps, done)
+    if not resume:
+        _prepare(losses, network, config, people)
+    done = load_state(place / STATE, parts, run) if resume else 0
+    progress = Progress(place, config.steps, done)
 
     # --- 4. loop: step; now and then measure, now and then save --------------------------
     for step in range(done + 1, config.steps + 1):
@@ -158,23 +145,21 @@ def train_encoder(
         with _precision(config.precision, world.device):
             embeddings = module(batch.contiguous(memory_format=torch.channels_last))
         values = losses(embeddings.float(), identities)
-        optimizer.zero_grad(set_to_none=True)
-        world.backward(values["loss"])
-        if config.clip:
-            torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        optimizer.step()
+        _descend(world, optimizer, network, losses, values["loss"], config.clip)
         losses.prototypes.update(world.gather(embeddings.detach().float()), world.gather(identities))
         progress.step(step, {name: float(value.detach()) for name, value in values.items()})
         if step % config.evaluate_every == 0 or step == config.steps:
             scores = judge(network, config.preprocess, config.held_out, world.device).scores()
             progress.scores(step, scores)
             best.offer(network, scores["mAP"], step)
-        if (step % config.save_every == 0 or step == config.steps) and world.is_main_process:
-            save_state(out / STATE, parts, step, run)
+        if step % config.save_every == 0 or step == config.steps:
+            save_state(place / STATE, parts, step, run)
     progress.close()
 
     # --- 5. judge and save: the best weights ---------------------------------------------
-    network.load_state_dict(load_file(out / BEST))
+    network.load_state_dict(load_file(place / BEST))
+    if not world.is_main_process:
+        return out / "checkpoint"
     return _conclude(config, out, network, _provenance(config, people, seed, best.step, device))
 
 
@@ -243,6 +228,25 @@ def _network(config: Config) -> torch.nn.Module:
     return network
 
 
+def _descend(
+    world: Any,
+    optimizer: torch.optim.Optimizer,
+    network: torch.nn.Module,
+    losses: EmbedderLoss,
+    loss: torch.Tensor,
+    clip: float,
+) -> None:
+    """One step down the gradient that all processes share."""
+    optimizer.zero_grad(set_to_none=True)
+    world.backward(loss)
+    for parameter in losses.parameters():  # those of the network are already everybody's
+        if parameter.grad is not None:
+            parameter.grad = world.reduce(parameter.grad, "mean")
+    if clip:
+        torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
+    optimizer.step()
+
+
 def _precision(precision: str, device: torch.device) -> Any:
     """Where the network's arithmetic is done; the losses always have 32 bits."""
     if precision == "fp32":
@@ -250,17 +254,26 @@ def _precision(precision: str, device: torch.device) -> Any:
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def _centroids(
-    network: torch.nn.Module, config: Config, people: People, device: torch.device
-) -> torch.Tensor:
-    """(I, D) mean row of up to four pictures of each person."""
-    order = np.argsort(people.identities, kind="stable")
-    starts = np.searchsorted(people.identities[order], np.arange(1, len(people.domain_of)))
-    rows = np.concatenate([own[:: max(1, len(own) // 4)][:4] for own in np.split(order, starts)])
-    embedded = embed(network, config.preprocess, [people.samples[row] for row in rows], device)
-    sums = torch.zeros(len(people.domain_of), embedded.shape[1])
-    sums.index_add_(0, torch.from_numpy(people.identities[rows]), torch.from_numpy(embedded))
-    return torch.nn.functional.normalize(sums, dim=1).to(device)
+def _prepare(losses: EmbedderLoss, network: torch.nn.Module, config: Config, people: People) -> None:
+    """What the losses take from the network before the first step, if the config wants it."""
+    count, device = len(people.domain_of), losses.texts.device
+    if config.centroids:
+        chosen = _some_of_each(people.identities, count)
+        rows = embed(network, config.preprocess, [people.samples[row] for row in chosen], device)
+        sums = torch.zeros(count, rows.shape[1])
+        sums.index_add_(0, torch.from_numpy(people.identities[chosen]), torch.from_numpy(rows))
+        losses.start_from(torch.nn.functional.normalize(sums, dim=1).to(device))
+    if config.texts is not None:
+        rows = embed(network, config.preprocess, people.samples, device)
+        known = torch.from_numpy(people.identities).to(device)
+        losses.texts.copy_(learn_texts(torch.from_numpy(rows).to(device), known, count, config.texts))
+
+
+def _some_of_each(identities: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Rows of up to four pictures of each person."""
+    order = np.argsort(identities, kind="stable")
+    groups = np.split(order, np.searchsorted(identities[order], np.arange(1, count)))
+    return np.concatenate([own[:: max(1, len(own) // 4)][:4] for own in groups])
 
 
 def _provenance(config: Config, people: People, seed: int, step: int, device: str) -> str:

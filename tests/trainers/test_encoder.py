@@ -12,10 +12,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import load_file  # noqa: E402
+
 from engines.checkpoint import load_checkpoint  # noqa: E402
 from engines.errors import EngineFileError  # noqa: E402
 from pipeline.errors import ConfigError, InputError  # noqa: E402
 from tests.trainers.pictured import draw_people  # noqa: E402
+from tests.tree import ROOT  # noqa: E402
 from trainers.encoder import Config, train_encoder  # noqa: E402
 from trainers.evaluate.feature_set import read_features  # noqa: E402
 
@@ -150,3 +153,28 @@ def test_what_cannot_be_trained_is_refused_by_name(world: Path, tmp_path: Path) 
     }
     with pytest.raises(EngineFileError, match="0 safetensors files"):
         train_encoder(config(world, network=tower, start=str(tmp_path / "empty")), tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(world: Path, tmp_path: Path) -> None:
+    """Each draws its own batches; the gradients, so the weights and the memory, are the same in both."""
+    pytest.importorskip("accelerate")
+    code = (
+        "import json, sys; from pathlib import Path; from trainers.encoder import Config, train_encoder;"
+        "train_encoder(Config.model_validate(json.loads(sys.argv[1])), Path(sys.argv[2]))"
+    )
+    (tmp_path / "job.py").write_text(code)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    job = [str(tmp_path / "job.py"), json.dumps(described(world, steps=4)), str(tmp_path / "run")]
+    ended = subprocess.run([*launch, *job], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr
+    first, second = (
+        {name: tensor for name, tensor in load_file(path).items() if "running" not in name}
+        for path in (tmp_path / "run/best.safetensors", tmp_path / "run/process-1/best.safetensors")
+    )
+    assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+    losses = [
+        [row["loss"] for row in log(tmp_path / name) if "loss" in row] for name in ("run", "run/process-1")
+    ]
+    assert losses[0] != losses[1]
+    assert (tmp_path / "run/checkpoint/network.yaml").is_file()

@@ -8,6 +8,7 @@ from pipeline.config import Settings
 from trainers.losses.identity import IdentityLoss
 from trainers.losses.prototypes import PrototypeLoss
 from trainers.losses.supcon import supervised_contrastive
+from trainers.losses.texts import TextSettings, image_to_texts
 from trainers.losses.triplet import batch_hard_triplet
 
 
@@ -28,12 +29,21 @@ class LossSettings(Settings):
 
 
 class EmbedderLoss(nn.Module):
-    """All of `LossSettings`; has the weights of the identity loss and the memory of the prototypes."""
+    """All of `LossSettings`; has the weights of the identity loss, the memory of the prototypes, the learned texts."""
 
     domain_of: torch.Tensor
+    texts: torch.Tensor
 
-    def __init__(self, settings: LossSettings, domain_of: torch.Tensor, dimension: int) -> None:
+    def __init__(
+        self,
+        settings: LossSettings,
+        domain_of: torch.Tensor,
+        dimension: int,
+        text_settings: TextSettings | None = None,
+    ) -> None:
         super().__init__()
+        self.text_settings = text_settings
+        self.register_buffer("texts", torch.zeros(len(domain_of) if text_settings else 0, dimension))
         s = self.settings = settings
         self.register_buffer("domain_of", domain_of, persistent=False)
         self.identity = IdentityLoss(domain_of, dimension, s.scale, s.margin, s.smoothing)
@@ -52,6 +62,9 @@ class EmbedderLoss(nn.Module):
             parts["contrast"] = s.contrast, loss
         if s.triplet:
             parts["triplet"] = s.triplet, batch_hard_triplet(rows, identities, domains, s.triplet_margin)
+        if self.text_settings:
+            loss = image_to_texts(rows, identities, self.texts, self.text_settings)
+            parts["texts"] = self.text_settings.weight, loss
         total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
         return {"loss": total} | {name: loss for name, (_, loss) in parts.items()}
 

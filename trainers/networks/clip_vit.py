@@ -7,16 +7,14 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 of the square grid are interpolated to upright pictures, as Li et al., CLIP-ReID, 2023, 4.2, do.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from engines.errors import EngineFileError
+from trainers.networks.clip_weights import image_tower, read_folder
 
 
 class ClipImageTower(nn.Module):
@@ -75,7 +73,7 @@ class ClipImageTower(nn.Module):
         Raises:
             EngineFileError: No safetensors file of either kind in the folder, damaged, or of another size.
         """
-        weights = _renamed(read_folder(folder), folder)
+        weights = image_tower(read_folder(folder), folder)
         weights["positions"] = resampled(weights["positions"], self.grid)
         own = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("neck.")}
         wrong = [n for n, t in own.items() if n not in weights or weights[n].shape != t.shape]
@@ -112,24 +110,6 @@ class Block(nn.Module):
         return result
 
 
-def read_folder(folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors of the only safetensors file of a folder.
-
-    Raises:
-        EngineFileError: None, several, or a damaged one.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) != 1:
-        raise EngineFileError(
-            f"{folder} has {len(files)} safetensors files, expected one",
-            "save the weights as safetensors; pickles are refused",
-        )
-    try:
-        return {name: tensor.float() for name, tensor in load_file(files[0]).items()}
-    except SafetensorError as error:
-        raise EngineFileError(f"{files[0]} is damaged: {error}", "get the whole file again") from None
-
-
 def resampled(positions: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """(1 + h * w, width) positions of a grid from those of a square one; the first is the class token's."""
     side = round((len(positions) - 1) ** 0.5)
@@ -138,72 +118,3 @@ def resampled(positions: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     square = positions[1:].T.reshape(1, -1, side, side)
     fitted = nn.functional.interpolate(square, grid, mode="bicubic", align_corners=False)
     return torch.cat([positions[:1], fitted.flatten(2)[0].T])
-
-
-def _renamed(tensors: Mapping[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
-    if any(name.startswith("vision_model.") for name in tensors):
-        return _from_transformers(tensors)
-    if any(name.startswith("visual.") for name in tensors):
-        return _from_open_clip(tensors)
-    raise EngineFileError(f"{folder} holds no CLIP", "save it with transformers or open_clip")
-
-
-def _from_transformers(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    prefix = "vision_model."
-    found = {
-        "token": tensors[prefix + "embeddings.class_embedding"],
-        "positions": tensors[prefix + "embeddings.position_embedding.weight"],
-        "patches.weight": tensors[prefix + "embeddings.patch_embedding.weight"],
-        "projection.weight": tensors["visual_projection.weight"],
-    }
-    for theirs, ours in (("pre_layrnorm", "before"), ("post_layernorm", "after")):
-        for kind in ("weight", "bias"):
-            found[f"{ours}.{kind}"] = tensors[f"{prefix}{theirs}.{kind}"]
-    names = {
-        "layer_norm1": "first",
-        "layer_norm2": "second",
-        "self_attn.out_proj": "out",
-        "mlp.fc1": "wide",
-        "mlp.fc2": "narrow",
-    }
-    for number in range(_count(tensors, prefix + "encoder.layers.")):
-        for kind in ("weight", "bias"):
-            theirs, ours = f"{prefix}encoder.layers.{number}.", f"blocks.{number}."
-            for name, own in names.items():
-                found[f"{ours}{own}.{kind}"] = tensors[f"{theirs}{name}.{kind}"]
-            parts = [tensors[f"{theirs}self_attn.{letter}_proj.{kind}"] for letter in "qkv"]
-            found[f"{ours}qkv.{kind}"] = torch.cat(parts)
-    return found
-
-
-def _from_open_clip(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    prefix = "visual."
-    found = {
-        "token": tensors[prefix + "class_embedding"],
-        "positions": tensors[prefix + "positional_embedding"],
-        "patches.weight": tensors[prefix + "conv1.weight"],
-        "projection.weight": tensors[prefix + "proj"].T.contiguous(),
-    }
-    for theirs, ours in (("ln_pre", "before"), ("ln_post", "after")):
-        for kind in ("weight", "bias"):
-            found[f"{ours}.{kind}"] = tensors[f"{prefix}{theirs}.{kind}"]
-    names = {
-        "ln_1.": "first.",
-        "ln_2.": "second.",
-        "attn.in_proj_": "qkv.",
-        "attn.out_proj.": "out.",
-        "mlp.c_fc.": "wide.",
-        "mlp.c_proj.": "narrow.",
-    }
-    for number in range(_count(tensors, prefix + "transformer.resblocks.")):
-        for theirs, ours in names.items():
-            for kind in ("weight", "bias"):
-                found[f"blocks.{number}.{ours}{kind}"] = tensors[
-                    f"{prefix}transformer.resblocks.{number}.{theirs}{kind}"
-                ]
-    return found
-
-
-def _count(tensors: Mapping[str, torch.Tensor], prefix: str) -> int:
-    """How many layers are numbered after a prefix."""
-    return len({name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)})

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from engines.errors import EngineFileError
-from trainers.networks.clip_vit import read_folder
+from trainers.networks.clip_weights import read_folder
 from trainers.networks.head import Neck
 
 

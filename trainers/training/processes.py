@@ -1,4 +1,4 @@
-"""One process, or several under torchrun or accelerate: the same five verbs for both."""
+"""One process, or several under torchrun or accelerate: the same few verbs for both."""
 
 import os
 from typing import Any
@@ -20,10 +20,6 @@ class OneProcess:
         """The module on its device."""
         return module.to(self.device)
 
-    def unwrap_model(self, module: torch.nn.Module) -> torch.nn.Module:
-        """The module."""
-        return module
-
     def backward(self, loss: torch.Tensor) -> None:
         """Gradients."""
         loss.backward()
@@ -32,8 +28,9 @@ class OneProcess:
         """The rows of all processes."""
         return tensor
 
-    def wait_for_everyone(self) -> None:
-        """Nobody to wait for."""
+    def reduce(self, tensor: torch.Tensor, reduction: str) -> torch.Tensor:
+        """The mean over all processes."""
+        return tensor
 
 
 def processes(device: str) -> Any:
