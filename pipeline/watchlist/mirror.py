@@ -41,8 +41,10 @@ class WatchlistMirror:
             OutsideError: The table has not been read whole yet, and cannot be reached; or the store.
         """
         if self._whole:
+            self._whole = False  # news comes once: what of it is not taken over is found in the whole table only
             for message in self._remote.watchlist.news():
                 self._apply(message)
+            self._whole = True
             return
         rows = {message.key: message for message in self._remote.watchlist.rows()}
         for message in rows.values():

@@ -110,6 +110,20 @@ def test_a_poisoned_row_becomes_a_dead_letter_and_the_others_count(
     assert "not an identity" in reason
 
 
+def test_a_change_behind_one_that_could_not_be_taken_over_is_not_forgotten(
+    office: WatchlistStore, bus: ListBus, tmp_path: Path
+) -> None:
+    with WatchlistMirror(bus, tmp_path / "gpu") as mirror, WatchlistStore.in_folder(tmp_path / "gpu") as here:
+        mirror.follow()
+        bus.watchlist.write([("luca", b"{")])
+        publish(office, bus.watchlist, CODEC, ["anna"])
+        bus.down = 1
+        with pytest.raises(OutsideError, match="dead letters are away"):
+            mirror.follow()
+        mirror.follow()
+        assert people(here) == people(office)
+
+
 def test_publishing_all_takes_back_who_is_gone(office: WatchlistStore, bus: ListBus) -> None:
     bus.watchlist.write([("ghost", b"{}")])
     assert publish_all(office, bus.watchlist, CODEC) == 2
