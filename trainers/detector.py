@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from engines.architectures import build_network
-from engines.checkpoint import NetworkCard, save_checkpoint
+from engines.checkpoint import NetworkCard, load_checkpoint, save_checkpoint
 from engines.manifest import Preprocess, YoloxDecoder
 from pipeline.config import ConfigPath, PluginChoice, Settings
 from trainers.detection.augment import PAD, Augmentation
@@ -42,6 +42,7 @@ class Config(Settings):
     judge: dict[str, ConfigPath] = Field(min_length=1, description="Folders never trained on, by name.")
     network: PluginChoice = Field(description="An entry point of musewatch.network, and its arguments.")
     strides: tuple[int, ...] = Field(default=(8, 16, 32), description="Of its grids, finest first.")
+    start: ConfigPath | None = Field(default=None, description="Checkpoint folder to begin from.")
     size: tuple[int, int] = Field(default=(256, 448), description="Height, width of the input.")
     augmentation: Augmentation = Augmentation()
     plain_steps: int = Field(default=0, ge=0, description="Last steps without mosaics.")
@@ -81,13 +82,15 @@ def train_detector(
     # ---- network ------------------------------------------------------------------------------------------------
     torch.manual_seed(seed)
     network = build_network(config.network.use, config.network.settings, f"network of {config.name}")
+    if config.start is not None:
+        network.load_state_dict(load_checkpoint(config.start)[0].state_dict())
     network = network.to(device, memory_format=torch.channels_last).train()
     average = copy.deepcopy(network).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, config.weight_decay), lr=config.rate)
 
     # ---- where it was -------------------------------------------------------------------------------------------
     provenance = _provenance(config, store, seed, device)
-    run = {"config": config.model_dump(mode="json"), "seed": seed}
+    run = {"config": config.model_dump(mode="json"), "seed": seed, "pictures": store.digest}
     best = _Best()
     parts = {"network": network, "average": average, "optimizer": optimizer, "best": best}
     done = load_state(out / STATE, parts, run) if resume else 0
@@ -196,8 +199,9 @@ def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
 
 def _provenance(config: Config, store: PictureStore, seed: int, device: str) -> str:
     hardware = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    begun = f", begun from {config.start.name}" if config.start else ""
     return (
-        f"musewatch train detector, config {config.name}, seed {seed}, {config.steps} steps; {len(store)} pictures of "
+        f"musewatch train detector, config {config.name}, seed {seed}, {config.steps} steps{begun}; {len(store)} pictures of "
         f"the simulated world, sha256:{store.digest}; torch {torch.__version__} on {hardware}"
     )
 
