@@ -79,6 +79,7 @@ class CudaGpu:
         )
         self._architecture = f"sm{major}{minor}"
         self._stream: Any = self._ask("cudaStreamCreateWithFlags", runtime.cudaStreamNonBlocking)
+        self._streams = [self._stream]
         self._pinned: list[int] = []
         self._addresses: list[int] = []
         self._graphs: list[Any] = []
@@ -150,6 +151,7 @@ class CudaGpu:
             ("cudaGraphExecDestroy", self._graphs),
             ("cudaFree", self._addresses),
             ("cudaFreeHost", self._pinned),
+            ("cudaStreamDestroy", self._streams),
         ):
             while handles:
                 self._ask(call, handles.pop())

@@ -1,7 +1,6 @@
 """The way to a TensorRT session: the plan kept for this GPU, else one built now; never a crash."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +18,12 @@ PLANS = "plans"
 """Folder beside the manifest."""
 
 
-def open_tensorrt(manifest: Manifest, data: bytes, *, gpu: Callable[[], Gpu] = CudaGpu) -> "TensorRtSession":
+def open_tensorrt(manifest: Manifest, data: bytes) -> "TensorRtSession":
     """A session of a manifest's .onnx file.
 
     Args:
         manifest: Its key `tensorrt` says how to compile; where it has none, as that key's defaults say.
         data: The file's bytes.
-        gpu: Makes the GPU's side.
 
     Raises:
         TensorRtError: TensorRT is not installed, there is no GPU, or they refuse the network; why is in the text.
@@ -34,7 +32,7 @@ def open_tensorrt(manifest: Manifest, data: bytes, *, gpu: Callable[[], Gpu] = C
         import tensorrt as trt
     except (ImportError, OSError) as error:
         raise TensorRtError(f"it is not installed: {' '.join(str(error).split())[:200]}") from None
-    device = gpu()
+    device = CudaGpu()
     settings = manifest.tensorrt or TensorRt()
     key = PlanKey(manifest.sha256, trt.__version__, device.architecture, settings)
     cache = PlanCache(_folder(manifest))

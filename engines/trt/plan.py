@@ -4,32 +4,16 @@ Networks are strongly typed: precision is what the graph says, float16 by its te
 TensorRT 11 knows nothing else, and 10 does the same when it is asked to.
 """
 
-from typing import Any
-
-import tensorrt as trt
+from typing import TYPE_CHECKING
 
 from engines.manifest import TensorRt
+from engines.trt.complaints import Complaints
 from engines.trt.errors import TensorRtError
 
+if TYPE_CHECKING:
+    import tensorrt as trt
+
 MEGABYTE = 2**20
-
-
-class QuietLogger(trt.ILogger):
-    """Keeps TensorRT's errors and prints nothing."""
-
-    def __init__(self) -> None:
-        trt.ILogger.__init__(self)
-        self.errors: list[str] = []
-
-    def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-        """Takes a line of TensorRT's."""
-        if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-            self.errors.append(msg)
-
-    def because(self, fault: str) -> TensorRtError:
-        """The error of a call that failed, with what TensorRT said of it last."""
-        said = " ".join(self.errors[-1].split())[:300] if self.errors else "it does not say why"
-        return TensorRtError(f"{fault}: {said}")
 
 
 def build_plan(data: bytes, settings: TensorRt, timings: bytes = b"") -> tuple[bytes, bytes]:
@@ -46,13 +30,15 @@ def build_plan(data: bytes, settings: TensorRt, timings: bytes = b"") -> tuple[b
     Raises:
         TensorRtError: TensorRT cannot read the network, or cannot build it.
     """
-    logger = QuietLogger()
+    import tensorrt as trt
+
+    complaints = Complaints()
     try:
-        builder = trt.Builder(logger)
+        builder = trt.Builder(complaints.logger)
     except TypeError:  # its factory gave nothing: no GPU, or a driver that is too old
-        raise logger.because("no builder can be made") from None
+        raise complaints.because("no builder can be made") from None
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
+    parser = trt.OnnxParser(network, complaints.logger)
     if not parser.parse(data):
         said = [" ".join(parser.get_error(i).desc().split()) for i in range(parser.num_errors)]
         raise TensorRtError(f"the network cannot be read: {said[0][:300] if said else 'it does not say why'}")
@@ -63,12 +49,12 @@ def build_plan(data: bytes, settings: TensorRt, timings: bytes = b"") -> tuple[b
     _add_profile(builder, config, network, settings)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise logger.because("the network cannot be built")
+        raise complaints.because("the network cannot be built")
     measured = config.get_timing_cache()
     return bytes(plan), bytes(measured.serialize()) if measured is not None else b""
 
 
-def _use_timings(config: Any, timings: bytes) -> None:
+def _use_timings(config: "trt.IBuilderConfig", timings: bytes) -> None:
     """Starts from earlier timings, or from none when these are of another GPU or version."""
     for start in dict.fromkeys((timings, b"")):
         cache = config.create_timing_cache(start)
@@ -77,7 +63,10 @@ def _use_timings(config: Any, timings: bytes) -> None:
 
 
 def _add_profile(
-    builder: trt.Builder, config: trt.IBuilderConfig, network: trt.INetworkDefinition, settings: TensorRt
+    builder: "trt.Builder",
+    config: "trt.IBuilderConfig",
+    network: "trt.INetworkDefinition",
+    settings: TensorRt,
 ) -> None:
     """Says between which batch sizes the plan is to work; a fixed one needs no profile."""
     profile = builder.create_optimization_profile()

@@ -6,17 +6,20 @@ Each batch size has its own execution context: a captured graph holds the addres
 import contextlib
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorrt as trt
 from numpy.typing import NDArray
 
 from engines.batches import ladder, split
 from engines.errors import TensorError
 from engines.session import Tensors, TensorSpec
+from engines.trt.complaints import Complaints
 from engines.trt.errors import TensorRtError
 from engines.trt.gpu import Gpu
-from engines.trt.plan import QuietLogger
+
+if TYPE_CHECKING:
+    import tensorrt as trt
 
 logger = logging.getLogger("musewatch.engines")
 
@@ -34,17 +37,19 @@ class TensorRtSession:
     """
 
     def __init__(self, plan: bytes, name: str, gpu: Gpu) -> None:
+        import tensorrt as trt
+
         self._name = name
         self._gpu = gpu
-        self._logger = QuietLogger()
+        self._complaints = Complaints()
         self.provider: str = f"TensorRT {trt.__version__}"
         try:
-            self._runtime = trt.Runtime(self._logger)
+            self._runtime = trt.Runtime(self._complaints.logger)
         except TypeError:  # its factory gave nothing
-            raise self._logger.because("no runtime can be made") from None
+            raise self._complaints.because("no runtime can be made") from None
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise self._logger.because("the plan does not load on this GPU")
+            raise self._complaints.because("the plan does not load on this GPU")
         self._engine = engine
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         given = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
@@ -110,7 +115,7 @@ class _Bound:
 
     def __init__(
         self,
-        engine: trt.ICudaEngine,
+        engine: "trt.ICudaEngine",
         gpu: Gpu,
         specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
         size: int,
@@ -164,7 +169,7 @@ class _Bound:
             return self._queue
 
 
-def _sizes(engine: trt.ICudaEngine, inputs: tuple[TensorSpec, ...]) -> tuple[int, ...]:
+def _sizes(engine: "trt.ICudaEngine", inputs: tuple[TensorSpec, ...]) -> tuple[int, ...]:
     """Batch sizes to run."""
     if inputs[0].shape[0] is not None:
         return (inputs[0].shape[0],)
@@ -172,7 +177,9 @@ def _sizes(engine: trt.ICudaEngine, inputs: tuple[TensorSpec, ...]) -> tuple[int
     return ladder(smallest[0], largest[0])
 
 
-def _spec(engine: trt.ICudaEngine, name: str) -> TensorSpec:
+def _spec(engine: "trt.ICudaEngine", name: str) -> TensorSpec:
+    import tensorrt as trt
+
     shape = tuple(size if size >= 0 else None for size in engine.get_tensor_shape(name))
     with contextlib.suppress(TypeError):  # numpy has no such type
         return TensorSpec(name, shape, np.dtype(trt.nptype(engine.get_tensor_dtype(name))).name)
