@@ -53,7 +53,7 @@ def test_it_learns_a_few_pictures_by_heart(tmp_path: Path, capsys: pytest.Captur
     network, card = load_checkpoint(out / "checkpoint")
     assert (card.name, card.role, card.licence) == ("tiny", "detector", "none")
     scores = judged(network, card, PictureStore((tmp_path / "pictures",)))
-    assert scores.ap == pytest.approx(card.accuracy["judged"]["same"]["ap"], abs=1e-4)
+    assert scores.ap == pytest.approx(card.accuracy["same"]["AP"], abs=1e-4)
 
 
 def test_a_killed_run_goes_on_with_the_identical_curve(tmp_path: Path) -> None:

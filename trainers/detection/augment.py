@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.config import Settings
-from pipeline.geometry import area
+from pipeline.geometry import area, clip
 from trainers.detection.picture_store import Floats, Picture
 
 PAD = 114
@@ -129,10 +129,10 @@ def _placed(
         picture.image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderValue=(PAD, PAD, PAD)
     )
     boxes = picture.boxes * np.array(scale * 2, np.float32) + np.array(offset * 2, np.float32)
-    clipped = np.clip(boxes, 0, np.array([size[1], size[0]] * 2, np.float32))
-    left = area(clipped) / np.maximum(area(boxes), 1e-6)
-    seen = left > 0.02
-    return Sample(np.asarray(image, np.uint8), clipped[seen], (picture.visible * left)[seen])
+    clipped = clip(boxes, (size[1], size[0]))
+    left = area(clipped) / np.maximum(area(boxes), np.float32(1e-6))
+    visible: Floats = np.multiply(picture.visible, left, dtype=np.float32)
+    return Sample(np.asarray(image, np.uint8), clipped[left > 0.02], visible[left > 0.02])
 
 
 def _litter(sample: Sample, rng: np.random.Generator) -> None:
@@ -145,7 +145,7 @@ def _litter(sample: Sample, rng: np.random.Generator) -> None:
         patch = np.array([x, y, x + w, y + h], np.float32)
         low = np.maximum(sample.boxes[:, :2], patch[:2])
         hidden = area(np.concatenate([low, np.minimum(sample.boxes[:, 2:], patch[2:])], axis=1))
-        sample.visible = sample.visible * (1 - hidden / np.maximum(area(sample.boxes), 1e-6))
+        sample.visible *= 1 - hidden / np.maximum(area(sample.boxes), np.float32(1e-6))
 
 
 def _colours(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
@@ -161,7 +161,7 @@ def _stripes(h: int, w: int, rng: np.random.Generator) -> NDArray[np.float64]:
     angle, period = rng.uniform(0, np.pi), rng.uniform(3, 24)
     wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period)[..., None] > 0
     first, second = _colours(rng, 2)
-    return np.where(wave, first, second)
+    return np.asarray(np.where(wave, first, second))
 
 
 def _clouds(h: int, w: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -201,4 +201,4 @@ def _curves(rng: np.random.Generator) -> U8:
     contrast, brightness = np.exp(rng.normal(0, 0.25)), rng.normal(0, 0.1)
     cast = np.exp(rng.normal(0, 0.08, 3))
     curve = ((level**gamma - 0.5) * contrast + 0.5 + brightness) * cast
-    return (np.clip(curve, 0, 1) * 255).astype(np.uint8)[None]
+    return np.asarray(np.clip(curve, 0, 1) * 255, np.uint8)[None]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
 from engines.checkpoint import NetworkCard
@@ -48,8 +47,3 @@ def _evaluating(network: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         network.train(training)
-
-
-def mean_recall(scores: dict[str, BoxScores]) -> float:
-    """Over sets of pictures, each the same weight."""
-    return float(np.mean([score.recall for score in scores.values()]))
