@@ -27,6 +27,9 @@ class SetChoice(Settings):
     folder: ConfigPath
     splits: tuple[str, ...] = Field(default=("train",), min_length=1)
     trial: int = Field(default=1, ge=1)
+    alone: bool = Field(
+        default=False, description="Every picture is a person of its own: labels are not used."
+    )
 
     def folders(self) -> list[Path]:
         """The folders meant, in order of their names.
@@ -81,7 +84,7 @@ def gather(choices: Sequence[SetChoice]) -> People:
         InputError: A set has no such split, or there is nobody in all of them.
     """
     samples: list[Sample] = []
-    numbers: dict[tuple[int, bool, int], int] = {}
+    numbers: dict[tuple[int, bool, int, int], int] = {}
     identities: list[int] = []
     folders: list[Path] = []
     for choice in choices:
@@ -92,13 +95,14 @@ def gather(choices: Sequence[SetChoice]) -> People:
                     raise InputError(f"{folder} has no split {split!r}", f"it has {', '.join(splits)}")
                 for sample in splits[split]:
                     if sample.identity != JUNK:
-                        key = len(folders), split == "train", sample.identity
+                        picture = len(samples) if choice.alone else -1
+                        key = len(folders), split == "train", sample.identity, picture
                         identities.append(numbers.setdefault(key, len(numbers)))
                         samples.append(sample)
             folders.append(folder)
     if not samples:
         raise InputError("there is nobody in the training data", "give more sets, or more of their splits")
-    domain_of = np.array([domain for domain, _, _ in numbers], np.int64)
+    domain_of = np.array([domain for domain, *_ in numbers], np.int64)
     return People(tuple(samples), np.array(identities, np.int64), domain_of, tuple(folders))
 
 

@@ -29,6 +29,8 @@ def test_every_tree_is_a_domain_with_people_of_its_own(tmp_path: Path) -> None:
         own = [s for s, i in zip(people.samples, people.identities, strict=True) if i == identity]
         assert len({(s.path.parents[1], s.identity) for s in own}) == 1
     assert len(gather([choice(tmp_path / "d1")]).domain_of) == 2
+    alone = gather([choice(tmp_path / "d1").model_copy(update={"alone": True})])
+    assert alone.identities.tolist() == list(range(8))
 
 
 def test_the_digest_is_of_names_labels_and_bytes(tmp_path: Path) -> None:
