@@ -63,7 +63,13 @@ def to_eight_bits(
     if to == "fp8":
         _need_opset(model, FP8_OPSET)
     _Surgery(model, limits, to).quantise(layers)
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise EngineFileError(
+            f"engine {name}: in {to} it is no valid ONNX: {reason}", "export it again"
+        ) from error
     small: bytes = model.SerializeToString(deterministic=True)
     return small
 

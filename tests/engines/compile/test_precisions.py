@@ -1,0 +1,241 @@
+"""Half precision, eight bits, calibration and likeness against the plain way of computing each."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from engines.compile.calibrate import Calibration, best_clip, calibrate, load_calibration, save_calibration
+from engines.compile.half import to_half
+from engines.compile.likeness import agreement, likeness
+from engines.compile.pictures import choose
+from engines.compile.quantise import to_eight_bits
+from engines.decode import Boxes
+from engines.errors import EngineFileError, ManifestError, PictureError
+from engines.export import sample_pictures
+from engines.manifest import load_manifest
+from engines.session_ort import OrtSession
+from engines.testing import stripe_embedder, write_engine
+
+SIZE = (16, 8)
+
+
+def network(nodes, weights, output, opset=18):
+    """An ONNX file of the input `x` (N, 3, 16, 8)."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, *SIZE])
+    y = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", None])
+    constants = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "g", [x], [y], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return model.SerializeToString()
+
+
+def conv_then_gemm(seed=0):
+    """Both kinds of layers, one weight used twice, channels of very different size."""
+    random = np.random.default_rng(seed)
+    conv = random.normal(size=(4, 3, 3, 3)).astype(np.float32) * np.float32([1, 0.01, 5, 0.3]).reshape(
+        4, 1, 1, 1
+    )
+    gemm = random.normal(size=(5, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "conv"], ["a"], "first", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("GlobalAveragePool", ["b"], ["c"]),
+        helper.make_node("Flatten", ["c"], ["d"]),
+        helper.make_node("Gemm", ["d", "gemm"], ["e"], "head", transB=1),
+        helper.make_node("Gemm", ["d", "gemm"], ["f"], "twin", transB=1),
+        helper.make_node("Sub", ["e", "f"], ["zero"]),
+        helper.make_node("Add", ["e", "zero"], ["y"]),
+    ]
+    return network(nodes, {"conv": conv, "gemm": gemm}, "y"), conv, gemm
+
+
+def run(data, x, precision=None):
+    (answer,) = OrtSession(data, "t", device="cpu", precision=precision).run({"x": x}).values()
+    return answer
+
+
+def rounded(values, scale):
+    return np.clip(np.rint(values / scale), -127, 127) * scale
+
+
+def test_int8_computes_what_its_formula_says():
+    data, conv, gemm = conv_then_gemm()
+    x = np.random.default_rng(1).uniform(-1, 1, (2, 3, *SIZE)).astype(np.float32)
+    limits = {"x": 0.9, "d": 2.0}
+
+    by_hand, _, _ = conv_then_gemm()
+    model = onnx.load_from_string(by_hand)
+    scale = np.abs(conv).max(axis=(1, 2, 3), keepdims=True) / 127
+    model.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(rounded(conv, scale).astype(np.float32), "conv")
+    )
+    model.graph.output.append(helper.make_tensor_value_info("d", TensorProto.FLOAT, None))
+    pooled = OrtSession(model.SerializeToString(), "t", device="cpu").run(
+        {"x": rounded(x, 0.9 / 127).astype(np.float32)}
+    )["d"]
+    expected = rounded(pooled, 2.0 / 127) @ rounded(gemm, np.abs(gemm).max(axis=1, keepdims=True) / 127).T
+
+    assert run(to_eight_bits(data, limits, "int8"), x) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_int8_is_as_tensorrt_wants_it():
+    data, _, _ = conv_then_gemm()
+    model = onnx.load_from_string(to_eight_bits(data, {"x": 1, "d": 1}, "int8"))
+    zeros = [numpy_helper.to_array(t) for t in model.graph.initializer if t.name.endswith("_zero")]
+    assert zeros
+    assert all(z.dtype == np.int8 and not z.any() for z in zeros)
+    weights = {t.name: t for t in model.graph.initializer}
+    assert (weights["conv_eight"].data_type, weights["conv_scale"].dims) == (TensorProto.INT8, [4])
+    assert "conv" not in weights
+    assert [node.op_type for node in model.graph.node].count("QuantizeLinear") == 2  # the shared input once
+
+
+def test_fp8_keeps_convolutions_and_rounds_products():
+    data, *_ = conv_then_gemm()
+    x = np.random.default_rng(2).uniform(-1, 1, (2, 3, *SIZE)).astype(np.float32)
+    eight = to_eight_bits(data, {"d": 2.0}, "fp8")
+    exact, found = run(data, x), run(eight, x, "fp8")
+    assert found == pytest.approx(exact, rel=0.1, abs=0.1 * float(np.abs(exact).max()))
+    assert not np.array_equal(exact, found)
+    weights = {t.name: t for t in onnx.load_from_string(eight).graph.initializer}
+    assert "conv" in weights
+    assert weights["gemm_eight"].data_type == TensorProto.FLOAT8E4M3FN
+
+
+def test_a_calibration_of_another_network_is_refused():
+    data, _, _ = conv_then_gemm()
+    with pytest.raises(EngineFileError, match="the calibration knows nothing of d, x"):
+        to_eight_bits(data, {"other": 1.0}, "int8")
+    pool = network([helper.make_node("Flatten", ["x"], ["y"])], {}, "y")
+    with pytest.raises(EngineFileError, match="nothing in it can be int8"):
+        to_eight_bits(pool, {}, "int8")
+
+
+def test_half_is_float16_inside_and_survives_large_lengths():
+    """A vector of length 600: its squares pass what float16 holds."""
+    weight = np.full((8, 384), 0.5, np.float32)
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["a"]),
+        helper.make_node("Gemm", ["a", "w"], ["b"], transB=1),
+        helper.make_node("ReduceL2", ["b", "axes"], ["c"], keepdims=1),
+        helper.make_node("Div", ["b", "c"], ["y"]),
+    ]
+    data = network(nodes, {"w": weight, "axes": np.array([1])}, "y")
+    x = np.full((2, 3, *SIZE), 1.5, np.float32)
+    half = to_half(data, "t")
+    assert run(half, x) == pytest.approx(run(data, x), rel=2e-3)
+    model = onnx.load_from_string(half)
+    assert {t.name: t.data_type for t in model.graph.initializer}["w"] == TensorProto.FLOAT16
+    assert [v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)] == [
+        TensorProto.FLOAT
+    ] * 2
+
+
+def test_what_cannot_be_half_is_one_line():
+    with pytest.raises(EngineFileError, match="engine t: it cannot be made float16"):
+        to_half(b"no network", "t")
+
+
+def test_a_calibration_sees_the_largest_of_all_pictures(tmp_path):
+    data, _, _ = conv_then_gemm()
+    path = write_engine(
+        tmp_path,
+        data,
+        preprocess={"colour": "bgr", "scale": 1 / 255, "resize": "stretch", "size": list(SIZE)},
+    )
+    pictures = dict(enumerate(sample_pictures(20, SIZE)))
+    found = calibrate(load_manifest(path), data, {str(key): value for key, value in pictures.items()})
+
+    x = np.stack([picture.transpose(2, 0, 1) for picture in pictures.values()]).astype(np.float32) / 255
+    model = onnx.load_from_string(data)
+    model.graph.output.append(helper.make_tensor_value_info("d", TensorProto.FLOAT, None))
+    d = OrtSession(model.SerializeToString(), "t", device="cpu").run({"x": x})["d"]
+    assert {name: seen.largest for name, seen in found.activations.items()} == pytest.approx(
+        {"x": float(x.max()), "d": float(np.abs(d).max())}, rel=1e-5
+    )
+    assert all(0 < seen.clip <= seen.largest for seen in found.activations.values())
+    save_calibration(found, tmp_path / "deep" / "c.json")
+    assert load_calibration(tmp_path / "deep" / "c.json") == found
+
+
+def test_the_clip_is_the_best_of_those_tried():
+    random = np.random.default_rng(4)
+    values = np.abs(random.standard_t(3, 20_000))
+    histogram, _ = np.histogram(values, 2048, (0, values.max()))
+
+    def error(clip):
+        step = clip / 127
+        return ((values - np.minimum(np.rint(values / step), 127) * step) ** 2).mean()
+
+    best = best_clip(histogram, float(values.max()))
+    assert best < values.max()
+    clips = values.max() * np.arange(1, 101) / 100
+    assert error(best) <= 1.02 * min(map(error, clips))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"engine": "x"}'])
+def test_a_wrong_calibration_is_refused(text, tmp_path):
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(ManifestError, match=r"c\.json"):
+        load_calibration(tmp_path / "c.json")
+    with pytest.raises(ManifestError, match="is not a calibration"):
+        load_calibration(tmp_path / "none.json")
+
+
+def test_fp8_is_not_clipped():
+    seen = {"x": {"largest": 4.0, "clip": 1.0}}
+    calibration = Calibration.model_validate({"engine": "sha256:0", "pictures": [], "activations": seen})
+    assert (calibration.limits("int8"), calibration.limits("fp8")) == ({"x": 1.0}, {"x": 4.0})
+
+
+def test_calibration_needs_a_layer_that_gains(tmp_path):
+    path = write_engine(tmp_path, stripe_embedder((64, 32)))
+    with pytest.raises(EngineFileError, match="no layer that eight bits speed up"):
+        calibrate(load_manifest(path), stripe_embedder((64, 32)), {})
+
+
+def boxes(*rows):
+    table = np.float32(rows).reshape(-1, 4)
+    return Boxes(table, np.ones(len(table), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "expected"),
+    [
+        ([boxes([0, 0, 10, 10])], [boxes([0, 0, 10, 10])], 1),
+        ([boxes([0, 0, 10, 10])], [boxes([0, 5, 10, 10])], 0.5),
+        ([boxes([0, 0, 10, 10], [50, 0, 60, 10])], [boxes([50, 0, 60, 10])], 2 / 3),
+        ([boxes()], [boxes([0, 0, 10, 10])], 0),
+        ([boxes([0, 0, 4, 4]), boxes()], [boxes(), boxes([0, 0, 4, 4])], 0),  # another picture
+        ([boxes([0, 0, 10, 10])], [boxes([0, 0, 10, 10], [0, 0, 10, 10])], 2 / 3),  # each partner once
+        ([boxes()], [boxes()], 1),
+    ],
+)
+def test_agreement_of_boxes(found, wanted, expected):
+    assert agreement(found, wanted) == pytest.approx(expected)
+
+
+def test_likeness_is_the_worst_picture_and_the_mean():
+    a = np.float32([[1, 0], [0, 1], [1, 1]])
+    b = np.float32([[2, 0], [0, 3], [1, 0]])
+    assert likeness(a, b) == pytest.approx({"cosine": 0.5**0.5, "cosine_mean": (2 + 0.5**0.5) / 3}, abs=1e-5)
+    assert likeness([boxes([0, 0, 1, 1])], [boxes([0, 0, 1, 1])]) == {"boxes": 1, "agreement": 1.0}
+
+
+def test_the_choice_of_pictures_does_not_depend_on_names_or_order(tmp_path):
+    import cv2
+
+    pictures = sample_pictures(9, SIZE)
+    for folder, order in (("a", range(9)), ("b", reversed(range(9)))):
+        (tmp_path / folder / "deep").mkdir(parents=True)
+        for place, number in enumerate(order):
+            cv2.imwrite(str(tmp_path / folder / "deep" / f"{place}.png"), pictures[number])
+    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    first = choose([tmp_path / "a"], 4)
+    assert list(first) == list(choose([tmp_path / "b"], 4))
+    assert len(choose([tmp_path / "a", tmp_path / "b"], 99)) == 9  # copies count once
+    assert len(choose([tmp_path / "a"], 99, share=0.5)) == 5
+    assert not first.keys() & choose([tmp_path / "a"], 99, without=first.keys()).keys()
+    with pytest.raises(PictureError, match="were calibrated on"):
+        choose([tmp_path / "a"], 4, without=choose([tmp_path / "a"], 99).keys())
