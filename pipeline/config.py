@@ -49,7 +49,7 @@ class PluginChoice(BaseModel):
         return dict(self.model_extra or {})
 
 
-def choose(name: str, **settings: Any) -> PluginChoice:
+def choose(name: str, /, **settings: Any) -> PluginChoice:
     """A choice made in code."""
     return PluginChoice.model_validate({"use": name, **settings})
 

@@ -15,7 +15,7 @@ from tests.tree import ROOT
 
 FILES = sorted((ROOT / "configs").glob("*.yaml"))
 NOT_IN_A_CONFIG = {"command", "rerank"}  # sub-commands and functions
-NEEDS_TORCH = {"agpl.yaml"}
+NEEDS_TORCH = {"agpl.yaml", "dinov2.yaml", "pe.yaml", "siglip2.yaml"}
 WITHOUT_STREAMS = {"verify.yaml"}
 
 

@@ -52,9 +52,11 @@ def missing_library(module: str) -> str | None:
     return next((name for name in _imported(tree) if _spec(name.partition(".")[0]) is None), None)
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
+def _imported(tree: ast.Module | ast.With) -> Iterator[str]:
     for node in tree.body:
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.With):
+            yield from _imported(node)
+        elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module

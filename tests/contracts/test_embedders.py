@@ -7,19 +7,26 @@ import pytest
 
 from engines.testing import stripe_embedder, write_engine
 from pipeline.config import choose
-from pipeline.protocols import Embedder
+from pipeline.protocols import Embedder, TextEmbedder
 from pipeline.registry import build, known
 from tests.servers import hall
+from tests.tiny_weights import TINY
 
 
 def onnx_engine(folder):
     return {"engine": str(write_engine(folder, stripe_embedder((64, 32), stripes=16)))}
 
 
-SETTINGS = {"onnx": onnx_engine}
+def tiny_weights_of(name):
+    return lambda folder: {"weights": str(TINY[name](folder / name)), "device": "cpu"}
 
 
-@pytest.fixture(params=known("embedder"))
+SETTINGS = {"onnx": onnx_engine} | {name: tiny_weights_of(name) for name in TINY}
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.torch if name in TINY else ()) for name in known("embedder")]
+)
 def embedder(request, tmp_path):
     settings = SETTINGS.get(request.param, lambda folder: {})(tmp_path)
     return build("embedder", choose(request.param, **settings), tmp_path, "embedder")
@@ -56,6 +63,7 @@ def test_company_changes_nothing(embedder, looks):
         assert embedder.embed([crop])[0] == pytest.approx(row, abs=1e-5)
 
 
+@pytest.mark.parametrize("embedder", [name for name in known("embedder") if name not in TINY], indirect=True)
 def test_one_person_is_nearer_than_another(embedder, looks):
     rows = {who: embedder.embed(seen) for who, seen in looks.items()}
     for who, own in rows.items():
@@ -66,6 +74,16 @@ def test_one_person_is_nearer_than_another(embedder, looks):
 
 def test_no_crops_no_rows(embedder):
     assert embedder.embed([]).shape == (0, embedder.dimension)
+
+
+def test_one_that_reads_texts_puts_them_beside_crops(embedder):
+    if getattr(embedder, "reads_text", False):
+        rows = embedder.embed_text(["a woman in red", "a man with a black coat"])
+        assert (rows.shape, rows.dtype) == ((2, embedder.dimension), np.float32)
+        assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=1e-5)
+        assert embedder.embed_text(["a man with a black coat"])[0] == pytest.approx(rows[1], abs=1e-5)
+    else:
+        assert not isinstance(embedder, TextEmbedder) or not embedder.reads_text
 
 
 def test_what_it_says_of_itself(embedder):

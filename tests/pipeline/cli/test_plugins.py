@@ -20,9 +20,11 @@ def test_every_role_is_listed_and_nothing_is_missing_here(capsys: pytest.Capture
 
 def test_what_a_plugin_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wanting.py").write_text("import json\nfrom no_such_library.part import thing\n")
+    (tmp_path / "inside.py").write_text("import os\nwith open(os.devnull):\n    import no_such_library\n")
     (tmp_path / "content.py").write_text("import json\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert missing_library("wanting") == "no_such_library.part"
+    assert missing_library("inside") == "no_such_library"
     assert missing_library("content") is None
     assert missing_library("not_there_at_all") == "not_there_at_all"
 
