@@ -1,9 +1,10 @@
-"""Writes docs/licences.md: what the installed distributions say of themselves, and the data sets' terms."""
+"""Writes docs/licences.md: what the installed distributions say of themselves, and the terms of data and weights."""
 
 import re
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+from plugins.public_weights import PUBLIC
 from trainers.datasets.catalogue import LAYOUTS
 
 ROOT = Path(__file__).parents[1]
@@ -60,9 +61,27 @@ def data_sets() -> str:
     return "\n".join([*rows, *(f"| {layout.title} | {layout.terms} |" for layout in LAYOUTS.values())])
 
 
+def public_weights() -> str:
+    """One row a set of public weights."""
+    rows = [
+        "| weights | embedder | licence | for research only | trained on |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join(
+        [
+            *rows,
+            *(
+                f"| {known.repository} | {known.use} | {known.licence} | "
+                f"{'yes' if known.research_only else ''} | {known.data} |"
+                for known in PUBLIC
+            ),
+        ]
+    )
+
+
 def with_tables(page: str) -> str:
     """The page with the rows in their places."""
-    for mark, rows in (("list", table()), ("data sets", data_sets())):
+    for mark, rows in (("list", table()), ("data sets", data_sets()), ("weights", public_weights())):
         page = with_block(page, mark, rows)
     return page
 

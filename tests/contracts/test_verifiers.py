@@ -24,10 +24,17 @@ def pair(name: str, distance: float, rank: int) -> tuple[Candidate, Enrolled]:
     return Candidate(name, rank, distance, rank), Enrolled(name, rank, picture, VECTOR)
 
 
+def words(name: str, distance: float, rank: int) -> tuple[Candidate, Enrolled]:
+    """Somebody enrolled by a text."""
+    candidate = Candidate(name, rank, distance, rank, allowance=0.7)
+    return candidate, Enrolled(name, rank, None, VECTOR, "a person in a red coat")
+
+
 QUESTIONS = [
     (tracklet(1), [pair("p1", 0.2, 1), pair("p2", 0.5, 2), pair("p3", 0.9, 3)]),
     (tracklet(2), []),
-    (tracklet(3), [pair("p2", 0.4, 1)]),
+    (tracklet(3), [pair("p2", 0.4, 1), words("p4", 0.45, 2)]),
+    (tracklet(4), [words("p4", 0.3, 1)]),
 ]
 
 

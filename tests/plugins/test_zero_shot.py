@@ -16,7 +16,6 @@ from pipeline.config import choose
 from pipeline.errors import ConfigError, InputError, UnknownPluginError
 from pipeline.registry import build
 from plugins import local_weights
-from plugins.public_weights import PUBLIC
 from tests import tiny_weights
 
 pytestmark = pytest.mark.torch
@@ -363,14 +362,6 @@ class TestLicences:
         }[name]
         assert record.levelno == said[0]
         assert said[1] in record.getMessage()
-
-    def test_the_table_names_what_is_needed(self) -> None:
-        names = [known.name for known in PUBLIC]
-        assert len(set(names)) == len(names)
-        assert {known.use for known in PUBLIC} == {"clip", "timm", "transformers"}
-        for known in PUBLIC:
-            assert known.research_only == any(mark in known.licence for mark in ("NC", "research"))
-            assert any(file.endswith(".safetensors") for file in known.files)
 
 
 def test_the_environment_is_left_as_it_was(folders: dict[str, Path]) -> None:
