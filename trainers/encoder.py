@@ -140,7 +140,7 @@ def train_encoder(
     for step in range(done + 1, config.steps + 1):
         set_rate(optimizer, warmup_cosine(step - 1, config.steps, round(config.warmup * config.steps), 1e-3))
         rows = sampler.draw()
-        batch = normalise(augment(pictures.take(rows)).to(world.device))
+        batch = normalise(augment(pictures.take(rows).to(world.device)))
         identities = torch.from_numpy(people.identities[rows]).to(world.device)
         with _precision(config.precision, world.device):
             embeddings = module(batch.contiguous(memory_format=torch.channels_last))
