@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-core check bench faults soak lock tree licences clean
+.PHONY: help demo test test-core check bench faults soak zoo lock tree licences clean
 
 export PYTHON
 BIN := .venv/bin
@@ -59,6 +59,10 @@ lock:  ## resolve requirements/*.txt again (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/gpu.in -c requirements/core.txt \
 		--override requirements/slim.txt --override requirements/gpu-override.txt -o requirements/gpu.txt
 	@$(COMPILE) $(ARGS) requirements/uv.in -c requirements/test.txt -o requirements/uv.txt
+
+zoo:  ## make the bundled engines again: pictures, training, export (hours; goes on where it was cut off)
+	@requirements/install test
+	@configs/training/zoo.sh
 
 tree:  ## write the file list in README.md again
 	@requirements/install core

@@ -12,7 +12,7 @@ from tests.tree import PACKAGES, ROOT, first_line, source_files, with_tree
 
 MODULES = [path for path in source_files() if path.suffix == ".py"]
 MOST_LINES = 320  # the aim is 300
-MOST_FILES = 120  # in what runs; each trainer and the simulated world are a job of their own
+MOST_FILES = 160  # in what runs; each trainer and the simulated world are a job of their own
 
 
 def _name(path: Path) -> str:
