@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,10 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISA
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Libraries imported inside never reach for a hub; the environment is as before afterwards."""
+    """Libraries imported or used inside never reach for a hub; the environment is as before afterwards."""
+    hub = sys.modules.get("huggingface_hub.constants")
+    if hub is not None:  # somebody else imported it, and it has read the environment already
+        hub.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
     before = {name: os.environ.get(name) for name in _OFFLINE}
     os.environ.update(_OFFLINE)
     try:

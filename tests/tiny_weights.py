@@ -16,6 +16,7 @@ _VISION = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
     "image_size": SIDE_PX, "patch_size": 8,
 }  # fmt: skip
+_OPEN_CLIP_TEXT = {"context_length": CONTEXT, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
 
 
 def transformers_clip(folder: Path) -> Path:
@@ -36,14 +37,27 @@ def transformers_clip(folder: Path) -> Path:
 def transformers_siglip2(folder: Path) -> Path:
     """SigLIP 2 NaFlex: two towers, pictures of any shape in at most 16 patches."""
     import torch
-    from transformers import Siglip2Config, Siglip2ImageProcessor, Siglip2Model
+    from transformers import Siglip2Config, Siglip2ImageProcessor, Siglip2Model, Siglip2Tokenizer
 
     torch.manual_seed(2)
     vision = {key: value for key, value in _VISION.items() if key != "image_size"} | {"num_patches": 16}
     text = _TEXT | {"projection_size": 32}
     Siglip2Model(Siglip2Config(text_config=text, vision_config=vision)).save_pretrained(folder)
     Siglip2ImageProcessor(patch_size=8, max_num_patches=16).save_pretrained(folder)
-    _words_and_spaces().save_pretrained(folder)
+    _words_and_spaces(Siglip2Tokenizer).save_pretrained(folder)
+    return folder
+
+
+def transformers_siglip(folder: Path) -> Path:
+    """SigLIP of a fixed size, as SigLIP 2 comes too: two towers, pictures squashed."""
+    import torch
+    from transformers import GemmaTokenizer, SiglipConfig, SiglipImageProcessor, SiglipModel
+
+    torch.manual_seed(6)
+    text = _TEXT | {"projection_size": 32}
+    SiglipModel(SiglipConfig(text_config=text, vision_config=_VISION)).save_pretrained(folder)
+    SiglipImageProcessor(size={"height": SIDE_PX, "width": SIDE_PX}).save_pretrained(folder)
+    _words_and_spaces(GemmaTokenizer).save_pretrained(folder)
     return folder
 
 
@@ -61,19 +75,31 @@ def transformers_dinov2(folder: Path) -> Path:
 
 def open_clip(folder: Path) -> Path:
     """CLIP in the layout of open_clip; its own tokenizer reads byte pairs."""
-    import torch
     from open_clip import CLIP
+
+    vision = {"image_size": SIDE_PX, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8}
+    return _save_open_clip(folder, CLIP, {"embed_dim": 16, "vision_cfg": vision, "text_cfg": _OPEN_CLIP_TEXT})
+
+
+def open_clip_timm(folder: Path) -> Path:
+    """The same with a tower of timm for the pictures, as PE comes."""
+    from open_clip import CustomTextCLIP
+
+    vision = {"image_size": 160, "timm_model_name": "test_vit", "timm_pool": "", "timm_proj": "linear"}
+    model = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": _OPEN_CLIP_TEXT}
+    return _save_open_clip(folder, CustomTextCLIP, model, custom_text=True)
+
+
+def _save_open_clip(folder: Path, network: Any, model: dict[str, Any], **more: bool) -> Path:
+    import torch
     from safetensors.torch import save_file
 
     torch.manual_seed(4)
-    vision = {"image_size": SIDE_PX, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8}
-    text = {"context_length": CONTEXT, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
-    model = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
     preprocess = {"mean": [0.5, 0.4, 0.3], "std": [0.3, 0.2, 0.2], "interpolation": "bicubic"}
     folder.mkdir(parents=True)
-    settings = {"model_cfg": model, "preprocess_cfg": preprocess}
+    settings = {"model_cfg": model | more, "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(settings))
-    state = CLIP(**model).state_dict()
+    state = network(**model).state_dict()
     save_file(
         {key: value.contiguous() for key, value in state.items()}, folder / "open_clip_model.safetensors"
     )
@@ -105,12 +131,10 @@ def _words_and_letters() -> Any:
     return CLIPTokenizer(vocab=_numbered([*pieces, "<|startoftext|>", "<|endoftext|>"]), merges=merges)
 
 
-def _words_and_spaces() -> Any:
-    """Reads words as SigLIP 2's tokenizer does: spaces are pieces too."""
-    from transformers import Siglip2Tokenizer
-
+def _words_and_spaces(kind: Any) -> Any:
+    """Reads words as Gemma's tokenizers do: spaces are pieces too."""
     pieces, merges = _pieces(end="")
-    return Siglip2Tokenizer(
+    return kind(
         vocab=_numbered(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "\u2581", *pieces]), merges=merges
     )
 

@@ -29,12 +29,14 @@ CROPS = [
 TEXTS = ["a photo of a woman, wearing a red coat.", "Black jeans"]
 USES = {
     "open_clip": "clip",
+    "open_clip_timm": "clip",
     "timm_pe": "timm",
     "transformers_clip": "transformers",
+    "transformers_siglip": "transformers",
     "transformers_siglip2": "transformers",
     "transformers_dinov2": "transformers",
 }
-READERS = ["open_clip", "transformers_clip", "transformers_siglip2"]
+READERS = ["open_clip", "open_clip_timm", "transformers_clip", "transformers_siglip", "transformers_siglip2"]
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +148,7 @@ class TestPictures:
 
 class TestTexts:
     def own(self, folder: Path, name: str) -> Array:
-        if name == "open_clip":
+        if USES[name] == "clip":
             import open_clip
 
             model, _ = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
@@ -335,6 +337,23 @@ class TestRefused:
         with pytest.raises(ConfigError, match="cannot open"):
             embedder(folder, "transformers")
         assert not (tmp_path / "ran").exists()
+
+    def test_a_config_that_sends_for_more_gets_nothing(
+        self, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reached: list[object] = []
+        monkeypatch.setattr("socket.getaddrinfo", lambda *where, **_: reached.append(where))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        folder = shutil.copytree(folders["open_clip"], tmp_path / "far")
+        settings = json.loads((folder / "open_clip_config.json").read_text())
+        settings["model_cfg"]["text_cfg"] = {
+            "hf_model_name": "nobody/far-away",
+            "hf_tokenizer_name": "nobody/far-away",
+        }
+        (folder / "open_clip_config.json").write_text(json.dumps(settings))
+        with pytest.raises(ConfigError, match="cannot open"):
+            embedder(folder, "clip")
+        assert reached == []
 
     def test_a_gpu_that_is_not_there(self, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("torch.cuda.is_available", lambda: False)
