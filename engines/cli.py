@@ -9,14 +9,12 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from engines.boxes import BoxNetwork
 from engines.compile.cli import register
 from engines.errors import EngineError, ManifestError
+from engines.fit import try_out
 from engines.manifest import Manifest, load_manifest
-from engines.network import PictureNetwork
 from engines.session import Session, open_session
 from engines.shelf import open_shelf
-from engines.vectors import VectorNetwork
 
 app = typer.Typer(no_args_is_help=True, help="Networks: list, show, add, check; made, judged and compared.")
 
@@ -64,7 +62,7 @@ def check(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> 
     path = open_shelf(config).find(m)
     manifest = load_manifest(path)
     try:
-        session = _try_out(manifest)
+        session = _opened(manifest)
     except EngineError as error:
         problem = _problem(path, error)
         if as_json:
@@ -89,7 +87,7 @@ def add(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> No
     """Tries an engine, then keeps a copy of it and its manifest under data_dir/engines."""
     path = open_shelf(config).find(m)
     manifest = load_manifest(path)
-    _try_out(manifest)
+    _opened(manifest)
     kept = open_shelf(config).keep(manifest, path)
     if as_json:
         _print_json(_summary(manifest, kept))
@@ -100,15 +98,10 @@ def add(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> No
 register(app)
 
 
-def _try_out(manifest: Manifest) -> Session:
+def _opened(manifest: Manifest) -> Session:
     """The engine, loaded and run once; raises `EngineError` when it does not fit its manifest."""
     session = open_session(manifest)
-    if manifest.role == "detector":
-        BoxNetwork(manifest, session)
-    elif manifest.role == "embedder":
-        VectorNetwork(manifest, session)
-    else:
-        PictureNetwork(manifest, session).dry_run()
+    try_out(manifest, session)
     return session
 
 

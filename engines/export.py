@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from engines.checkpoint import NetworkCard, load_checkpoint, replace_file
 from engines.errors import EngineFileError
+from engines.fit import try_out
 from engines.manifest import Manifest, Precision, Preprocess, TensorRt, parse_manifest, write_manifest
 from engines.preprocess import preprocess
 from engines.session_ort import OrtSession
@@ -200,6 +201,12 @@ def _check(data: bytes, module: "torch.nn.Module", card: NetworkCard) -> None:
     except onnx.checker.ValidationError as error:
         raise EngineFileError(f"engine {card.name}: the export is no valid ONNX: {_line(error)}") from error
     session = OrtSession(data, card.name, device="cpu")
+    dimension = try_out(describe_engine(Path(), data, manifest_keys(card, "fp32")), session)
+    if card.dimension not in (None, dimension):
+        raise EngineFileError(
+            f"engine {card.name}: its vectors have {dimension} numbers, its card says {card.dimension}",
+            "correct the card's dimension, or the network's arguments",
+        )
     for batch in CHECKED_BATCHES:
         pictures = _input_tensor(card.preprocess, batch)
         with torch.inference_mode():

@@ -30,7 +30,7 @@ class TorchSession:
     """A torch network on one device.
 
     Args:
-        module: In eval mode; is moved to the device.
+        module: Is set to eval mode, moved to the device, and rounded there as the precision says.
         name: The engine's name, for messages.
         size: Height, width of a picture.
         precision: `fp16` and `bf16`: what torch holds safe is computed so, the rest in float32.
@@ -60,6 +60,8 @@ class TorchSession:
         self._device = _device(name, device)
         self.provider: str = f"torch {self._device}"
         self._module = module.to(self._device).eval()
+        if self._rounded:
+            self._round()
         self._graphs: GraphRunner | None = None
         black = np.zeros((1, 3, *size), np.float32)
         answers = self._guarded(self._eager, black)
@@ -113,6 +115,13 @@ class TorchSession:
         from engines.torch_graphs import GraphRunner
 
         return GraphRunner(self._forward, (3, *size), ladder(1, max_batch), self._name)
+
+    def _round(self) -> None:
+        import torch
+
+        from engines.torch_graphs import round_weights
+
+        round_weights(self._module, getattr(torch, str(self._rounded)))
 
     def _forward(self, pictures: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
         """Answers in float32, on the network's device."""

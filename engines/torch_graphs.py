@@ -92,3 +92,11 @@ class _Replay:
                 taken.copy_(answer, non_blocking=True)
         self._stream.synchronize()
         return [taken[:count].numpy().copy() for taken in self._taken]
+
+
+def round_weights(module: torch.nn.Module, to: torch.dtype) -> None:
+    """Rounds the weights of products and convolutions for good, which autocast would do again in every run."""
+    kinds = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.ConvTranspose2d)
+    for part in module.modules():
+        if isinstance(part, kinds):
+            part.to(to)

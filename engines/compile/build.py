@@ -18,6 +18,8 @@ from engines.manifest import Manifest, Precision, TensorRt, load_manifest, parse
 from engines.session import Session, read_network
 from engines.session_ort import OrtSession
 from engines.session_torch import TorchSession, open_torch
+from engines.trt.errors import TensorRtError
+from engines.trt.opening import open_tensorrt
 
 JUDGED = 128  # pictures that the gate looks at
 
@@ -65,10 +67,15 @@ def build(order: Order) -> Manifest:
     """
     _refuse_nonsense(order)
     made = _make_torch(order) if order.format == "torch" else _make_onnx(order)
+    manifest = describe_engine(order.out, made.data, made.keys, made.suffix)
+    figures: dict[str, Any] = {}
+    trial = None
     if order.images:
-        manifest = describe_engine(order.out, made.data, made.keys, made.suffix)
         trial = Trial(list(choose(order.images, JUDGED, without=made.used).values()), order.labels)
         figures = judge(manifest, made.candidate(manifest), made.reference, trial)
+    if order.format == "tensorrt":
+        figures["tensorrt"] = _compiled(manifest, made, trial)
+    if figures:
         made.keys["accuracy"] = made.keys.get("accuracy", {}) | {"gate": figures}
     return write_engine(order.out, made.data, made.keys, made.suffix)
 
@@ -113,6 +120,18 @@ class _Made:
         if self.suffix == ".safetensors":
             return open_torch(manifest, self.data, device="cpu")
         return OrtSession(self.data, manifest.name, device="cpu", precision=manifest.precision)
+
+
+def _compiled(manifest: Manifest, made: _Made, trial: Trial | None) -> dict[str, Any] | str:
+    """What TensorRT makes of it, judged like the rest; why not, where TensorRT cannot be had."""
+    try:
+        session = open_tensorrt(manifest, made.data)
+    except TensorRtError as error:
+        return f"not measured: {error.problem}"
+    try:
+        return judge(manifest, session, made.reference, trial) if trial else f"compiled by {session.provider}"
+    finally:
+        session.close()
 
 
 def _make_torch(order: Order) -> _Made:

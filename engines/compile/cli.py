@@ -157,15 +157,13 @@ def as_table(rows: list[dict[str, Any]]) -> str:
         *measures,
         *scores,
     ]
-    lines, notes = [head], []
-    for row in rows:
+    lines = [head]
+    for row in (row for row in rows if "not_measured" not in row):
         start = [row["name"], row["precision"], row["runtime"], row["megabytes"]]
-        if "not_measured" in row:
-            notes.append(f"not measured: {row['name']} on {row['runtime']}: {row['not_measured']}\n")
-            continue
         speeds = [row["per_second"].get(str(size), "-") for size in batches]
-        figures = [row.get(key, "-") for key in measures] + [
-            row.get("scores", {}).get(key, "-") for key in scores
+        figures = [
+            *(row.get(key, "-") for key in measures),
+            *(row.get("scores", {}).get(key, "-") for key in scores),
         ]
         lines.append([str(cell) for cell in (*start, row["latency_ms"], *speeds, *figures)])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -173,7 +171,16 @@ def as_table(rows: list[dict[str, Any]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-    return "\n".join(table) + "\n" + "".join(notes)
+    return "\n".join([*table, *_gaps(rows)]) + "\n"
+
+
+def _gaps(rows: list[dict[str, Any]]) -> list[str]:
+    """One line for each runtime that could not be had, and why."""
+    gaps: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if "not_measured" in row:
+            gaps.setdefault((row["runtime"], row["not_measured"]), []).append(row["name"])
+    return [f"{runtime}: not measured: {why} ({', '.join(names)})" for (runtime, why), names in gaps.items()]
 
 
 def register(app: typer.Typer) -> None:

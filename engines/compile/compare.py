@@ -19,6 +19,7 @@ from engines.preprocess import preprocess
 from engines.session import Session, read_network
 from engines.session_ort import OrtSession, gpu_works
 from engines.session_torch import open_torch
+from engines.trt.opening import open_tensorrt
 
 BATCHES = (1, 8, 32)
 SECONDS = 1.0  # measured for, each batch size
@@ -84,23 +85,21 @@ def _runtimes(manifest: Manifest, data: bytes, threads: int) -> Iterator[tuple[s
     """Whatever may run a file, by name."""
     if manifest.file.suffix == ".safetensors":
         yield "torch, processor", lambda: open_torch(manifest, data, threads=threads, device="cpu")
-        yield "torch, GPU", lambda: open_torch(manifest, data, device="cuda")
+        yield "torch, GPU", lambda: _on_gpu(lambda: open_torch(manifest, data, device="cuda"))
         return
 
     def onnx(device: Any) -> Session:
         return OrtSession(data, manifest.name, threads=threads, device=device, precision=manifest.precision)
 
     yield "onnxruntime, processor", lambda: onnx("cpu")
-    yield "onnxruntime, GPU", lambda: onnx("cuda")
-    yield "TensorRT", lambda: _tensorrt(manifest, data)
+    yield "onnxruntime, GPU", lambda: _on_gpu(lambda: onnx("cuda"))
+    yield "TensorRT", lambda: _on_gpu(lambda: open_tensorrt(manifest, data))
 
 
-def _tensorrt(manifest: Manifest, data: bytes) -> Session:
+def _on_gpu(start: Callable[[], Session]) -> Session:
     if not gpu_works():
         raise EngineError("no GPU works here")
-    from engines.trt.opening import open_tensorrt
-
-    return open_tensorrt(manifest, data)
+    return start()
 
 
 def _speed(manifest: Manifest, session: Session, batches: Sequence[int]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from engines import shelf
 from engines.testing import stripe_embedder, write_engine
 from pipeline.cli.main import main
 
@@ -51,6 +52,14 @@ def test_an_engine_is_checked_added_listed_and_shown(here, call):
     assert call("check", "tiny")[0] == 0
     assert yaml.safe_load(call("show", "tiny")[1])["operating_point"]["max_distance"] == 0.7
     assert call("show", "tiny", "--json")[1]["manifest"] == "kept/engines/tiny/tiny.yaml"
+
+
+def test_what_ships_with_us_is_listed_first(here, call, monkeypatch):
+    write_engine(here / "zoo", NETWORK, name="ours")
+    write_engine(here / "data" / "engines" / "added", NETWORK, name="added")
+    monkeypatch.setattr(shelf, "ZOO", here / "zoo")
+    assert [row["name"] for row in call("list", "--json")[1]["engines"]] == ["ours", "added"]
+    assert call("check", "ours")[0] == 0
 
 
 def test_a_name_is_taken_once(here, call):

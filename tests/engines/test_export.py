@@ -7,7 +7,7 @@ import pytest
 from engines import export
 from engines.boxes import BoxNetwork
 from engines.checkpoint import load_checkpoint, save_checkpoint
-from engines.errors import EngineFileError
+from engines.errors import EngineError, EngineFileError
 from engines.export import export_onnx, sample_pictures
 from engines.manifest import load_manifest
 from engines.preprocess import preprocess
@@ -90,6 +90,20 @@ def test_an_export_that_differs_from_torch_is_refused(checkpoint, tmp_path, monk
         EngineFileError, match=r"answer at batch 1: ONNX and torch differ by .* more than 0\.001"
     ):
         export_onnx(checkpoint, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        (embedder_card(dimension=12), "its vectors have 16 numbers, its card says 12"),
+        (detector_card(use="tiny-embedder", arguments={"dimension": 16}), "decoder yolox reads"),
+    ],
+)
+def test_an_export_that_does_not_fit_its_card_is_refused(card, says, embedder, tmp_path):
+    save_checkpoint(tmp_path / "net", embedder, card)
+    with pytest.raises(EngineError, match=says):
+        export_onnx(tmp_path / "net", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

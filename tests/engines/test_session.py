@@ -48,6 +48,7 @@ REFUSED = {
     "pickle by content": ("tiny.onnx", PICKLED, {}, "pickle"),
     "torch archive": ("tiny.onnx", b"PK\x03\x04archive/data.pkl", {}, "pickle"),
     "unknown kind": ("tiny.tflite", NETWORK, {}, "'.tflite'"),
+    "a plan": ("tiny.plan", NETWORK, {}, "plans: they fit one GPU and one TensorRT"),
     "no kind": ("tiny", NETWORK, {}, "''"),
 }
 

@@ -1,7 +1,10 @@
 """`musewatch engines export | calibrate | build | compare` on a tiny network: what is made, and what is refused."""
 
 import json
+import pickle
 import re
+import shutil
+import sys
 
 import cv2
 import numpy as np
@@ -13,6 +16,8 @@ from engines.compile import gate
 from engines.manifest import load_manifest
 from engines.session import open_session
 from engines.testing import stripe_embedder, write_engine
+from engines.trt import opening
+from engines.trt.testing import FakeGpu, FakeLibrary
 from engines.vectors import VectorNetwork
 from pipeline.cli.main import main
 from tests.engines.networks import (
@@ -174,6 +179,26 @@ def test_an_engine_that_strays_is_refused_and_not_kept(home, call, tmp_path, mon
     assert not out.exists()
 
 
+def test_what_tensorrt_makes_of_it_is_judged_too(home, call, tmp_path, monkeypatch):
+    build = (
+        "build", home / "exported/tiny.yaml", "--precision", "int8", "--format", "tensorrt",
+        "--images", home / "pictures", "--json",
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    _, made, _ = call(*build, "--out", tmp_path / "without")
+    assert made["gate"]["tensorrt"].startswith("not measured: it is not installed")
+
+    gpu = FakeGpu()
+    monkeypatch.setitem(sys.modules, "tensorrt", FakeLibrary(gpu).module())
+    monkeypatch.setattr(opening, "CudaGpu", lambda: gpu)
+    code, made, err = call(*build, "--profile", 1, 2, 4, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert made["gate"]["tensorrt"]["cosine"] == pytest.approx(made["gate"]["cosine"], abs=1e-5)
+    assert load_manifest(tmp_path / "out/tiny-int8.yaml").tensorrt.profile == (1, 2, 4)
+    assert len(list((tmp_path / "out/plans").glob("*sm90-b1.2.4-*.plan"))) == 1
+    assert gpu.held == {}
+
+
 @pytest.mark.parametrize(("scores", "code"), [([0.800, 0.804], 0), ([0.800, 0.806], 1)])
 def test_a_score_may_drop_by_half_a_point(scores, code, home, call, tmp_path, monkeypatch):
     given = iter(scores)
@@ -211,6 +236,20 @@ def test_only_float32_is_built_from(home, call, tmp_path):
     code, _, err = call(*build, tmp_path / "tiny-fp16.yaml", "--precision", "int8")
     assert code == 2
     assert "engines are built from float32" in err
+
+
+def test_a_damaged_checkpoint_is_one_line(home, call, tmp_path):
+    shutil.copytree(home / "net", tmp_path / "net")
+    weights = tmp_path / "net" / "weights.safetensors"
+    for data, says in ((weights.read_bytes()[:-9], "the file is damaged"), (pickle.dumps({}), "is a pickle")):
+        weights.write_bytes(data)
+        for words in (("export", "net", "--out", "out"), ("compare", "net")):
+            code, out, err = call(*words)
+            assert (code, out) == (2, "")
+            assert err.startswith("musewatch: checkpoint net: ")
+            assert says in err
+            assert len(err.splitlines()) <= 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_picture_is_named(home, call, tmp_path):
@@ -273,8 +312,9 @@ def test_engines_are_compared(home, call, tmp_path, monkeypatch):
     assert exact["latency_ms"] > 0
     if not torch.cuda.is_available():
         assert "no GPU" in rows["tiny", "onnx", "TensorRT"]["not_measured"]
+    monkeypatch.setattr("engines.compile.compare.gpu_works", lambda: False)
     table = call("compare", *engines, "--batch", 1)[1]
-    assert "not measured: tiny on TensorRT" in table
+    assert "TensorRT: not measured: no GPU works here (tiny, tiny-int8)" in table.splitlines()
 
 
 def test_a_scorer_is_found_by_role(home, call, tmp_path, monkeypatch):
