@@ -17,13 +17,12 @@ from kafka.structs import MemberState
 from pydantic import Field
 
 from pipeline.protocols import BusMessage, Delivery
-from plugins.kafka_link import FAILURES, KafkaLink, TopicReader, explained
+from plugins.kafka_link import FAILURES, TOPIC, KafkaLink, TopicReader, explained
 from plugins.sink_kafka import KafkaSink, Record
 
 logger = logging.getLogger(__name__)
 
 _NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
-TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 
 
 class KafkaBus:
@@ -198,10 +197,8 @@ class KafkaBus:
         if not self._changes.seen():
             return set(), set()
         had, has = set(self._next), {place.partition for place in consumer.assignment()}
-        committed = {
-            p: consumer.committed(TopicPartition(self._config.topic, p), timeout_ms=self._config.timeout_ms)
-            for p in has
-        }
+        places, wait_ms = {p: TopicPartition(self._config.topic, p) for p in has}, self._config.timeout_ms
+        committed = {p: consumer.committed(place, timeout_ms=wait_ms) for p, place in places.items()}
         passed_on = {p for p in had & has if committed[p] != self._committed.get(p, committed[p])}
         lost, gained = (had - has) | passed_on, (has - had) | passed_on
         self._seen_below = {p: self._next[p] for p in (had & has) - passed_on}

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 FAILURES = (KafkaError, OSError)
 """What the library raises; the second for files of TLS that have gone since the start."""
 
+TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 _NOT_THIS = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
 _RETRY_S = 1.0
 _POLL_MS = 200

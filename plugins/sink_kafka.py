@@ -13,7 +13,7 @@ from pydantic import Field
 
 from pipeline.errors import OutsideError
 from pipeline.events import CONTENT_TYPE, encode
-from plugins.kafka_link import FAILURES, KafkaLink, TopicReader, explained
+from plugins.kafka_link import FAILURES, TOPIC, KafkaLink, TopicReader, explained
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class KafkaSink:
     class Config(KafkaLink):
         """Keys of this sink."""
 
-        topic: str = Field(default="musewatch.hits", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+        topic: str = Field(default="musewatch.hits", pattern=TOPIC)
         create_topic: bool = Field(default=True, description="Make the topic when it is missing.")
         partitions: int | None = Field(
             default=None, ge=1, description="Of a new topic; null = the broker's default."
@@ -52,7 +52,9 @@ class KafkaSink:
         )
 
         dead_letters: str | None = Field(
-            default="musewatch.dead-letter", description="Topic for copies of what was refused; null = none."
+            default="musewatch.dead-letter",
+            pattern=TOPIC,
+            description="For copies of what was refused; null = none.",
         )
         topic_configs: dict[str, str] = Field(
             default={}, description="Of a new topic, e.g. retention.ms; the broker's default for the rest."

@@ -41,7 +41,9 @@ class WatchlistMirror:
             OutsideError: The table has not been read whole yet, and cannot be reached; or the store.
         """
         if self._whole:
-            self._whole = False  # news comes once: what of it is not taken over is found in the whole table only
+            self._whole = (
+                False  # news comes once: what of it is not taken over is found in the whole table only
+            )
             for message in self._remote.watchlist.news():
                 self._apply(message)
             self._whole = True

@@ -57,7 +57,7 @@ broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 """
 
-_START_S = 60.0
+_START_S = 180.0  # seconds on a machine of its own, minutes on one that has far too much to do
 _MODULE = "org.apache.kafka.common.security"
 USER, PASSWORD = "alice", "wonderland"
 
@@ -161,6 +161,7 @@ class KafkaBroker:
         until_s = time.monotonic() + _START_S
         while not self._answers():
             if not self.running or time.monotonic() > until_s:
+                self.kill()
                 raise RuntimeError(f"Kafka did not start; see {self._folder / 'broker.log'}")
         with warnings.catch_warnings():  # the library leaves the sockets of failed tries to the collector
             warnings.simplefilter("ignore", ResourceWarning)
