@@ -58,7 +58,7 @@ def test_agpl_is_behind_its_extra(rows: dict[str, list[str]]) -> None:
     assert not any(row[1] in {"AGPL", "GPL", ""} for row in rows.values() if row[2] == "core")
 
 
-def test_agpl_is_imported_by_two_plugins_alone() -> None:
+def test_agpl_is_imported_by_two_plugins_and_one_trainer_alone() -> None:
     importers = set()
     for path in source_files():
         if path.suffix != ".py":
@@ -68,7 +68,11 @@ def test_agpl_is_imported_by_two_plugins_alone() -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if {name.partition(".")[0] for name in names} & {"boxmot", "ultralytics"}:
                 importers.add(str(path.relative_to(ROOT)))
-    assert importers <= {"plugins/detector_ultralytics.py", "plugins/tracker_boxmot.py"}
+    assert importers <= {
+        "plugins/detector_ultralytics.py",
+        "plugins/tracker_boxmot.py",
+        "trainers/detector_ultralytics.py",
+    }
 
 
 @pytest.mark.parametrize(
