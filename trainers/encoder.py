@@ -22,7 +22,7 @@ from pipeline.cli.common import say
 from pipeline.config import ConfigPath, PluginChoice, Settings
 from pipeline.errors import ConfigError
 from trainers.augment import Augment, AugmentSettings
-from trainers.judging import embed, judge, operating_point
+from trainers.judging import at_cut, embed, judge, operating_point
 from trainers.losses.texts import TextSettings, learn_texts
 from trainers.losses.together import EmbedderLoss, LossSettings
 from trainers.people import People, Pictures, SetChoice, gather
@@ -172,12 +172,12 @@ def _conclude(
     """Scores the network on every judged set, chooses its cut, and writes its checkpoint folder."""
     device = next(network.parameters()).device
     held_out = judge(network, config.preprocess, config.held_out, device)
-    cut, recall = operating_point(held_out, config.held_out.folder.name)
-    accuracy: dict[str, Any] = {"held_out": held_out.scores() | {"recall_at_cut": round(recall, 4)}}
+    cut = operating_point(held_out, config.held_out.folder.name)
+    accuracy: dict[str, Any] = {"held_out": held_out.scores() | at_cut(held_out, cut.max_distance)}
     for name, choice in config.judged.items():
         judged = judge(network, config.preprocess, choice, device)
         judged.save(out / FEATURES / f"{name}.npz")
-        accuracy[name] = judged.scores()
+        accuracy[name] = judged.scores() | at_cut(judged, cut.max_distance)
     say("\n".join(f"{name}: {scores}" for name, scores in accuracy.items()))
     card = NetworkCard(
         name=config.name,

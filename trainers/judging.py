@@ -103,34 +103,51 @@ def embed(
     return np.concatenate(rows)
 
 
-def operating_point(judged: Judged, where: str) -> tuple[OperatingPoint, float]:
+def operating_point(judged: Judged, where: str) -> OperatingPoint:
     """The cut at which a stranger is taken for one of 20 enrolled people once in a hundred.
 
     A tracklet is the mean of all pictures of a person by one camera, brought to unit length. A watchlist is one
     picture each of `GALLERY` other people by another camera; `DRAWS` are drawn for each tracklet. The cut is the 1 %
     quantile of the distance to the nearest of them.
 
-    Returns:
-        The point, and the share of tracklets within the cut of a picture of the same person by another camera.
+    Args:
+        judged: People and pictures that the network has not learned.
+        where: What they are, for the record.
     """
+    strangers, _ = _distances(judged)
+    rule = f"{ACCEPTED:.0%} of strangers' tracklets taken for one of {GALLERY} enrolled people ({where})"
+    return OperatingPoint(max_distance=round(float(np.quantile(strangers, ACCEPTED)), 3), chosen_on=rule)
+
+
+def at_cut(judged: Judged, max_distance: float) -> dict[str, float]:
+    """What a cut does to other people: shares in [0, 1].
+
+    Returns:
+        `recall_at_cut`: tracklets within the cut of a picture of the same person by another camera.
+        `strangers_at_cut`: tracklets within the cut of anybody of a watchlist that they are not on.
+    """
+    strangers, own = _distances(judged)
+    return {
+        "recall_at_cut": round(float(np.mean(own <= max_distance)), 4),
+        "strangers_at_cut": round(float(np.mean(strangers <= max_distance)), 4),
+    }
+
+
+def _distances(judged: Judged) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of every tracklet to the nearest on each of its watchlists of others, and to every picture of its own person."""
     rows = np.concatenate([judged.query, judged.gallery])
     people = np.concatenate([judged.query_ids, judged.gallery_ids])
     cameras = np.concatenate([judged.query_cameras, judged.gallery_cameras])
     rng = np.random.default_rng(0)
     strangers: list[float] = []
     own: list[float] = []
-    for person, camera in sorted(
-        {(int(p), int(c)) for p, c in zip(people, cameras, strict=True) if p != JUNK}
-    ):
+    for person, camera in np.unique(np.stack([people, cameras], 1)[people != JUNK], axis=0):
         mean = rows[(people == person) & (cameras == camera)].mean(0)
-        tracklet = mean / np.linalg.norm(mean)
         elsewhere = np.flatnonzero((cameras != camera) & (people != JUNK))
-        distances = np.sqrt(np.maximum(0, 2 - 2 * rows[elsewhere] @ tracklet))
+        distances = np.sqrt(np.maximum(0, 2 - 2 * rows[elsewhere] @ (mean / np.linalg.norm(mean))))
         own.extend(distances[people[elsewhere] == person])
         strangers.extend(_nearest(distances, people[elsewhere], person, rng) for _ in range(DRAWS))
-    cut = float(np.quantile(strangers, ACCEPTED))
-    rule = f"{ACCEPTED:.0%} of strangers' tracklets taken for one of {GALLERY} enrolled people ({where})"
-    return OperatingPoint(max_distance=round(cut, 3), chosen_on=rule), float(np.mean(np.array(own) <= cut))
+    return np.array(strangers), np.array(own)
 
 
 def _nearest(

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from engines.manifest import Preprocess  # noqa: E402
 from pipeline.errors import InputError  # noqa: E402
 from tests.trainers.pictured import draw_people  # noqa: E402
-from trainers.judging import Judged, judge, operating_point  # noqa: E402
+from trainers.judging import Judged, at_cut, judge, operating_point  # noqa: E402
 from trainers.people import SetChoice  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -34,8 +34,8 @@ def test_people_who_differ_by_colour_are_found_by_colour(tmp_path: Path) -> None
     assert judged.query.shape == (24, 6)
     assert judged.gallery.shape == (48, 6)
     assert judged.scores()["mAP"] > 0.95
-    point, recall = operating_point(judged, "drawn people")
-    assert recall > 0.9
+    point = operating_point(judged, "drawn people")
+    assert at_cut(judged, point.max_distance)["recall_at_cut"] > 0.9
     assert point.chosen_on is not None
     assert "1% of strangers' tracklets" in point.chosen_on
     assert "20 enrolled people" in point.chosen_on
@@ -50,8 +50,10 @@ def test_a_stranger_is_taken_for_somebody_once_in_a_hundred() -> None:
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     query = np.arange(360) % 3 == 0
     judged = Judged(rows[query], rows[~query], people[query], people[~query], cameras[query], cameras[~query])
-    point, recall = operating_point(judged, "made up")
-    accepted, tries = 0, 0
+    point = operating_point(judged, "made up")
+    shares = at_cut(judged, point.max_distance)
+    assert shares["strangers_at_cut"] == pytest.approx(0.01, abs=0.001)
+    accepted, tries, own = 0, 0, []
     for _ in range(40):
         for person in range(60):
             mean = rows[(people == person) & (cameras == 1)].mean(0)
@@ -62,8 +64,11 @@ def test_a_stranger_is_taken_for_somebody_once_in_a_hundred() -> None:
                 min(np.linalg.norm(rows[picture] - mean) for picture in pictures) <= point.max_distance
             )
             tries += 1
+            itself = rows[(people == person) & (cameras == 2)]
+            own.extend(np.linalg.norm(itself - mean, axis=1) <= point.max_distance)
     assert 0.003 < accepted / tries < 0.025
-    assert 0.2 < recall <= 1
+    assert shares["recall_at_cut"] == pytest.approx(np.mean(own), abs=0.05)
+    assert at_cut(judged, 2.0) == {"recall_at_cut": 1, "strangers_at_cut": 1}
 
 
 def test_a_set_without_an_official_search_is_refused(tmp_path: Path) -> None:
