@@ -6,20 +6,21 @@ Reads top to bottom: config, data, network, loop, judgement, checkpoint.
 import copy
 import platform
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from engines.architectures import build_network
 from engines.checkpoint import NetworkCard, load_checkpoint, save_checkpoint
-from engines.manifest import Preprocess, YoloxDecoder
+from engines.manifest import Pixels, Preprocess, YoloxDecoder
 from pipeline.config import ConfigPath, PluginChoice, Settings
+from pipeline.errors import ConfigError
 from trainers.detection.augment import PAD, Augmentation
 from trainers.detection.batches import Batches
 from trainers.detection.cells import make_cells
-from trainers.detection.judge import judged
+from trainers.detection.judge import judge
 from trainers.detection.losses import Labels, detection_losses
 from trainers.detection.picture_store import PictureStore
 from trainers.metrics.boxes import BoxScores
@@ -40,11 +41,12 @@ class Config(Settings):
     name: str = Field(description="Of the network that comes out.")
     licence: str = Field(description="Of its weights.")
     pictures: tuple[ConfigPath, ...] = Field(min_length=1, description="Folders of `world frames`.")
-    judge: dict[str, ConfigPath] = Field(min_length=1, description="Folders never trained on, by name.")
+    held_out: dict[str, ConfigPath] = Field(min_length=1, description="Folders that choose the best weights.")
+    judged: dict[str, ConfigPath] = Field(default={}, description="Folders scored at the end, by name.")
     network: PluginChoice = Field(description="An entry point of musewatch.network, and its arguments.")
     strides: tuple[int, ...] = Field(default=(8, 16, 32), description="Of its grids, finest first.")
     start: ConfigPath | None = Field(default=None, description="Checkpoint folder to begin from.")
-    size: tuple[int, int] = Field(default=(256, 448), description="Height, width of the input.")
+    size: tuple[Pixels, Pixels] = Field(default=(256, 448), description="Height, width of the input.")
     augmentation: Augmentation = Augmentation()
     plain_steps: int = Field(default=0, ge=0, description="Last steps without mosaics.")
     least_visible: float = Field(default=0.3, ge=0, le=1, description="Hidden more: ignored.")
@@ -60,6 +62,12 @@ class Config(Settings):
     judge_every: int = Field(default=500, ge=1, description="Steps.")
     save_every: int = Field(default=100, ge=1, description="Steps.")
 
+    @model_validator(mode="after")
+    def _cells_fill_the_input(self) -> Self:
+        if any(side % max(self.strides) for side in self.size):
+            raise ValueError(f"size must be multiples of {max(self.strides)}, the coarsest stride")
+        return self
+
 
 def train_detector(
     config: Config, out: Path, seed: int = 0, device: str = "cpu", resume: bool = False
@@ -68,11 +76,14 @@ def train_detector(
 
     Raises:
         InputError: Pictures, or the state to go on from, are missing or damaged.
-        ConfigError: The state belongs to another run.
+        ConfigError: The state belongs to another run, or the network is no detector.
     """
     # ---- data ---------------------------------------------------------------------------------------------------
     store = PictureStore(config.pictures)
-    judges = {name: PictureStore((folder,)) for name, folder in config.judge.items()}
+    held_out, judged = (
+        {name: PictureStore((folder,)) for name, folder in folders.items()}
+        for folders in (config.held_out, config.judged)
+    )
     mixed, plain = (
         Batches(store, config.size, config.batch, how, seed, config.least_visible, config.least_px)
         for how in (config.augmentation, config.augmentation.model_copy(update={"mosaic": 0.0}))
@@ -83,6 +94,10 @@ def train_detector(
     # ---- network ------------------------------------------------------------------------------------------------
     torch.manual_seed(seed)
     network = build_network(config.network.use, config.network.settings, f"network of {config.name}")
+    if not hasattr(network, "cells"):
+        raise ConfigError(
+            f"network {config.network.use!r} is no detector that can be trained", "use nano_detector"
+        )
     if config.start is not None:
         network.load_state_dict(load_checkpoint(config.start)[0].state_dict())
     network = network.to(device, memory_format=torch.channels_last).train()
@@ -119,7 +134,7 @@ def train_detector(
         # once in a while: judge the averaged network, and keep the best
         if (step + 1) % config.judge_every == 0 or last:
             card = _card(config, provenance, step + 1)
-            scores = {name: judged(average, card, pictures) for name, pictures in judges.items()}
+            scores = {name: judge(average, card, pictures) for name, pictures in held_out.items()}
             progress.scores(step + 1, {f"{name} AP": score.ap for name, score in scores.items()})
             if best.is_better(sum(score.ap for score in scores.values())):
                 save_checkpoint(out / CHECKPOINT, average, _with_accuracy(card, scores))
@@ -128,6 +143,11 @@ def train_detector(
         if (step + 1) % config.save_every == 0 or last:
             save_state(out / STATE, parts, step + 1, run)
     progress.close()
+
+    # ---- judgement, checkpoint ----------------------------------------------------------------------------------
+    chosen, card = load_checkpoint(out / CHECKPOINT)
+    scores = {name: judge(chosen, card, pictures) for name, pictures in judged.items()}
+    save_checkpoint(out / CHECKPOINT, chosen, _with_accuracy(card, scores))
     return out / CHECKPOINT
 
 
@@ -206,10 +226,9 @@ def _card(config: Config, provenance: str, step: int) -> NetworkCard:
 
 
 def _with_accuracy(card: NetworkCard, scores: dict[str, BoxScores]) -> NetworkCard:
-    """The card with AP, and the recall at a precision of 0.9 with the score that gives it."""
+    """The card with AP, and the recall at a precision of 0.9."""
     rows = {
-        name: {"people": score.people, "AP": round(score.ap, 4)}
-        | ({"recall": round(score.recall, 4), "at_score": round(score.cut, 3)} if score.recall else {})
+        name: {"people": score.people, "AP": round(score.ap, 4), "recall_at_0.9": round(score.recall, 4)}
         for name, score in scores.items()
     }
     return card.model_copy(update={"accuracy": card.accuracy | rows})

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 from engines.checkpoint import load_checkpoint
 from pipeline.cli.main import main
 from tests.trainers.detection.pictures import SIZE, write_pictures
-from trainers.detection.judge import judged
+from trainers.detection.judge import judge
 from trainers.detection.picture_store import PictureStore
 
 pytestmark = pytest.mark.torch
@@ -26,7 +26,8 @@ TINY = {"use": "nano_detector", "widths": [8, 8, 16, 16, 16], "depths": [0, 1, 1
 def _config(folder: Path, **changes: object) -> Path:
     write_pictures(folder / "pictures")
     config = {
-        "name": "tiny", "licence": "none", "pictures": ["pictures"], "judge": {"same": "pictures"}, "network": TINY,
+        "name": "tiny", "licence": "none", "pictures": ["pictures"], "held_out": {"same": "pictures"},
+        "judged": {"again": "pictures"}, "network": TINY,
         "size": list(SIZE), "steps": 60, "batch": 6, "rate": 0.01, "warmup": 5, "average": 0.9, "least_px": 4,
         "augmentation": {"mosaic": 0, "as_is": 1, "grey": 0, "colour": 0, "noise": 0, "blur": 0, "rubbish": 0},
         "precision": "fp32", "judge_every": 60, "save_every": 10,
@@ -52,8 +53,9 @@ def test_it_learns_a_few_pictures_by_heart(tmp_path: Path, capsys: pytest.Captur
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
     network, card = load_checkpoint(out / "checkpoint")
     assert (card.name, card.role, card.licence) == ("tiny", "detector", "none")
-    scores = judged(network, card, PictureStore((tmp_path / "pictures",)))
-    assert scores.ap == pytest.approx(card.accuracy["same"]["AP"], abs=1e-4)
+    scores = judge(network, card, PictureStore((tmp_path / "pictures",)))
+    assert scores.ap == pytest.approx(card.accuracy["again"]["AP"], abs=1e-4)
+    assert card.accuracy["again"] == card.accuracy["same"]
 
 
 def test_a_killed_run_goes_on_with_the_identical_curve(tmp_path: Path) -> None:
@@ -96,5 +98,10 @@ def test_missing_pictures_and_wrong_keys_are_named(
 ) -> None:
     assert _train(_config(tmp_path, pictures=["nowhere"]), tmp_path / "run") == 3
     assert "holds no pictures" in capsys.readouterr().err
-    assert _train(_config(tmp_path, stepz=3), tmp_path / "run") == 2
-    assert "did you mean 'steps'" in capsys.readouterr().err
+    for wrong, said in (
+        ({"stepz": 3}, "did you mean 'steps'"),
+        ({"size": [64, 90]}, "multiples of 32"),
+        ({"network": {"use": "small"}}, "is no detector"),
+    ):
+        assert _train(_config(tmp_path, **wrong), tmp_path / "run") == 2
+        assert said in capsys.readouterr().err

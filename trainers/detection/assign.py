@@ -51,7 +51,7 @@ def assign(
         beta: Weight of the overlap.
     """
     if not people.shape[1]:
-        return Targets(torch.full(scores.shape, -1), torch.zeros_like(scores))
+        return Targets(torch.full_like(scores, -1, dtype=torch.long), torch.zeros_like(scores))
     overlap = iou(people[:, :, None], boxes[:, None])  # (N, G, A)
     fit = scores[:, None] ** alpha * overlap**beta * _lies_on(cells, people) * present[..., None]
     best = fit.topk(min(most, fit.shape[2]), dim=2).indices

@@ -16,7 +16,7 @@ MIN_SCORE, NMS_IOU = 0.02, 0.45
 BATCH = 16
 
 
-def judged(network: torch.nn.Module, card: NetworkCard, store: PictureStore) -> BoxScores:
+def judge(network: torch.nn.Module, card: NetworkCard, store: PictureStore) -> BoxScores:
     """Scores of a network, as its card says how to feed and read it, on all pictures of a store."""
     truths = [
         Truth(boxes, (visible >= LEAST_VISIBLE) & (boxes[:, 3] - boxes[:, 1] >= LEAST_PX))

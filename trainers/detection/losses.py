@@ -58,8 +58,6 @@ def detection_losses(coded: Tensor, logits: Tensor, cells: Cells, labels: Labels
 
 def _inside_any(cells: Cells, boxes: Tensor, which: Tensor) -> Tensor:
     """(N, A): the cell's centre lies in one of those boxes."""
-    if not boxes.shape[1]:
-        return torch.zeros(len(boxes), len(cells.corner), dtype=torch.bool)
     centre = cells.centre
     inside = (centre > boxes[:, :, None, :2]) & (centre < boxes[:, :, None, 2:])
     return (inside.all(dim=-1) & which[..., None]).any(dim=1)
