@@ -1,7 +1,6 @@
 """The way to a TensorRT session: the plan kept for this GPU, else one built now; never a crash."""
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.manifest import Manifest, TensorRt
@@ -35,16 +34,16 @@ def open_tensorrt(manifest: Manifest, data: bytes) -> "TensorRtSession":
     device = CudaGpu()
     settings = manifest.tensorrt or TensorRt()
     key = PlanKey(manifest.sha256, trt.__version__, device.architecture, settings)
-    cache = PlanCache(_folder(manifest))
+    cache = PlanCache(manifest.path.parent / PLANS)
     try:
         return _kept(manifest, cache, key, device) or _built(manifest, data, cache, key, device)
-    except BaseException:
+    except TensorRtError:
         device.close()
         raise
-
-
-def _folder(manifest: Manifest) -> Path:
-    return manifest.path.parent / PLANS
+    except Exception as error:  # whatever TensorRT's bindings raise: it is a reason, not a crash
+        device.close()
+        said = " ".join(str(error).split())[:300]
+        raise TensorRtError(f"{type(error).__name__}: {said}") from error
 
 
 def _kept(manifest: Manifest, cache: PlanCache, key: PlanKey, device: Gpu) -> "TensorRtSession | None":

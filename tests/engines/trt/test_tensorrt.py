@@ -11,7 +11,7 @@ from engines.manifest import load_manifest
 from engines.session import open_session
 from engines.session_ort import OrtSession
 from engines.testing import stripe_embedder, write_engine
-from engines.trt import opening
+from engines.trt import opening, testing
 from engines.trt.errors import TensorRtError
 from engines.trt.opening import open_tensorrt
 from engines.trt.testing import FakeGpu, FakeLibrary
@@ -208,11 +208,21 @@ def no_build(machine, monkeypatch):
     machine().fails = "Could not find any implementation\nfor node conv."
 
 
+def no_shapes(machine, monkeypatch):
+    machine()
+
+    def explode(context):
+        raise RuntimeError("shape inference failed")
+
+    monkeypatch.setattr(testing._Context, "infer_shapes", explode)
+
+
 @pytest.mark.parametrize(
     ("lack", "reason"),
     [
         (no_library, "it is not installed: "),
         (no_gpu, "cudaGetDevice: no CUDA-capable device is detected"),
+        (no_shapes, "RuntimeError: shape inference failed"),
         (no_build, "the network cannot be built: Could not find any implementation for node conv."),
     ],
 )
