@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import run
 
@@ -64,6 +64,9 @@ class Play:
     def inject(self, fault: Fault, seed: str, *, short: bool = False) -> Outcome:
         """Plays a fault on a site that is well.
 
+        In short form hits made since are left to the next injection, or to an audit at the end: what the outbox had
+        taken before is on the topic all the same, for the recovery waits for it.
+
         Raises:
             TimeoutError: The site does not get well again.
         """
@@ -78,7 +81,9 @@ class Play:
         end_s = time.monotonic()
         fps = (site.frames(SPARED) - frames) / (end_s - start_s) if site.pid == pid else None
         said = [line for line in site.log()[log_before:] if " warning " in line or " error " in line]
-        lost, doubled, disordered = self._new_findings()
+        if not short:
+            self._wait_for_new_hits()
+        lost, doubled, disordered = self._new_findings(lost_too=not short)
         return Outcome(
             fault.name, seed, round(end_s - over_s, 2), fps and round(fps, 1), next(iter(seen), ""),
             said[0].partition(" ")[2] if said else "", lost, doubled, disordered,
@@ -90,15 +95,20 @@ class Play:
     def _recover(self) -> None:
         flows = self._site.flows(HURT, SPARED)
         self._site.wait(flows, "frames flow and nothing is wrong")
-        self._site.wait(self._site.delivered, "the topic has all", SETTLE_S)
+        self._site.wait_for_delivery(SETTLE_S)
 
-    def _new_findings(self) -> tuple[int, int, int]:
-        """Counts of what is wrong beyond what was known, after new hits have gone all the way."""
+    def _wait_for_new_hits(self) -> None:
+        """Until some have gone all the way."""
         site = self._site
         site.wait(site.new_hits(), "hits come again")
         with suppress(TimeoutError):  # what is not delivered by then, the audit counts as lost
-            site.wait(site.delivered, "delivered", SETTLE_S)
-        found, known = site.audit(), self._known
+            site.wait_for_delivery(SETTLE_S)
+
+    def _new_findings(self, *, lost_too: bool) -> tuple[int, int, int]:
+        """Counts of what is wrong beyond what was known."""
+        found, known = self._site.audit(), self._known
+        if not lost_too:  # on its way, perhaps
+            found = replace(found, lost=known.lost)
         self._known = found
         pairs = (
             (found.lost, known.lost),

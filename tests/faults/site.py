@@ -3,8 +3,9 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +31,23 @@ USER, PASSWORD = "viewer", "open-sesame"
 PEOPLE = {"anna": RED, "luca": BLUE}
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Keys of cameras, of the runner and of whatever speaks to Kafka."""
+
+    camera: Mapping[str, float] = field(default_factory=dict)
+    runner: Mapping[str, Any] = field(default_factory=dict)
+    kafka: Mapping[str, float] = field(default_factory=dict)
+
+
+DEFAULT = Limits()
+BRISK = Limits(
+    camera={"read_s": 1.0, "open_s": 3.0},
+    runner={"silent_s": 2.5, "backoff_s": [0.2, 0.8]},
+    kafka={"timeout_s": 2},
+)
+
+
 class Site(Program):
     """`musewatch run` and all around it: cameras, `door` behind a bad network and `yard` always well, and a broker.
 
@@ -38,6 +56,7 @@ class Site(Program):
         broker: One to use; else one is started.
         data_dir: Where the program keeps its data; None = in the folder.
         fps: Of the cameras.
+        brisk: Limits shorter than the defaults, so that every fault is noticed and over sooner.
         yards: How many streams are like `yard`: `yard`, `yard-2`...
     """
 
@@ -48,12 +67,14 @@ class Site(Program):
         data_dir: Path | None = None,
         *,
         fps: int = 10,
+        brisk: bool = False,
         yards: int = 1,
     ) -> None:
         super().__init__(folder, "run", "c.yaml")
         self.data_dir = data_dir or folder / "data"
         self.yards = [SPARED, *(f"{SPARED}-{number}" for number in range(2, yards + 1))]
         self._fps = fps
+        self._limits = BRISK if brisk else DEFAULT
         self._given = broker
         self._owned = ExitStack()
         self.topic_name = f"{TOPIC}.{os.urandom(4).hex()}"
@@ -87,9 +108,10 @@ class Site(Program):
 
     def door_from(self, url: str | None = None, *, reload: bool = True, **source: Any) -> None:
         """Has the door's pictures come from another address, or None = its own again, by a reload of the config."""
-        yard = {"use": "rtsp", "url": self.spared.url("cam")}
+        camera = {"use": "rtsp", **self._limits.camera}
+        yard = {**camera, "url": self.spared.url("cam")}
         streams = [
-            {"id": HURT, "source": {"use": "rtsp", "url": url or self.network_url, **source}},
+            {"id": HURT, "source": {**camera, "url": url or self.network_url, **source}},
             *({"id": name, "source": yard} for name in self.yards),
         ]
         tracks = {"ripe_crops": 1, "ripe_s": 0.1, "again_s": 0.3, "idle_s": 0.4, "relink_s": 0}
@@ -99,6 +121,7 @@ class Site(Program):
             "detector": {"use": "glow", "brightness": 60},
             "tracks": tracks,
             "telemetry": {"listen": self.listen},
+            "runner": self._limits.runner,
         }
         self.configure("c.yaml", document | self._outgoing())
         if reload and self.alive:
@@ -133,6 +156,14 @@ class Site(Program):
         taken = {entry.id for entry in self._ledger.entries()}
         return taken <= {entry.id for entry in self.topic.read()}
 
+    def wait_for_delivery(self, patience_s: float) -> None:
+        """Waits until the topic has all; a look costs a connection to the broker.
+
+        Raises:
+            TimeoutError: It has not within the patience.
+        """
+        self.wait(self.delivered, "the topic has all", patience_s, every_s=0.4)
+
     def audit(self) -> Findings:
         """Holds the topic to the outbox; read in this order, since both grow."""
         taken = self._ledger.entries()
@@ -144,8 +175,10 @@ class Site(Program):
 
     # Waiting
 
-    def wait(self, true: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
-        """Waits until it is so.
+    def wait(
+        self, true: Callable[[], object], what: str, patience_s: float = PATIENCE_S, every_s: float = 0.1
+    ) -> None:
+        """Looks every so often until it is so.
 
         Raises:
             TimeoutError: It is not within the patience, or a program has died.
@@ -156,7 +189,7 @@ class Site(Program):
             if dead or time.monotonic() - start_s > patience_s:
                 said = "\n".join(line for program in dead or [self] for line in program.log()[-15:])
                 raise TimeoutError(f"never: {what}; {'it died' if dead else self.troubles()}\n{said}")
-            time.sleep(0.05)
+            time.sleep(every_s)
 
     def flows(self, *streams: str) -> Callable[[], bool]:
         """Whether new frames have come from each of these since now, and nothing is wrong."""
@@ -188,7 +221,10 @@ class Site(Program):
 
     def _outgoing(self) -> dict[str, Any]:
         """Where hits go."""
-        return {"sinks": [{"use": "kafka", "bootstrap": self.broker.bootstrap, "topic": self.topic_name}]}
+        return {"sinks": [{"use": "kafka", "topic": self.topic_name, **self._kafka()}]}
+
+    def _kafka(self) -> dict[str, Any]:
+        return {"bootstrap": self.broker.bootstrap, **self._limits.kafka}
 
     def _prepare(self) -> None:
         now = datetime.now(UTC)

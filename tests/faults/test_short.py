@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.campaign import Play, small_disk
 from tests.faults.faults import Fault, every_fault
-from tests.faults.ledger import left_open
+from tests.faults.ledger import Findings, left_open
 from tests.faults.site import Site
 from tests.servers.availability import need
 
@@ -19,7 +19,10 @@ pytestmark = [pytest.mark.kafka, pytest.mark.rtsp, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, kafka_broker: Any) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    with small_disk(folder / "disk", os.geteuid() == 0) as disk, Site(folder, kafka_broker, disk) as site:
+    with (
+        small_disk(folder / "disk", os.geteuid() == 0) as disk,
+        Site(folder, kafka_broker, disk, brisk=True) as site,
+    ):
         yield site
 
 
@@ -52,8 +55,9 @@ def test_nothing_is_lost_and_nothing_doubled(play: Play, fault: Fault) -> None:
         assert outcome.spared_fps > 5, "the other stream suffered"
 
 
-def test_in_the_end_no_hit_is_left_open(play: Play, site: Site) -> None:
+def test_in_the_end_nothing_is_lost_or_doubled_and_no_hit_is_left_open(play: Play, site: Site) -> None:
     assert site.stop() == 0
+    assert site.audit() == Findings((), (), ())
     assert not site.opened()
     assert not left_open(site.topic.read())
     assert len(site.topic.messages) > 50

@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,15 @@ class TwoMachines(Site):
         names: Of the topics and the group.
     """
 
-    def __init__(self, folder: Path, broker: KafkaBroker | None = None, data_dir: Path | None = None) -> None:
-        super().__init__(folder, broker, data_dir)
+    def __init__(
+        self,
+        folder: Path,
+        broker: KafkaBroker | None = None,
+        data_dir: Path | None = None,
+        *,
+        brisk: bool = False,
+    ) -> None:
+        super().__init__(folder, broker, data_dir, brisk=brisk)
         mark = os.urandom(4).hex()
         self.names = {
             name: f"faults.{name}.{mark}" for name in ("topic", "dead_letters", "watchlist", "group")
@@ -72,7 +80,7 @@ class TwoMachines(Site):
     def _bus(self) -> dict[str, Any]:
         settings = {
             "use": "kafka",
-            "bootstrap": self.broker.bootstrap,
+            **self._kafka(),
             "session_timeout_s": SESSION_S,
             "partitions": 4,
         }
@@ -91,8 +99,12 @@ class TwoMachines(Site):
             self._ledgers.append(Ledger(data_dir / "outbox.db", ["kafka"]))
         self.tracklets = Topic(self.broker.bootstrap, self.names["topic"])
         self.dead_letters = Topic(self.broker.bootstrap, self.names["dead_letters"])
-        for name, shirt in PEOPLE.items():
-            picture = self.folder / f"{name}.jpg"
-            picture.write_bytes(CODEC.encode(person(HEIGHT_PX, shirt), 95))
-            enrolled = ("--id", name, "--image", str(picture), "--whole")
-            self.command("watchlist", "add", "-c", self.members[0].config, *enrolled)
+        with ThreadPoolExecutor() as desks:
+            list(desks.map(self._enrol, PEOPLE.items()))
+
+    def _enrol(self, person_of_shirt: tuple[str, tuple[int, int, int]]) -> None:
+        name, shirt = person_of_shirt
+        picture = self.folder / f"{name}.jpg"
+        picture.write_bytes(CODEC.encode(person(HEIGHT_PX, shirt), 95))
+        enrolled = ("--id", name, "--image", str(picture), "--whole")
+        self.command("watchlist", "add", "-c", self.members[0].config, *enrolled)
