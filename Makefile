@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-core check bench faults soak zoo lock tree licences clean
+.PHONY: help demo test test-core check bench faults soak zoo lock tree licences demo-clips clean
 
 export PYTHON
 BIN := .venv/bin
@@ -67,6 +67,10 @@ zoo:  ## make the bundled engines again: pictures, training, export (hours; goes
 tree:  ## write the file list in README.md again
 	@requirements/install core
 	@$(BIN)/python -m tests.tree
+
+demo-clips:  ## six people to find in a simulated hall and street, into build/demo_clips: what the demo could run on
+	@requirements/install core
+	@$(BIN)/musewatch world clips build/demo_clips --domain hall+street --cameras 3 --people 10 --enrolled 6 --seed 138 --seconds 44
 
 licences:  ## write docs/licences.md again
 	@requirements/install test

@@ -38,7 +38,7 @@ from trainers.world.render import Picture, render
 from trainers.world.view import View
 
 DOMAINS = ("hall", "street", "night", "infrared", "garage", "park", "random-5")
-SIZE = (960, 540)
+SIZE = (640, 360)
 LENSES = (1.0, 2.2)  # the place's own lenses, and ones that make people so many times smaller
 WALKERS, CAMERAS, BATCH = 15, 3, 24
 STEP_S = 0.8
@@ -168,7 +168,7 @@ def main() -> None:
     options.add_argument("what", choices=("find", "tell"))
     options.add_argument("--engine", action="append", required=True)
     options.add_argument("--domain", action="append")
-    options.add_argument("--frames", type=int, default=120, help="pictures of a domain to find people in")
+    options.add_argument("--frames", type=int, default=90, help="pictures of a domain to find people in")
     options.add_argument("--people", type=int, default=72, help="identities of a domain to tell apart")
     options.add_argument("--keep", type=Path, help="folder that keeps built people for another call")
     given = options.parse_args()

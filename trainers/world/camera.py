@@ -80,14 +80,16 @@ def project_vertices(
     k1: float,
     scale: int,
     out: F32,
-) -> None:
-    """`Camera.project` for many vertices, in samples (`scale` to a pixel), into `out` (V, 3)."""
+) -> tuple[float, float, float, float]:
+    """`Camera.project` for many vertices, in samples (`scale` to a pixel), into `out` (V, 3); returns their bounds."""
+    left, top, right, low = 1e9, 1e9, -1e9, -1e9
     for i in range(vertices.shape[0]):
         x, y, z = vertices[i, 0] - position[0], vertices[i, 1] - position[1], vertices[i, 2] - position[2]
         depth = max(NEAREST, rows[2, 0] * x + rows[2, 1] * y + rows[2, 2] * z)
         cx = (rows[0, 0] * x + rows[0, 1] * y + rows[0, 2] * z) / depth
         cy = (rows[1, 0] * x + rows[1, 1] * y + rows[1, 2] * z) / depth
         s = 1 + k1 * min(cx * cx + cy * cy, WIDEST)
-        out[i, 0] = (cx * s * focal + size[0] / 2) * scale
-        out[i, 1] = (cy * s * focal + size[1] / 2) * scale
-        out[i, 2] = depth
+        u, v = (cx * s * focal + size[0] / 2) * scale, (cy * s * focal + size[1] / 2) * scale
+        left, top, right, low = min(left, u), min(top, v), max(right, u), max(low, v)
+        out[i, 0], out[i, 1], out[i, 2] = u, v, depth
+    return left, top, right, low

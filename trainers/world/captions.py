@@ -1,57 +1,35 @@
 """Describes people in words: only what a picture shows, in varied wording, every clause from the truth."""
 
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from trainers.world.looks import Look
-from trainers.world.wardrobe import UPPERS
-
-TIED_DEG = 60.0  # tied hair is seen when somebody is turned at least so far
-FRONTAL_DEG = 70.0  # a face or a chest can be seen within this of facing the camera
-SMALLEST_SHARE = 0.02  # of the visible pixels, below which a part is not described
-GLASSES_PX, LOGO_PX, SHAPE_PX, SHOES_PX = 160, 90, 90, 80  # heights below which these cannot be seen
-HAIR_SHARE = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What a picture shows of somebody.
-
-    Attributes:
-        parts: Share of the visible pixels by name of part.
-        height_px: Of the visible box.
-        off_front_deg: 0 = faces the camera, 180 = seen from behind.
-        colours: Colours can be told: false in near infrared.
-    """
-
-    parts: Mapping[str, float]
-    height_px: float
-    off_front_deg: float
-    colours: bool = True
-
-    @property
-    def from_front(self) -> bool:
-        """Face and chest are turned to the camera."""
-        return self.off_front_deg <= FRONTAL_DEG
-
-    def shows(self, part: str, least: float = SMALLEST_SHARE) -> bool:
-        """Whether enough of a part is seen."""
-        return self.parts.get(part, 0.0) >= least
-
-
-EVERYTHING = Sight(
-    dict.fromkeys(("skin", "hair", "hat", "upper", "lower", "shoes", "bag", "prop"), 1.0), 1000, 0
+from trainers.world.sight import DARK, EVERYTHING, FRONTAL_DEG, SMALLEST_SHARE, Sight
+from trainers.world.wardrobe import COLOURS, DENIM, HAIR_COLOURS, UPPERS, Colour
+from trainers.world.wording import (
+    BAG_SENTENCES,
+    LOWER_NAMES,
+    PATTERNS,
+    PROP_SENTENCES,
+    SHOE_NAMES,
+    UPPER_NAMES,
 )
 
-
-def off_front(heading: float, x: float, y: float, eye_x: float, eye_y: float) -> float:
-    """Degrees between where somebody at (x, y) faces and where the camera is."""
-    to_eye = math.atan2(-(eye_x - x), eye_y - y)
-    return abs(math.degrees((to_eye - heading + math.pi) % (2 * math.pi) - math.pi))
+TIED_DEG = 60.0  # tied hair is seen when somebody is turned at least so far
+FACE_DEG = 50.0  # what is worn on the face is seen when somebody is turned at most so far
+PERSON_PX, SHAPE_PX, KIND_PX, SHOE_PX, PRINT_PX = (
+    70,
+    120,
+    100,
+    130,
+    110,
+)  # heights below which these are not seen
+GLASSES_PX, SUNGLASSES_PX, BEARD_PX, TIED_PX = 300, 150, 110, 120
+GREY_PX = 200  # height below which near infrared shows no kinds of cloth
+HAIR_SHARE, HAT_SHARE, SHOE_SHARE, FACE_SHARE, STRAP_SHARE = 0.015, 0.015, 0.015, 0.015, 0.04
+PRINT_VISIBILITY = 0.75
 
 
 def describe(look: Look) -> str:
@@ -75,6 +53,8 @@ def caption(look: Look, sight: Sight, rng: np.random.Generator | None) -> str:
     """One text; without `rng` nothing is varied."""
     words = _Words(rng, sight)
     worn = [clause for clause in (_upper(look, words), _lower(look, words), _shoes(look, words)) if clause]
+    if sight.hides_in_the_dark("upper") and sight.hides_in_the_dark("lower"):
+        worn.insert(0, "dark clothes")
     if rng is not None and len(worn) > 1 and rng.random() < 0.25:
         rng.shuffle(worn)
     extras = [sentence for sentence in (_hat_and_glasses(look, words), *_carried(look, words)) if sentence]
@@ -91,79 +71,44 @@ def caption(look: Look, sight: Sight, rng: np.random.Generator | None) -> str:
 
 def visible_attributes(look: Look, sight: Sight) -> dict[str, str]:
     """The attributes that the picture shows, by name: what may be asked about."""
-    body, outfit = look.body, look.outfit
-    shown = {"gender": body.gender, "age": body.age, "shape": body.shape}
-    if sight.height_px < SHAPE_PX:
-        del shown["shape"]
+    body, outfit, words = look.body, look.outfit, _Words(None, sight)
+    shown: dict[str, str] = {}
+    if _person_shows(look, sight):
+        shown |= {"gender": body.gender, "age": body.age}
+    if sight.height_px >= SHAPE_PX:
+        shown["shape"] = body.shape
     if _hair_shows(look, sight):
-        shown |= {"hair_colour": body.hair_colour}
+        shown |= {"hair_colour": words.colour("hair", body.hair_colour, HAIR_COLOURS).strip()}
         shown |= {} if _tied_behind(look, sight) else {"hair": body.hair}
     for part, names in _BY_PART.items():
-        if sight.shows(part):
-            shown |= {name: str(getattr(outfit, name)) for name in names}
-    if "upper_pattern" in shown and not _print_shows(look, sight):
-        del shown["upper_pattern"]
-    if not sight.colours:
-        shown = {name: value for name, value in shown.items() if not name.endswith("colour")}
-    return {name: value for name, value in shown.items() if value != "none"}
+        if _part_shows(look, sight, part):
+            kind = {names[0]: str(getattr(outfit, names[0]))} if _kind_shows(sight, part) else {}
+            paints = DENIM if outfit.lower == "jeans" and part == "lower" else COLOURS
+            shown |= kind | {names[1]: words.colour(part, str(getattr(outfit, names[1])), paints).strip()}
+    if _part_shows(look, sight, "upper") and _print_shows(look, sight):
+        shown["upper_pattern"] = outfit.upper_pattern
+    return {name: value for name, value in shown.items() if value not in ("none", "", "dark")}
 
 
 _BY_PART = {
     "hat": ("hat", "hat_colour"),
-    "upper": ("upper", "upper_colour", "upper_pattern"),
+    "upper": ("upper", "upper_colour"),
     "lower": ("lower", "lower_colour"),
     "shoes": ("shoes", "shoe_colour"),
     "bag": ("bag", "bag_colour"),
     "prop": ("prop", "prop_colour"),
 }
-_UPPER_NAMES: dict[str, tuple[str, ...]] = {
-    "tshirt": ("T-shirt", "short-sleeved T-shirt", "tee"),
-    "tank": ("sleeveless top", "tank top"),
-    "shirt": ("shirt", "button-up shirt"),
-    "hoodie": ("hoodie", "hooded sweatshirt"),
-    "sweater": ("sweater", "pullover", "jumper"),
-    "coat": ("coat", "long coat"),
-    "puffer": ("puffer jacket", "padded jacket"),
-    "hivis": ("high-visibility vest", "safety vest"),
-    "suit": ("suit",),
-}
-_LOWER_NAMES: dict[str, tuple[str, ...]] = {
-    "jeans": ("jeans", "denim trousers"),
-    "trousers": ("trousers", "pants"),
-    "sweatpants": ("sweatpants", "jogging bottoms"),
-    "shorts": ("shorts",),
-}
-_SHOE_NAMES: dict[str, tuple[str, ...]] = {
-    "sneakers": ("sneakers", "trainers", "sports shoes"),
-    "formal": ("leather shoes", "dress shoes"),
-    "boots": ("boots", "ankle boots"),
-}
-_PATTERNS: dict[str, tuple[str, ...]] = {
-    "hstripe": ("with horizontal {}stripes", "with {}stripes running across"),
-    "vstripe": ("with vertical {}stripes",),
-    "plaid": ("with a {}check", "with a {}plaid pattern"),
-    "dots": ("with {}dots",),
-    "floral": ("with a {}flower print",),
-    "logo": ("with a {}logo on the chest", "with a {}emblem on the front"),
-    "text": ("with {}lettering", "with {}letters on the front"),
-    "camo": ("in camouflage",),
-    "twotone": ("with a {}lower half",),
-    "raglan": ("with {}sleeves",),
-}
-_BAG_SENTENCES: dict[str, tuple[str, ...]] = {
-    "backpack": ("carries a {}backpack", "has a {}rucksack"),
-    "shoulder": ("has a {}cross-body bag", "wears a {}shoulder bag across the body"),
-    "handbag": ("holds a {}handbag", "carries a {}handbag"),
-    "suitcase": ("pulls a {}suitcase", "has a {}rolling suitcase"),
-    "shopping": ("holds a {}shopping bag", "carries a {}carrier bag"),
-}
-_PROP_SENTENCES: dict[str, tuple[str, ...]] = {
-    "umbrella": ("holds a {}umbrella", "is under a {}umbrella"),
-    "pushchair": ("pushes a {}pushchair", "pushes a {}stroller"),
-    "wheelchair": ("sits in a wheelchair", "is in a wheelchair"),
-}
 _SIMPLE_PRINTS = {"camo", "solid"}
 _FRONT_PRINTS = {"logo", "text"}
+_OF_COLOUR = {"twotone", "raglan"}  # nothing is left to say without the colour
+
+
+_TROUSERS, _TOPS = (
+    {"jeans", "trousers", "sweatpants", "leggings"},
+    {"tshirt", "tank", "shirt", "hoodie", "sweater"},
+)
+_TELLING_HAIR = {"medium", "long", "ponytail", "bun"}
+_JACKETS = {"jacket", "puffer", "suit", "hivis"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,46 +122,57 @@ class _Words:
         """The first, or any."""
         return words[0] if self.rng is None else words[int(self.rng.integers(len(words)))]
 
-    def colour(self, name: str) -> str:
-        """A colour with a blank behind it."""
-        return f"{name} " if self.sight.colours else ""
+    def colour(self, part: str, name: str, paints: dict[str, Colour] = COLOURS) -> str:
+        """The colour of a part, with a blank behind it."""
+        told = self.sight.colour(part, name, paints[name])
+        return f"{told} " if told else ""
+
+
+def _person_shows(look: Look, sight: Sight) -> bool:
+    """Man or woman, young or old: by the face, or by hair that tells."""
+    telling = look.body.hair in _TELLING_HAIR or look.body.hair_colour in ("grey", "white")
+    return sight.shows("face", FACE_SHARE) or (
+        sight.height_px >= PERSON_PX and telling and _hair_shows(look, sight)
+    )
 
 
 def _person(look: Look, words: _Words) -> str:
     body, sight = look.body, words.sight
-    man = words.one_of("man", "male person") if body.male else words.one_of("woman", "female person")
-    names = {"child": "boy" if body.male else "girl", "elderly": f"elderly {man}"}
+    if _person_shows(look, sight):
+        man = words.one_of("man", "male person") if body.male else words.one_of("woman", "female person")
+        names = {"child": "boy" if body.male else "girl", "elderly": f"elderly {man}"}
+    else:
+        man, names = "person", {}
     build = {"slim": words.one_of("slim ", "thin "), "average": "", "heavy": "heavily built "}[body.shape]
     text = (build if sight.height_px >= SHAPE_PX else "") + names.get(body.age, man)
     features = []
     if _hair_shows(look, sight):
         features.append(_hair(look, words))
-    if body.beard == "beard" and sight.from_front and sight.shows("skin") and sight.height_px >= LOGO_PX:
+    seen_close = sight.shows("face", FACE_SHARE) and sight.height_px >= BEARD_PX
+    if body.beard == "beard" and seen_close and sight.off_front_deg <= FACE_DEG:
         features.append("a beard")
     return f"{text} with {' and '.join(features)}" if features else text
 
 
 def _hair_shows(look: Look, sight: Sight) -> bool:
     """Hair under a hat is seen only where it hangs out of it."""
-    long = look.body.hair in ("long", "ponytail")
-    if look.outfit.hat != "none" and not long:
-        return False
+    if look.outfit.hat != "none":
+        return look.body.hair in ("long", "ponytail") and sight.shows("hair", 2 * HAIR_SHARE)
     if look.body.hair in ("bald", "crop"):
-        return sight.shows("skin") and sight.height_px >= SHAPE_PX and look.outfit.hat == "none"
+        return sight.shows("face", FACE_SHARE) and sight.height_px >= KIND_PX
     return sight.shows("hair", HAIR_SHARE)
 
 
 def _tied_behind(look: Look, sight: Sight) -> bool:
-    """A ponytail or a bun cannot be told from the front."""
-    return (
-        look.body.hair in ("ponytail", "bun") and sight.off_front_deg < TIED_DEG and sight is not EVERYTHING
-    )
+    """A ponytail or a bun cannot be told from the front, nor from afar."""
+    hidden = sight.off_front_deg < TIED_DEG or sight.height_px < TIED_PX
+    return look.body.hair in ("ponytail", "bun") and hidden and sight is not EVERYTHING
 
 
 def _hair(look: Look, words: _Words) -> str:
-    colour, style = words.colour(look.body.hair_colour), look.body.hair
+    colour, style = words.colour("hair", look.body.hair_colour, HAIR_COLOURS), look.body.hair
     if _tied_behind(look, words.sight):
-        return f"{colour}hair" if colour else "hair"
+        return f"{colour}hair"
     if style == "bald":
         return words.one_of("a bald head", "no hair")
     told = {
@@ -228,27 +184,49 @@ def _hair(look: Look, words: _Words) -> str:
     return told.get(style, f"{style} {colour}hair")
 
 
+def _part_shows(look: Look, sight: Sight, part: str) -> bool:
+    """Whether a part is seen well enough to be spoken of; a strap that looks like the cloth below it is not."""
+    if part == "shoes":
+        return sight.shows(part, SHOE_SHARE) and sight.height_px >= KIND_PX
+    if part == "bag" and look.outfit.bag in ("backpack", "shoulder") and sight.off_front_deg < 110:
+        return sight.shows(part, STRAP_SHARE) and sight.stands_out(part, "upper")
+    return sight.shows(part, HAT_SHARE if part == "hat" else SMALLEST_SHARE)
+
+
+def _kind_shows(sight: Sight, part: str) -> bool:
+    """Whether cloth can be told from cloth, shoes from boots."""
+    if part not in ("upper", "lower", "shoes"):
+        return True
+    least_px = (SHOE_PX if part == "shoes" else KIND_PX) if sight.colours else GREY_PX
+    return sight.height_px >= least_px and max(sight.tints.get(part, (255,))) >= DARK
+
+
 def _print_shows(look: Look, sight: Sight) -> bool:
-    pattern = look.outfit.upper_pattern
-    if pattern in _FRONT_PRINTS:
-        clear = look.outfit.bag != "backpack" or sight.off_front_deg < 50
-        return sight.from_front and clear and sight.height_px >= LOGO_PX and sight.shows("upper", 0.1)
-    return sight.height_px >= LOGO_PX and sight.shows("upper", 0.1)
+    """Prints are seen from near, when little hides them, and hardly in near infrared."""
+    outfit = look.outfit
+    clear = sight.colours and sight.height_px >= PRINT_PX and sight.visibility >= PRINT_VISIBILITY
+    if outfit.upper_pattern in _FRONT_PRINTS:
+        clear &= sight.off_front_deg <= (FACE_DEG if outfit.bag in ("backpack", "shoulder") else FRONTAL_DEG)
+    return clear and sight.shows("upper", 0.1) and max(sight.tints.get("upper", (255,))) >= DARK
 
 
 def _upper(look: Look, words: _Words) -> str:
     outfit, sight = look.outfit, words.sight
     if not sight.shows("upper"):
         return ""
-    name = words.one_of(*_UPPER_NAMES.get(outfit.upper, (outfit.upper,)))
-    text = f"a {words.colour(outfit.upper_colour)}{name}"
-    pattern = outfit.upper_pattern
+    colour, pattern = words.colour("upper", outfit.upper_colour), outfit.upper_pattern
+    if not _kind_shows(sight, "upper"):
+        plain = "top" if outfit.upper in _TOPS else ("jacket" if outfit.upper in _JACKETS else outfit.upper)
+        return f"a {colour}{plain}"
+    text = f"a {colour}{words.one_of(*UPPER_NAMES.get(outfit.upper, (outfit.upper,)))}"
     if pattern == "solid" or not _print_shows(look, sight):
         return text
-    second = "" if pattern in _SIMPLE_PRINTS else words.colour(outfit.upper_colour2)
-    if not sight.colours and pattern in ("twotone", "raglan"):
+    second = f"{outfit.upper_colour2} " if colour == f"{outfit.upper_colour} " else ""
+    if pattern in _OF_COLOUR and not second:
         return text
-    return f"{text} {words.one_of(*_PATTERNS[pattern]).format(second)}"
+    if pattern in _SIMPLE_PRINTS:
+        second = ""
+    return f"{text} {words.one_of(*PATTERNS[pattern]).format(second)}"
 
 
 def _lower(look: Look, words: _Words) -> str:
@@ -257,42 +235,48 @@ def _lower(look: Look, words: _Words) -> str:
         return ""
     if outfit.lower == "skirt" and UPPERS[outfit.upper].hem[0] < 0.45:
         return ""  # hidden under a coat
+    colour = words.colour("lower", outfit.lower_colour, DENIM if outfit.lower == "jeans" else COLOURS)
+    if not _kind_shows(words.sight, "lower") and outfit.lower in _TROUSERS:
+        return f"{colour}trousers"
     article = "a " if outfit.lower == "skirt" else ""
-    name = words.one_of(*_LOWER_NAMES.get(outfit.lower, (outfit.lower,)))
-    return f"{article}{words.colour(outfit.lower_colour)}{name}"
+    return f"{article}{colour}{words.one_of(*LOWER_NAMES.get(outfit.lower, (outfit.lower,)))}"
 
 
 def _shoes(look: Look, words: _Words) -> str:
-    if not words.sight.shows("shoes", 0.01) or words.sight.height_px < SHOES_PX:
+    if not _part_shows(look, words.sight, "shoes"):
         return ""
-    outfit = look.outfit
-    return f"{words.colour(outfit.shoe_colour)}{words.one_of(*_SHOE_NAMES[outfit.shoes])}"
+    colour = words.colour("shoes", look.outfit.shoe_colour)
+    return f"{colour}{words.one_of(*SHOE_NAMES[look.outfit.shoes]) if _kind_shows(words.sight, 'shoes') else 'shoes'}"
 
 
 def _hat_and_glasses(look: Look, words: _Words) -> str:
     outfit, sight = look.outfit, words.sight
     things = []
-    if outfit.hat != "none" and sight.shows("hat", 0.01):
+    if outfit.hat != "none" and _part_shows(look, sight, "hat"):
         name = "brimmed hat" if outfit.hat == "brim" else outfit.hat
-        things.append(f"a {words.colour(outfit.hat_colour)}{name}")
-    least_px = {"clear": GLASSES_PX, "sun": LOGO_PX}.get(outfit.glasses, math.inf)
-    if sight.from_front and sight.height_px >= least_px and sight.shows("skin"):
+        things.append(f"a {words.colour('hat', outfit.hat_colour)}{name}")
+    least_px = {"clear": GLASSES_PX, "sun": SUNGLASSES_PX}.get(outfit.glasses)
+    near = least_px is not None and sight.height_px >= least_px and sight.off_front_deg <= FACE_DEG
+    if near and sight.shows("face", FACE_SHARE) and max(sight.tints.get("face", (255,))) >= 2 * DARK:
         things.append({"clear": "glasses", "sun": "sunglasses"}[outfit.glasses])
-    return f"{_subject(look)} {words.one_of('wears', 'has on')} {' and '.join(things)}." if things else ""
+    return (
+        f"{_subject(look, sight)} {words.one_of('wears', 'has on')} {' and '.join(things)}." if things else ""
+    )
 
 
 def _carried(look: Look, words: _Words) -> list[str]:
-    outfit, told = look.outfit, []
-    if outfit.bag != "none" and words.sight.shows("bag"):
-        told.append((_BAG_SENTENCES[outfit.bag], outfit.bag_colour))
-    if outfit.prop != "none" and words.sight.shows("prop"):
-        told.append((_PROP_SENTENCES[outfit.prop], outfit.prop_colour))
-    return [
-        f"{_subject(look)} {words.one_of(*choices).format(words.colour(colour))}." for choices, colour in told
-    ]
+    outfit, sight, told = look.outfit, words.sight, []
+    if outfit.bag != "none" and _part_shows(look, sight, "bag"):
+        told.append((BAG_SENTENCES[outfit.bag], words.colour("bag", outfit.bag_colour)))
+    if outfit.prop != "none" and _part_shows(look, sight, "prop"):
+        told.append((PROP_SENTENCES[outfit.prop], words.colour("prop", outfit.prop_colour)))
+    who = _subject(look, sight)
+    return [f"{who} {words.one_of(*choices).format(colour)}." for choices, colour in told]
 
 
-def _subject(look: Look) -> str:
+def _subject(look: Look, sight: Sight) -> str:
+    if not _person_shows(look, sight):
+        return "The person"
     return "He" if look.body.male else "She"
 
 

@@ -67,7 +67,9 @@ def names_of(text: str) -> list[str]:
 @app.command()
 def clips(
     out: OutArgument,
-    domain: DomainOption = "hall",
+    domain: Annotated[
+        str, typer.Option(help="As for the others; hall+street = people pass from one to the other.")
+    ] = "hall",
     seed: SeedOption = 0,
     people: PeopleOption = 8,
     cameras: Annotated[int, typer.Option(min=1, help="Three hang in one place; more make more places.")] = 3,
@@ -77,6 +79,7 @@ def clips(
     enrolled: Annotated[
         int | None, typer.Option(min=0, help="How many get a photograph to enrol; else half, at least one.")
     ] = None,
+    hard: HardOption = "none",
     split: SplitOption = "demo",
     scene: SceneOption = None,
     style: StyleOption = None,
@@ -84,10 +87,14 @@ def clips(
     workers: WorkersOption = None,
 ) -> None:
     """Clips of several cameras that people pass, with track labels, presence.csv, people.json and enrol/."""
-    found, picture = find_domain(domain, scene, style, wardrobe), size_of(size)
+    case = find_case(hard)
+    if case.from_behind:
+        raise ConfigError("clips show people from all sides", "use --hard from-behind with crops or scenes")
+    found = tuple(darkened(find_domain(name, scene, style, wardrobe), case) for name in domain.split("+"))
+    picture = size_of(size)
     identity_seeds(split, seed, people)
     enrolled = min(people, max(1, people // 2) if enrolled is None else enrolled)
-    plan = ClipsPlan(out, found, split, seed, people, enrolled, cameras, seconds, fps, picture)
+    plan = ClipsPlan(out, found, split, seed, people, enrolled, cameras, seconds, fps, picture, case)
     open_output(out, {"command": "clips"} | dataclasses.asdict(plan) | {"out": "", "size": list(picture)})
     make_clips(plan, workers)
 
@@ -176,6 +183,7 @@ def scenes(
     keep: Annotated[
         Path | None, typer.Option(help="Folder that keeps built people for other commands.")
     ] = None,
+    hard: HardOption = "none",
     split: SplitOption = "train",
     scene: SceneOption = None,
     style: StyleOption = None,
@@ -183,9 +191,10 @@ def scenes(
     workers: WorkersOption = None,
 ) -> None:
     """Whole pictures to find people in, by crop and text: boxes, masks, galleries of 50, 100 and 500."""
-    found = find_domain(domain, scene, style, wardrobe)
+    case = find_case(hard)
+    found = darkened(find_domain(domain, scene, style, wardrobe), case)
     identity_seeds(split, seed, people)
-    plan = ScenesPlan(out, found, split, seed, people, count, cameras, size_of(size), keep)
+    plan = ScenesPlan(out, found, split, seed, people, count, cameras, size_of(size), keep, case)
     open_output(out, {"command": "scenes"} | dataclasses.asdict(plan) | {"out": "", "kept": ""})
     make_scenes(plan, workers)
 

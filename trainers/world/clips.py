@@ -14,9 +14,11 @@ from trainers.world.captions import describe
 from trainers.world.crowd import Crowd
 from trainers.world.domains import Domain, identity_seeds
 from trainers.world.enrolment import photograph
-from trainers.world.itinerary import Itinerary, make_sites
+from trainers.world.hard import Hardness, harden
+from trainers.world.itinerary import Itinerary, Site, make_sites
 from trainers.world.jobs import Report, run_jobs, write_whole
 from trainers.world.looks import Look, sample_look
+from trainers.world.names import name_of
 from trainers.world.person import kept_person
 from trainers.world.render import Seen, render
 from trainers.world.video import VideoWriter
@@ -36,7 +38,7 @@ class ClipsPlan:
     """All that decides the clips."""
 
     out: Path
-    domain: Domain
+    domains: tuple[Domain, ...]
     split: str
     seed: int
     people: int
@@ -45,6 +47,7 @@ class ClipsPlan:
     seconds: float
     fps: float
     size: tuple[int, int]
+    hardness: Hardness
 
     @property
     def frames(self) -> int:
@@ -55,12 +58,25 @@ class ClipsPlan:
     def looks(self) -> list[Look]:
         """Who is there, in the order of their numbers."""
         seeds = identity_seeds(self.split, self.seed, self.people)
-        return [sample_look(seed, self.domain.wardrobe) for seed in seeds]
+        wardrobe = self.domains[0].wardrobe
+        return harden([sample_look(seed, wardrobe) for seed in seeds], self.hardness, wardrobe)
 
     @property
     def streams(self) -> list[str]:
-        """Names of the clips."""
-        return [f"{self.domain.name}-{number + 1}" for number in range(self.cameras)]
+        """Names of the clips; the domains take turns."""
+        places = len(self.domains)
+        return [f"{self.domains[n % places].name}-{n // places + 1}" for n in range(self.cameras)]
+
+    def sites(self) -> tuple[list[Site], list[tuple[Domain, int, int]]]:
+        """All places, and for each camera its domain, its site and its lens there."""
+        places, sites, where = len(self.domains), list[Site](), dict[int, tuple[Domain, int, int]]()
+        for turn, domain in enumerate(self.domains):
+            place, numbers = domain.place(), range(turn, self.cameras, places)
+            for count, number in enumerate(numbers):
+                site, lens = divmod(count, len(place.mounts))
+                where[number] = domain, len(sites) + site, lens
+            sites += make_sites(place, len(numbers), self.size)
+        return sites, [where[number] for number in range(self.cameras)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +110,21 @@ def _labels_file(plan: ClipsPlan, stream: str) -> Path:
 def _render(job: tuple[ClipsPlan, int], report: Report) -> None:
     plan, number = job
     cv2.setNumThreads(1)
-    looks, place = plan.looks, plan.domain.place()
+    looks, (sites, where) = plan.looks, plan.sites()
     crowd = Crowd([kept_person(look, plan.out / KEPT_PEOPLE) for look in looks])
-    sites = make_sites(place, plan.cameras, plan.size)
-    site, lens = divmod(number, len(place.mounts))
+    domain, site, lens = where[number]
     view = View(
-        place, sites[site].cameras[lens], plan.domain.style, seed=1000 * plan.seed + number, rays=CAREFUL
+        sites[site].place,
+        sites[site].cameras[lens],
+        domain.style,
+        seed=1000 * plan.seed + number,
+        rays=CAREFUL,
     )
+    itinerary = Itinerary(sites, looks, plan.seed, together=2 if plan.hardness.groups else 1)
     rng = np.random.default_rng([50, plan.seed, number])
     labels: list[Label] = []
     with VideoWriter(plan.out / f"{plan.streams[number]}.mp4", plan.fps, plan.size) as video:
-        for frame, everybody in enumerate(
-            Itinerary(sites, looks, plan.seed).frames(plan.seconds, plan.fps), start=1
-        ):
+        for frame, everybody in enumerate(itinerary.frames(plan.seconds, plan.fps), start=1):
             poses = everybody[site]
             crowd.pose(poses)
             picture = render(view, crowd, poses, crowd.shadows(view, poses), rng)
@@ -171,7 +189,9 @@ def _write_presence(plan: ClipsPlan) -> None:
 
 def _write_people(plan: ClipsPlan) -> None:
     rows = [
-        {"id": f"p{number}", "enrolled": number <= plan.enrolled, "text": describe(look)} | look.attributes()
+        {"id": f"p{number}", "name": name_of(look.body), "enrolled": number <= plan.enrolled}
+        | {"text": describe(look)}
+        | look.attributes()
         for number, look in enumerate(plan.looks, start=1)
     ]
     write_whole(plan.out / "people.json", json.dumps(rows, indent=1))

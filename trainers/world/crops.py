@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from trainers.world.camera import Camera
-from trainers.world.captions import Sight, captions, describe, off_front, visible_attributes
+from trainers.world.camera import Camera, project_vertices
+from trainers.world.captions import captions, describe, visible_attributes
 from trainers.world.compiled import F64, U8
 from trainers.world.crowd import Crowd
 from trainers.world.domains import Domain, identity_seeds
@@ -22,6 +22,7 @@ from trainers.world.looks import Look, sample_look
 from trainers.world.person import kept_person
 from trainers.world.render import Picture, Seen, render
 from trainers.world.rig import Pose
+from trainers.world.sight import Sight, off_front, tints_of
 from trainers.world.view import View
 from trainers.world.ways import Ways, good_spots
 
@@ -200,10 +201,19 @@ class Shooting:
     def _box(self, index: int) -> tuple[int, int, int, int] | None:
         """What a detector would give: the body's box, a little off, never a sliver."""
         camera = self._view.camera
-        points = camera.project(self._crowd.vertices[self._crowd.vertices_of(index)][::7])
-        if points[:, 2].min() < 1.0:
+        some = self._crowd.vertices[self._crowd.vertices_of(index)][::7].copy()
+        left, top, right, bottom = project_vertices(
+            some,
+            camera.position,
+            camera.rows,
+            camera.focal,
+            (camera.width, camera.height),
+            camera.k1,
+            1,
+            some,
+        )
+        if some[:, 2].min() < 1.0:
             return None
-        (left, top), (right, bottom) = points[:, :2].min(0), points[:, :2].max(0)
         tall = bottom - top
         pad = max(0.0, NARROWEST * tall - (right - left)) / 2 + 0.03 * tall
         off = self._rng.normal(0, 0.025, 4) * tall
@@ -234,7 +244,9 @@ def _write(
         (plan.out / "masks" / folder).mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(plan.out / "masks" / folder / f"{name}.png"), resized)
     where = {"file": f"{folder}/{name}.jpg"}
-    seen = record(look, crop.seen, crop.pose, view, plan.texts, rng)
+    seen = record(look, crop.picture, crop.seen, crop.pose, view, plan.texts, rng)
+    people = int((crop.picture.ids != 0).sum())
+    seen["own_share"] = round(int((crop.picture.ids == crop.index + 1).sum()) / people, 3)
     return json.dumps(where | {"person_id": number, "camera": camera, "domain": plan.domain.name} | seen)
 
 
@@ -245,10 +257,10 @@ def _folder(plan: CropsPlan, number: int, take: int) -> str:
 
 
 def record(
-    look: Look, seen: Seen, pose: Pose, view: View, texts: int, rng: np.random.Generator
+    look: Look, picture: Picture, seen: Seen, pose: Pose, view: View, texts: int, rng: np.random.Generator
 ) -> dict[str, Any]:
     """What is known of somebody in a picture: texts, what is visible, the visible box in the camera's picture."""
-    sight = sight_of(seen, pose, view)
+    sight = sight_of(picture, seen, pose, view)
     return {
         "infrared": view.sensor.style.infrared,
         "clothes_id": look.outfit.seed,
@@ -263,11 +275,18 @@ def record(
     }
 
 
-def sight_of(seen: Seen, pose: Pose, view: View) -> Sight:
+def sight_of(picture: Picture, seen: Seen, pose: Pose, view: View) -> Sight:
     """What may be said of somebody in this picture."""
     eye = view.camera.position
     turned = off_front(pose.heading, pose.x, pose.y, float(eye[0]), float(eye[1]))
-    return Sight(seen.parts, float(seen.box[3]), turned, colours=not view.sensor.style.infrared)
+    return Sight(
+        seen.parts,
+        float(seen.box[3]),
+        turned,
+        colours=not view.sensor.style.infrared,
+        visibility=seen.visibility,
+        tints=tints_of(picture.image, picture.ids, picture.parts, seen.index),
+    )
 
 
 def contact_rows(

@@ -25,7 +25,7 @@ class Hardness:
 
     Attributes:
         name: Of `HARD_CASES`; "none" = nothing.
-        groups: People touch.
+        groups: People touch: crops have passers-by close by, scenes and clips have pairs.
         from_behind: Only backs are seen.
         dark: Too little light.
     """

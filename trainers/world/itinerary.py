@@ -19,6 +19,7 @@ SITE_WALK_S = (6.0, 20.0)  # from one site to another
 AWAY_S = (4.0, 25.0)  # outside, before somebody comes back
 LEAST_PX = 0.2  # of the picture's height: people are sent where a camera sees them at least so tall
 LONGEST_STEP_S = 1 / 25
+BESIDE_M = 0.4  # in x and in y, between people who enter together
 
 
 @dataclass(slots=True)
@@ -61,10 +62,11 @@ class Itinerary:
         sites: Where.
         looks: Who.
         seed: Of all that is drawn.
+        together: So many go the same way at the same time, side by side.
     """
 
-    def __init__(self, sites: Sequence[Site], looks: Sequence[Look], seed: int) -> None:
-        self._sites, self._looks, self._seed = sites, looks, seed
+    def __init__(self, sites: Sequence[Site], looks: Sequence[Look], seed: int, together: int = 1) -> None:
+        self._sites, self._looks, self._seed, self._together = sites, looks, seed, together
 
     def frames(self, seconds: float, fps: float) -> Iterator[list[dict[int, Pose]]]:
         """For every frame, for every site, who is there and how, by index. The poses are the live ones."""
@@ -84,7 +86,7 @@ class Itinerary:
                 yield [dict(site.walkers.poses()) for site in self._sites]
 
     def _traveller(self, index: int, seconds: float) -> _Traveller:
-        rng = np.random.default_rng([40, self._seed, index])
+        rng = np.random.default_rng([40, self._seed, index - index % self._together])
         spread = (
             rng.permutation(64)[0] / 64
         )  # drawn from a stream of its own: one more person changes nobody else
@@ -95,12 +97,12 @@ class Itinerary:
         person.next_s = math.inf
         site = self._sites[person.site]
         start, route = self._plan(site, person.rng)
-        look = self._looks[index]
+        look, aside = self._looks[index], index % self._together
         site.walkers.enter(
             index,
-            start,
+            (start[0] + BESIDE_M * aside, start[1] + BESIDE_M * aside),
             route,
-            max(0.6, look.body.gait.speed),
+            max(0.6, self._looks[index - aside].body.gait.speed),
             look.stride,
             person.rng.random(),
             50 * person.rng.random(),

@@ -55,7 +55,7 @@ class Person:
         """World transforms of the bones in a pose."""
         seat = SEAT_HEIGHT if self.look.outfit.prop == "wheelchair" else 0.0
         angles = joint_angles(self.look, ARM_ANGLE, pose)
-        return place_bones(self.pivots, angles, self.feet, self.hand, pose, seat)
+        return place_bones(self.pivots, angles, self.feet, self.hand, (pose.x, pose.y, pose.heading), seat)
 
 
 def build_person(look: Look) -> Person:

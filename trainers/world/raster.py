@@ -30,14 +30,19 @@ class Cloth(NamedTuple):
 
 
 class Lit(NamedTuple):
-    """The light that falls on each person: (P, L, 3) directions, (P, L, 4) colours, and around them (4,)."""
+    """The light that falls on each person, and around them.
+
+    Attributes:
+        directions: (P, L, 3). colours: (P, L, 4). clear: (P,) share that fog leaves.
+        above, below, sky: (4,).
+    """
 
     directions: F32
     colours: F32
+    clear: F32
     above: F64
     below: F64
     sky: F64
-    fog: float
 
 
 def nobody_found(people: int, parts: int) -> I32:
@@ -220,7 +225,7 @@ def _shade_sample(
         _rim(nx, ny, nz, eye[0] - vertices[i, 0], eye[1] - vertices[i, 1], eye[2] - vertices[i, 2])
         * occlusion
     )
-    clear = math.exp(-depth * lit.fog)
+    clear = lit.clear[who]
     haze = (1 - clear) * 0.8
     return (
         (r * to_r + rim * lit.above[0]) * clear + haze * lit.sky[0],
@@ -270,26 +275,27 @@ def shade(
         for ox in range(window[0], window[2]):
             count, shaded, person, votes, first, at_u, at_v = 0, 0, NOBODY, 0, 0, 0.0, 0.0
             r, g, b, n = 0.0, 0.0, 0.0, 0.0
-            for s in range(scale * scale):
-                v, u = oy * scale + s // scale, ox * scale + s % scale
-                k = owners[v, u]
-                if k < 0:
-                    continue
-                count += 1
-                who = int(cloth.owner[k])
-                found[who, SAMPLES_SEEN] += 1
-                person = who if votes == 0 else person
-                votes += 1 if who == person else -1
-                if shaded > 0 and s % scale != s // scale:
-                    continue
-                shaded += 1
-                sent = _shade_sample(
-                    k, who, u + origin[0] * scale + 0.5, v + origin[1] * scale + 0.5, points, vertices, normals,
-                    cloth, lit, eye, texel_px, linear,
-                )  # fmt: skip
-                r, g, b, n = r + sent[0], g + sent[1], b + sent[2], n + sent[3]
-                if shaded == 1:
-                    first, at_u, at_v = who, sent[4], sent[5]
+            for dy in range(scale):
+                for dx in range(scale):
+                    u, v = ox * scale + dx, oy * scale + dy
+                    k = owners[v, u]
+                    if k < 0:
+                        continue
+                    count += 1
+                    who = int(cloth.owner[k])
+                    found[who, SAMPLES_SEEN] += 1
+                    person = who if votes == 0 else person
+                    votes += 1 if who == person else -1
+                    if shaded > 0 and dx != dy:
+                        continue
+                    shaded += 1
+                    sent = _shade_sample(
+                        k, who, u + origin[0] * scale + 0.5, v + origin[1] * scale + 0.5, points, vertices, normals,
+                        cloth, lit, eye, texel_px, linear,
+                    )  # fmt: skip
+                    r, g, b, n = r + sent[0], g + sent[1], b + sent[2], n + sent[3]
+                    if shaded == 1:
+                        first, at_u, at_v = who, sent[4], sent[5]
             if count:
                 share, each = count / (scale * scale), count / (scale * scale * shaded)
                 frame[oy, ox, 0] = frame[oy, ox, 0] * (1 - share) + r * each

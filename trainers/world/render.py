@@ -1,5 +1,6 @@
 """One picture of one camera with the truth about everybody in it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -121,13 +122,11 @@ def _project(view: View, crowd: Crowd, index: int, pose: Pose) -> F32 | None:
     camera, own = view.camera, crowd.vertices_of(index)
     if camera.rows[2] @ (np.array([pose.x, pose.y, 0.9]) - camera.position) < IN_FRONT:
         return None
-    points = crowd.points[own]
-    project_vertices(
+    bounds = project_vertices(
         crowd.vertices[own], camera.position, camera.rows, camera.focal, (camera.width, camera.height), camera.k1,
-        SAMPLES, points,
+        SAMPLES, crowd.points[own],
     )  # fmt: skip
-    corners = np.concatenate([points[:, :2].min(0), points[:, :2].max(0)]) / SAMPLES
-    return np.asarray(corners, np.float32)
+    return np.asarray(np.array(bounds) / SAMPLES, np.float32)
 
 
 def _shade(
@@ -136,8 +135,12 @@ def _shade(
 ) -> None:  # fmt: skip
     count, light = len(crowd.people), view.place.light
     directions, colours = np.zeros((count, LIGHTS, 3), np.float32), np.zeros((count, LIGHTS, 4), np.float32)
+    clear = np.ones(count, np.float32)
     for index, _, _ in drawn:
-        directions[index], colours[index] = view.light_on(poses[index].x, poses[index].y)
+        pose = poses[index]
+        directions[index], colours[index] = view.light_on(pose.x, pose.y)
+        far = math.hypot(pose.x - view.camera.position[0], pose.y - view.camera.position[1])
+        clear[index] = math.exp(-far * light.fog)
     boxes = np.array([box for _, box, _ in drawn])
     low, high = boxes[:, :2].min(0) - corner, boxes[:, 2:].max(0) - corner
     window = (
@@ -146,7 +149,7 @@ def _shade(
     )  # fmt: skip
     shade(
         crowd.points, crowd.vertices, crowd.normals, crowd.cloth,
-        Lit(directions, colours, light.above, light.below, light.sky, light.fog), view.camera.position, owners,
+        Lit(directions, colours, clear, light.above, light.below, light.sky), view.camera.position, owners,
         corner, SAMPLES, window, 1.4 / (view.camera.focal * SAMPLES) / TEXEL, _LINEAR, frame, ids, parts, found,
     )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -142,29 +141,29 @@ def _heaviest(by_bone: F64, bones: I32, weights: F32) -> None:
 
 def joint_angles(look: Look, arm_angle: float, pose: Pose) -> F64:
     """Rotations (BONES, 3) about x, y, z in radians, for a phase of the gait and what the person does."""
-    angles = np.zeros((BONES, 3))
+    angles, arm_deg = np.zeros((BONES, 3)), math.degrees(arm_angle)
     gait, outfit, turn = look.body.gait, look.outfit, 2 * math.pi * pose.phase
     if outfit.prop == "wheelchair":
-        _sit(angles, arm_angle)
+        _sit(angles, arm_deg)
     else:
-        _walk(angles, look, arm_angle, pose)
-        _act(angles, arm_angle, pose.act)
-        _carry(angles, arm_angle, look)
+        _walk(angles, look, arm_deg, pose)
+        _act(angles, arm_deg, pose.act)
+        _carry(angles, arm_deg, look)
     amplitude = 0.0 if outfit.prop == "wheelchair" else pose.amplitude
     sway, lean = amplitude * math.cos(turn + 1.2), gait.lean_deg * (0.5 + 0.5 * amplitude)
     turned = amplitude * math.cos(turn)
-    angles[PELVIS] = np.radians((0, 2.5 * sway, 5 * turned))
-    angles[CHEST] = np.radians((-lean, -2 * sway, -10 * turned + 1.5 * math.sin(pose.t * 0.7)))
+    angles[PELVIS] = 0, 2.5 * sway, 5 * turned
+    angles[CHEST] = -lean, -2 * sway, -10 * turned + 1.5 * math.sin(pose.t * 0.7)
     look_about = 12 * math.sin(pose.t * 0.43 + look.body.seed % 7)
-    angles[HEAD] += np.radians((gait.lean_deg * 0.4 - 2, 0, 5 * turned + look_about))
-    return angles
+    angles[HEAD] += (gait.lean_deg * 0.4 - 2, 0, 5 * turned + look_about)
+    return np.radians(angles)
 
 
 def _bump(phase: float, middle: float, width: float) -> float:
     return math.exp(-(((((phase - middle + 0.5) % 1) - 0.5) / width) ** 2))
 
 
-def _walk(angles: F64, look: Look, arm_angle: float, pose: Pose) -> None:
+def _walk(angles: F64, look: Look, arm_deg: float, pose: Pose) -> None:
     gait, amp = look.body.gait, pose.amplitude
     hang = 9 + {"slim": 0.0, "average": 1.5, "heavy": 5.0}[look.body.shape]
     hang += 5 if look.outfit.upper in ("puffer", "coat") else 0
@@ -174,52 +173,55 @@ def _walk(angles: F64, look: Look, arm_angle: float, pose: Pose) -> None:
         hip = amp * gait.stride * (21 * math.cos(turn) + 3 * math.cos(2 * turn)) + 6 * amp
         knee = 5 + amp * (13 * _bump(phase, 0.13, 0.08) + 54 * _bump(phase, 0.72, 0.115))
         ankle = 7 * _bump(phase, 0.42, 0.14) - 17 * _bump(phase, 0.63, 0.07) - 5 * _bump(phase, 0.06, 0.05)
-        angles[thigh] = np.radians((hip, 0, -side * gait.toe_deg))
-        angles[shin, 0] = math.radians(-knee)
-        angles[foot, 0] = math.radians(amp * ankle)
+        angles[thigh] = hip, 0, -side * gait.toe_deg
+        angles[shin, 0] = -knee
+        angles[foot, 0] = amp * ankle
         swing = 2 - amp * gait.swing * 20 * math.cos(turn)
-        angles[upper_arm] = math.radians(swing), side * (arm_angle - math.radians(hang)), 0
-        angles[forearm, 0] = math.radians(14 + amp * gait.swing * (8 - 9 * math.cos(turn)))
+        angles[upper_arm] = swing, side * (arm_deg - hang), 0
+        angles[forearm, 0] = 14 + amp * gait.swing * (8 - 9 * math.cos(turn))
 
 
-def _sit(angles: F64, arm_angle: float) -> None:
+def _sit(angles: F64, arm_deg: float) -> None:
     for side, _, thigh, shin, foot, upper_arm, forearm in SIDES:
-        angles[thigh] = np.radians((82, 0, -side * 4))
-        angles[shin, 0] = math.radians(-76)
-        angles[foot, 0] = math.radians(-4)
-        angles[upper_arm] = math.radians(4), side * (arm_angle - math.radians(16)), 0
-        angles[forearm] = np.radians((70, 0, side * 14))
+        angles[thigh] = 82, 0, -side * 4
+        angles[shin, 0] = -76
+        angles[foot, 0] = -4
+        angles[upper_arm] = 4, side * (arm_deg - 16), 0
+        angles[forearm] = 70, 0, side * 14
 
 
-def _act(angles: F64, arm_angle: float, act: str) -> None:
+def _act(angles: F64, arm_deg: float, act: str) -> None:
     if act == "phone":
-        angles[UPPER_ARM_R] = math.radians(22), arm_angle - math.radians(6), math.radians(8)
-        angles[FOREARM_R] = np.radians((95, 0, 25))
-        angles[HEAD, 0] = math.radians(-22)
+        angles[UPPER_ARM_R] = 22, arm_deg - 6, 8
+        angles[FOREARM_R] = 95, 0, 25
+        angles[HEAD, 0] = -22
     elif act == "pockets":
         for side, _, _, _, _, upper_arm, forearm in SIDES:
-            angles[upper_arm] = math.radians(-16), side * (arm_angle - math.radians(20)), 0
-            angles[forearm] = np.radians((38, 0, side * 22))
+            angles[upper_arm] = -16, side * (arm_deg - 20), 0
+            angles[forearm] = 38, 0, side * 22
 
 
-def _carry(angles: F64, arm_angle: float, look: Look) -> None:
+def _carry(angles: F64, arm_deg: float, look: Look) -> None:
     bag, prop = look.outfit.bag, look.outfit.prop
     if bag in ("handbag", "shopping"):
         angles[UPPER_ARM_R, 0] *= 0.35
-        angles[FOREARM_R, 0] = math.radians(20) if bag == "handbag" else angles[FOREARM_R, 0] * 0.5
+        angles[FOREARM_R, 0] = 20 if bag == "handbag" else angles[FOREARM_R, 0] * 0.5
     elif bag == "suitcase":
-        angles[UPPER_ARM_R] = math.radians(-24), arm_angle - math.radians(14), 0
-        angles[FOREARM_R] = math.radians(4), 0, 0
+        angles[UPPER_ARM_R] = -24, arm_deg - 14, 0
+        angles[FOREARM_R] = 4, 0, 0
     if prop == "pushchair":
         for side, _, _, _, _, upper_arm, forearm in SIDES:
-            angles[upper_arm] = math.radians(34), side * (arm_angle - math.radians(12)), 0
-            angles[forearm] = np.radians((42, 0, side * 4))
+            angles[upper_arm] = 34, side * (arm_deg - 12), 0
+            angles[forearm] = 42, 0, side * 4
     elif prop == "umbrella":
-        angles[UPPER_ARM_R] = math.radians(28), arm_angle - math.radians(12), 0
-        angles[FOREARM_R] = np.radians((72, 0, 10))
+        angles[UPPER_ARM_R] = 28, arm_deg - 12, 0
+        angles[FOREARM_R] = 72, 0, 10
 
 
-def place_bones(pivots: F64, angles: F64, feet: F64, hand: F64, pose: Pose, seat: float = 0.0) -> F32:
+@compiled
+def place_bones(
+    pivots: F64, angles: F64, feet: F64, hand: F64, at: tuple[float, float, float], seat: float
+) -> F32:
     """World transform (BONES, 3, 4) of every bone from its rest pose.
 
     Args:
@@ -227,38 +229,57 @@ def place_bones(pivots: F64, angles: F64, feet: F64, hand: F64, pose: Pose, seat
         angles: `joint_angles`.
         feet: Heel and toe of the right, then of the left foot at rest, (4, 3); the lowest is put on the ground.
         hand: The right hand at rest; what is held hangs from it upright.
-        pose: Place and heading.
+        at: Place x, y, and heading.
         seat: Metres that the lowest sole is held above the ground (a footrest).
     """
-    local = _rotations(angles)
-    bones: Any = np.zeros((BONES, 3, 4))
+    bones = np.zeros((BONES, 3, 4))
     for bone in range(HELD):
-        moved, parent = pivots[bone] - local[bone] @ pivots[bone], PARENTS[bone]
-        if parent < 0:
-            bones[bone, :, :3], bones[bone, :, 3] = local[bone], moved
-        else:
-            turn = bones[parent, :, :3]
-            bones[bone, :, :3] = turn @ local[bone]
-            bones[bone, :, 3] = turn @ moved + bones[parent, :, 3]
-    bones[HELD, :, :3] = bones[TOWED, :, :3] = np.eye(3)
-    bones[HELD, :, 3] = bones[FOREARM_R, :, :3] @ hand + bones[FOREARM_R, :, 3] - hand
-    of_foot = bones[[FOOT_R, FOOT_R, FOOT_L, FOOT_L]]
-    soles = (of_foot[:, 2, :3] * feet).sum(1) + of_foot[:, 2, 3]
-    bones[: HELD + 1, 2, 3] -= soles.min() - seat
-    c, s = math.cos(pose.heading), math.sin(pose.heading)
-    bones = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]) @ bones
-    bones[:, 0, 3] += pose.x
-    bones[:, 1, 3] += pose.y
-    return np.asarray(bones, np.float32)
+        _turn(bones, bone, PARENTS[bone], angles, pivots)
+    for row in range(3):
+        bones[HELD, row, row] = bones[TOWED, row, row] = 1.0
+        bones[HELD, row, 3] = _moved(bones, FOREARM_R, row, hand) - hand[row]
+    sole = 1e9
+    for i in range(4):
+        sole = min(sole, _moved(bones, FOOT_R if i < 2 else FOOT_L, 2, feet[i]))
+    c, s = math.cos(at[2]), math.sin(at[2])
+    out = np.empty((BONES, 3, 4), np.float32)
+    for bone in range(BONES):
+        for column in range(4):
+            x, y = bones[bone, 0, column], bones[bone, 1, column]
+            out[bone, 0, column], out[bone, 1, column] = c * x - s * y, s * x + c * y
+            out[bone, 2, column] = bones[bone, 2, column]
+        out[bone, 0, 3] += at[0]
+        out[bone, 1, 3] += at[1]
+        out[bone, 2, 3] -= sole - seat if bone <= HELD else 0.0
+    return out
 
 
-def _rotations(angles: F64) -> F64:
-    """R = Rz Rx Ry of every row."""
-    c, s = np.cos(angles), np.sin(angles)
-    (cx, cy, cz), (sx, sy, sz) = c.T, s.T
-    rows = (
+@inlined
+def _moved(bones: F64, bone: int, row: int, point: F64) -> float:
+    """One coordinate of a point that moves with a bone."""
+    turned = bones[bone, row, 0] * point[0] + bones[bone, row, 1] * point[1] + bones[bone, row, 2] * point[2]
+    return float(turned + bones[bone, row, 3])
+
+
+@inlined
+def _turn(bones: F64, bone: int, parent: int, angles: F64, pivots: F64) -> None:
+    """The transform of a bone from its parent's: R = Rz Rx Ry about its joint."""
+    cx, cy, cz = math.cos(angles[bone, 0]), math.cos(angles[bone, 1]), math.cos(angles[bone, 2])
+    sx, sy, sz = math.sin(angles[bone, 0]), math.sin(angles[bone, 1]), math.sin(angles[bone, 2])
+    turn = (
         (cz * cy - sz * sx * sy, -sz * cx, cz * sy + sz * sx * cy),
         (sz * cy + cz * sx * sy, cz * cx, sz * sy - cz * sx * cy),
         (-cx * sy, sx, cx * cy),
     )
-    return np.stack([np.stack(row, 1) for row in rows], 1)
+    x, y, z = pivots[bone, 0], pivots[bone, 1], pivots[bone, 2]
+    for row in range(3):
+        for column in range(4):
+            moved = 0.0
+            for k in range(3):
+                r = turn[k]
+                own = r[column] if column < 3 else pivots[bone, k] - (r[0] * x + r[1] * y + r[2] * z)
+                of_parent = bones[parent, row, k] if parent >= 0 else (1.0 if row == k else 0.0)
+                moved += of_parent * own
+            if column == 3 and parent >= 0:
+                moved += bones[parent, row, 3]
+            bones[bone, row, column] = moved

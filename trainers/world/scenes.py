@@ -18,6 +18,7 @@ import numpy as np
 from trainers.world.crops import make_views, record
 from trainers.world.crowd import Crowd
 from trainers.world.domains import Domain, identity_seeds
+from trainers.world.hard import Hardness, harden
 from trainers.world.jobs import Report, run_jobs, write_whole
 from trainers.world.looks import Look, sample_look
 from trainers.world.person import kept_person
@@ -31,6 +32,7 @@ CROWD = (1, 5)  # people in a scene
 LEAST_VISIBLE, LEAST_PX = 0.4, 75  # what counts as shown: the paper drops boxes under 75 pixels
 GALLERIES = (50, 100, 500)
 APART_M = 0.6
+TOUCHING_M = (0.42, 0.7)
 QUERY_PAD = 0.03  # of the box's height
 
 
@@ -47,12 +49,14 @@ class ScenesPlan:
     cameras: int
     size: tuple[int, int]
     kept: Path | None
+    hardness: Hardness
 
     @property
     def looks(self) -> list[Look]:
         """Everybody, in the order of their numbers."""
         seeds = identity_seeds(self.split, self.seed, self.people)
-        return [sample_look(seed, self.domain.wardrobe) for seed in seeds]
+        looks = [sample_look(seed, self.domain.wardrobe) for seed in seeds]
+        return harden(looks, self.hardness, self.domain.wardrobe)
 
     @property
     def batches(self) -> int:
@@ -113,22 +117,27 @@ def _draw_batch(job: tuple[ScenesPlan, int], report: Report) -> None:
     views = make_views(plan.domain, plan.cameras, plan.seed, plan.size)
     ways = Ways(views[0].place)
     spots = [good_spots(view.place, view.camera, ways, LEAST_PX * 1.1) for view in views]
-    rows = []
+    looks, rows = plan.looks, []
     for number in plan.numbers(batch):
         camera = int(rng.integers(len(views)))
-        rows.append(json.dumps(_draw(plan, number, camera, views[camera], spots[camera], rng)))
+        rows.append(json.dumps(_draw(plan, looks, number, camera, views[camera], spots[camera], rng)))
         report(1)
     write_whole(_records_file(plan, batch), "".join(f"{row}\n" for row in rows))
 
 
 def _draw(
-    plan: ScenesPlan, number: int, camera: int, view: View, spots: Any, rng: np.random.Generator
+    plan: ScenesPlan,
+    looks: Sequence[Look],
+    number: int,
+    camera: int,
+    view: View,
+    spots: Any,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     count = min(plan.people, int(rng.integers(CROWD[0], CROWD[1] + 1)))
     who = sorted(int(index) for index in rng.permutation(plan.people)[:count])
-    looks = plan.looks
     crowd = Crowd([kept_person(looks[index], plan.kept or plan.out / ".people") for index in who])
-    poses = _places(spots, count, rng)
+    poses = _places(spots, count, rng, view, plan.hardness)
     crowd.pose(poses)
     picture = render(view, crowd, poses, crowd.shadows(view, poses), rng)
     name = f"{number:06d}"
@@ -137,7 +146,7 @@ def _draw(
     people = []
     for seen in picture.seen:
         if seen.box[2]:
-            mine = record(looks[who[seen.index]], seen, poses[seen.index], view, 2, rng)
+            mine = record(looks[who[seen.index]], picture, seen, poses[seen.index], view, 2, rng)
             shown = seen.visibility * seen.in_frame >= LEAST_VISIBLE and seen.box[3] >= LEAST_PX
             people.append(
                 {"person_id": who[seen.index] + 1, "mask_value": seen.index + 1, "shown": shown} | mine
@@ -151,16 +160,29 @@ def _draw(
     }
 
 
-def _places(spots: Any, count: int, rng: np.random.Generator) -> dict[int, Pose]:
+def _places(
+    spots: Any, count: int, rng: np.random.Generator, view: View, hardness: Hardness
+) -> dict[int, Pose]:
     poses: dict[int, Pose] = {}
     for x, y in rng.permutation(spots):
         if len(poses) == count:
             break
         if all(math.hypot(x - pose.x, y - pose.y) > APART_M for pose in poses.values()):
-            heading, phase, t = (float(number) for number in rng.uniform(0, (2 * math.pi, 1, 40)))
-            walking = float(rng.random() < 0.7)
-            poses[len(poses)] = Pose(float(x), float(y), heading, phase, walking, str(rng.choice(ACTS)), t)
+            poses[len(poses)] = _pose(float(x), float(y), rng, view, hardness)
+            if hardness.groups and len(poses) < count:
+                far, angle = rng.uniform(*TOUCHING_M), rng.uniform(0, 2 * math.pi)
+                beside = float(x + far * math.cos(angle)), float(y + far * math.sin(angle))
+                poses[len(poses)] = _pose(*beside, rng, view, hardness)
     return poses
+
+
+def _pose(x: float, y: float, rng: np.random.Generator, view: View, hardness: Hardness) -> Pose:
+    heading, phase, t = (float(number) for number in rng.uniform(0, (2 * math.pi, 1, 40)))
+    walking, act = float(rng.random() < 0.7), str(rng.choice(ACTS))
+    if hardness.from_behind:
+        eye = view.camera.position
+        heading = math.atan2(eye[0] - x, y - eye[1]) + float(rng.uniform(-0.6, 0.6))
+    return Pose(x, y, heading, phase, walking, act, t)
 
 
 def _save_crops(plan: ScenesPlan, name: str, picture: Picture, people: Sequence[dict[str, Any]]) -> None:

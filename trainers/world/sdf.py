@@ -192,7 +192,7 @@ def _is_uniform(field: F32, i: int, j: int, k: int) -> bool:
     same = ((field[i, j, k + 1] < 0) == inside) & ((field[i, j + 1, k] < 0) == inside)
     same &= ((field[i, j + 1, k + 1] < 0) == inside) & ((field[i + 1, j, k] < 0) == inside)
     same &= ((field[i + 1, j, k + 1] < 0) == inside) & ((field[i + 1, j + 1, k] < 0) == inside)
-    return same & ((field[i + 1, j + 1, k + 1] < 0) == inside)
+    return bool(same & ((field[i + 1, j + 1, k + 1] < 0) == inside))
 
 
 @compiled

@@ -47,7 +47,7 @@ def splat_shadow(
 def _between(grid: F32, u: int, v: int, fu: float, fv: float) -> float:
     """Bilinear value."""
     top = grid[v, u] * (1 - fu) + grid[v, u + 1] * fu
-    return top * (1 - fv) + (grid[v + 1, u] * (1 - fu) + grid[v + 1, u + 1] * fu) * fv
+    return float(top * (1 - fv) + (grid[v + 1, u] * (1 - fu) + grid[v + 1, u + 1] * fu) * fv)
 
 
 @compiled

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from trainers.world.captions import EVERYTHING, Sight, captions, describe, off_front, visible_attributes
+from trainers.world.captions import captions, describe, visible_attributes
 from trainers.world.looks import Look, sample_look
+from trainers.world.sight import EVERYTHING, Sight, off_front
 from trainers.world.wardrobe import COLOURS
 
 FULL = dict(EVERYTHING.parts)
@@ -74,6 +75,45 @@ def test_a_ponytail_is_named_only_from_the_side_and_from_behind() -> None:
 def test_near_infrared_has_no_colours() -> None:
     said = _said(_look(), Sight(FULL, 200, 0, colours=False))
     assert not set(re.findall(r"\w+", said)) & {word for name in COLOURS for word in name.split()}
+
+
+@pytest.mark.parametrize(
+    ("tint", "said", "not_said"),
+    [
+        ((150, 40, 45), "red", "dark"),
+        ((35, 14, 15), "dark", "red"),  # too little light to tell the colour
+        ((60, 110, 160), "t-shirt", "red"),  # a cast turned it blue
+        ((12, 10, 10), "man", "t-shirt|top|red"),  # nothing is seen
+    ],
+)
+def test_a_colour_is_named_only_as_the_picture_shows_it(
+    tint: tuple[float, float, float], said: str, not_said: str
+) -> None:
+    look = _look(upper_pattern="solid", bag="none", shoe_colour="white", lower_colour="light blue")
+    told = captions(look, Sight(FULL, 200, 0, tints={"upper": tint}), 1, np.random.default_rng(1))[0].lower()
+    assert re.search(said, told)
+    assert not re.search(rf"\b({not_said})\b", told)
+
+
+def test_who_is_all_in_the_dark_wears_dark_clothes() -> None:
+    night = {"upper": (14.0, 12, 12), "lower": (10.0, 9, 9)}
+    said = _said(_look(), Sight(FULL, 200, 0, tints=night))
+    assert "dark clothes" in said
+    assert not re.search("shirt|jeans|denim", said)
+
+
+def test_from_afar_cloth_is_only_cloth_and_nobody_is_known() -> None:
+    said = _said(_look(), Sight(FULL | {"face": 0.0, "hair": 0.0}, 65, 20))
+    assert re.search("person in|person, wearing|person dressed", said)
+    assert not re.search("t-shirt|jeans|denim|boots|man|beard|thin|slim", said)
+    assert re.search("trousers", said)
+
+
+def test_a_strap_like_the_cloth_below_it_is_no_bag() -> None:
+    alike = {"upper": (90.0, 40.0, 40.0), "bag": (95.0, 45.0, 38.0)}
+    assert "pack" not in _said(_look(), Sight(FULL, 200, 0, tints=alike))
+    apart = alike | {"bag": (200.0, 110.0, 40.0)}
+    assert re.search("backpack|rucksack", _said(_look(), Sight(FULL, 200, 0, tints=apart)))
 
 
 def test_wording_varies_and_articles_fit() -> None:

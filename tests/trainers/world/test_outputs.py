@@ -13,7 +13,9 @@ import pytest
 from pipeline.cli.main import main
 from trainers.datasets.crops import crops as read_crops
 from trainers.evaluate.truth import read_labels, read_presence, read_truth
-from trainers.world.clips import COLUMNS, Label, stays
+from trainers.world.clips import COLUMNS, ClipsPlan, Label, stays
+from trainers.world.domains import DOMAINS
+from trainers.world.hard import HARD_CASES
 from trainers.world.jobs import Progress
 from trainers.world.scenes import galleries
 
@@ -51,6 +53,7 @@ def test_the_truth_of_clips_is_read_by_evaluate(clips: Path) -> None:
 def test_clips_come_with_people_and_photographs(clips: Path) -> None:
     people = json.loads((clips / "people.json").read_text())
     assert [person["id"] for person in people] == ["p1", "p2"]
+    assert all(" " in person["name"] for person in people)
     assert [path.name for path in (clips / "enrol").iterdir()] == ["p1.jpg"]
     photograph = cv2.imread(str(clips / "enrol" / "p1.jpg"))
     assert photograph.shape[0] == 300
@@ -70,10 +73,33 @@ def test_a_folder_of_another_command_is_refused(clips: Path, capsys: pytest.Capt
     assert "holds the output of another command" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", [("--domain", "moon"), ("--size", "31x7"), ("--split", "nobody")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--domain", "moon"),
+        ("--domain", "hall+moon"),
+        ("--size", "31x7"),
+        ("--split", "nobody"),
+        ("--hard", "from-behind"),
+    ],
+)
 def test_wrong_options_are_refused(tmp_path: Path, wrong: Sequence[str]) -> None:
     assert _world("clips", tmp_path / "out", *wrong) == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_cameras_of_several_domains_take_turns(tmp_path: Path) -> None:
+    domains = (DOMAINS["hall"], DOMAINS["street"])
+    plan = ClipsPlan(tmp_path, domains, "demo", 0, 2, 1, 7, 1.0, 5.0, (320, 180), HARD_CASES["uniforms"])
+    assert plan.streams == ["hall-1", "street-1", "hall-2", "street-2", "hall-3", "street-3", "hall-4"]
+    sites, where = plan.sites()
+    assert [len(site.cameras) for site in sites] == [3, 1, 3]
+    assert [(domain.name, site, lens) for domain, site, lens in where[-3:]] == [
+        ("hall", 0, 2),
+        ("street", 2, 2),
+        ("hall", 1, 0),
+    ]
+    assert {look.outfit.hat for look in plan.looks} == {"cap"}
 
 
 def test_gaps_shorter_than_two_seconds_do_not_end_a_stay() -> None:

@@ -102,3 +102,15 @@ def test_people_pass_from_camera_to_camera_and_from_site_to_site(hall: Place) ->
 
 def test_the_same_seed_walks_the_same_ways(hall: Place) -> None:
     assert _run(make_sites(hall, 1, SIZE), 3, 4) == _run(make_sites(hall, 1, SIZE), 3, 4)
+
+
+def test_those_who_go_together_stay_together(hall: Place) -> None:
+    looks = [sample_look(seed) for seed in range(4)]
+    apart = [
+        math.dist((site[first].x, site[first].y), (site[first + 1].x, site[first + 1].y))
+        for (site,) in Itinerary(make_sites(hall, 1, SIZE), looks, 4, together=2).frames(15, fps=5)
+        for first in (0, 2)
+        if {first, first + 1} <= site.keys()
+    ]
+    assert len(apart) > 30
+    assert np.median(apart) < 1.5

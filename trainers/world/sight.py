@@ -1,0 +1,119 @@
+"""What a picture shows of somebody: which parts, how large, turned how far, in which colours."""
+
+import colorsys
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trainers.world.compiled import I32, U8
+from trainers.world.doll import PARTS
+from trainers.world.wardrobe import Colour
+
+FRONTAL_DEG = 70.0  # a face or a chest can be seen within this of facing the camera
+SMALLEST_SHARE = 0.03  # of the visible pixels, below which a part is not described
+DARK, HARDLY_LIT = 45, 28  # of 255: below, a colour is only dark; below, nothing can be told
+SATURATED, PALE = 0.35, 0.15  # a colour that has a hue, and one whose hue cannot be seen
+SAME_HUE_DEG = 50.0
+BLENDS_IN, UNLIKE = 14.0, 24.0  # distances of two colours that cannot be told apart, and of two that can
+BLACKEST_WHITE, WHITEST_BLACK = 105, 110
+
+Tint = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a picture shows of somebody.
+
+    Attributes:
+        parts: Share of the visible pixels by name of part.
+        height_px: Of the visible box.
+        off_front_deg: 0 = faces the camera, 180 = seen from behind.
+        colours: Colours can be told: false in near infrared.
+        visibility: Visible share of the body.
+        tints: Mean r, g, b of each part in the picture, 0 to 255, and of the background around; a part that is not
+            there is as it was painted.
+    """
+
+    parts: Mapping[str, float]
+    height_px: float
+    off_front_deg: float
+    colours: bool = True
+    visibility: float = 1.0
+    tints: Mapping[str, Tint] = field(default_factory=dict)
+
+    @property
+    def from_front(self) -> bool:
+        """Face and chest are turned to the camera."""
+        return self.off_front_deg <= FRONTAL_DEG
+
+    def shows(self, part: str, least: float = SMALLEST_SHARE) -> bool:
+        """Whether enough of a part is seen, lit, and unlike what is around the person."""
+        if self.parts.get(part, 0.0) < least or max(self.tints.get(part, (255,))) < HARDLY_LIT:
+            return False
+        return self.stands_out(part, "background", BLENDS_IN)
+
+    def hides_in_the_dark(self, part: str) -> bool:
+        """Whether a part is there, and so dark that it is only dark."""
+        return self.parts.get(part, 0.0) >= SMALLEST_SHARE and max(self.tints.get(part, (255,))) < HARDLY_LIT
+
+    def stands_out(self, part: str, other: str, least: float = UNLIKE) -> bool:
+        """Whether two parts differ in the picture."""
+        if part not in self.tints or other not in self.tints:
+            return True
+        return math.dist(self.tints[part], self.tints[other]) >= least
+
+    def colour(self, part: str, name: str, paint: Colour) -> str:
+        """What the colour of a part can be called: its name, "dark", or nothing where the picture shows another."""
+        if not self.colours:
+            return ""
+        seen = self.tints.get(part)
+        if seen is None:
+            return name
+        if max(seen) < DARK:
+            return "dark"
+        return name if _alike(paint, seen) else ""
+
+
+EVERYTHING = Sight(dict.fromkeys(PARTS[1:], 1.0), 1000, 0)
+
+
+def _alike(paint: Colour, seen: Tint) -> bool:
+    """Whether somebody who sees a colour would call it by the name of a paint."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in paint))
+    seen_hue, seen_saturation, _ = colorsys.rgb_to_hsv(*(channel / 255 for channel in seen))
+    apart = abs((hue - seen_hue + 0.5) % 1 - 0.5) * 360
+    if saturation >= SATURATED:
+        return seen_saturation >= PALE and apart <= SAME_HUE_DEG
+    if seen_saturation > SATURATED + 0.1 and apart > SAME_HUE_DEG:
+        return False
+    too_dark = value > 0.8 and max(seen) < BLACKEST_WHITE
+    too_light = value < 0.2 and max(seen) > WHITEST_BLACK
+    return not (too_dark or too_light)
+
+
+def tints_of(image: U8, ids: I32, labels: U8, index: int) -> dict[str, Tint]:
+    """Mean r, g, b of each part of one person in a BGR picture (H, W, 3), and of all that is nobody.
+
+    Args:
+        image: As the sensor made it.
+        ids: (H, W) index + 1 of whose pixel it is.
+        labels: (H, W) numbers of `doll.PARTS`.
+        index: Whose.
+    """
+    mine = (ids == index + 1) | (ids == 0)
+    part, pixels = labels[mine], image[mine]  # what is nobody is labelled as background
+    count = np.bincount(part, minlength=len(PARTS))
+    sums = [np.bincount(part, pixels[:, channel], minlength=len(PARTS)) for channel in (2, 1, 0)]
+    return {
+        name: (float(sums[0][i] / n), float(sums[1][i] / n), float(sums[2][i] / n))
+        for i, (name, n) in enumerate(zip(PARTS, count, strict=True))
+        if n
+    }
+
+
+def off_front(heading: float, x: float, y: float, eye_x: float, eye_y: float) -> float:
+    """Degrees between where somebody at (x, y) faces and where the camera is."""
+    to_eye = math.atan2(-(eye_x - x), eye_y - y)
+    return abs(math.degrees((to_eye - heading + math.pi) % (2 * math.pi) - math.pi))
