@@ -27,12 +27,12 @@ from pipeline.protocols import (
     Detector,
     Embedder,
     Masker,
-    RemoteBus,
     Sink,
     TextEmbedder,
     Tracker,
     Verifier,
 )
+from pipeline.remote_bus import RemoteBus
 from pipeline.stages import DetectStage, OnError, TrackStage
 from pipeline.track_buffer import TrackBuffer
 from pipeline.watchlist.follower import WatchlistFollower

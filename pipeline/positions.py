@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.messages import TrackKey, Tracklet
-from pipeline.protocols import BusMessage
+from pipeline.remote_bus import BusMessage
 
 REMEMBERED = 4096  # tracks of a partition that are over: their tracklets may come again
 

@@ -16,7 +16,7 @@ from kafka.errors import (
 from kafka.structs import MemberState
 from pydantic import Field
 
-from pipeline.protocols import BusMessage, Delivery
+from pipeline.remote_bus import BusMessage, Delivery
 from plugins.kafka_link import FAILURES, TOPIC, KafkaLink, TopicReader, explained
 from plugins.sink_kafka import KafkaSink, Record
 

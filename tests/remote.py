@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.errors import OutsideError
 from pipeline.events import encode
-from pipeline.protocols import BusMessage, Delivery
+from pipeline.remote_bus import BusMessage, Delivery
 
 
 class ListTable:

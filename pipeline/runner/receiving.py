@@ -13,7 +13,8 @@ from pipeline.events import to_hit
 from pipeline.identify import IdentifyStage
 from pipeline.messages import Hit, HitState, TrackKey, Tracklet
 from pipeline.positions import Positions
-from pipeline.protocols import BusMessage, Codec, RemoteBus
+from pipeline.protocols import Codec
+from pipeline.remote_bus import BusMessage, RemoteBus
 from pipeline.runner.identifying import Identifying
 from pipeline.runner.storing import Storing
 from pipeline.telemetry import Telemetry

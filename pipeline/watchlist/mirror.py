@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.protocols import BusMessage, RemoteBus
+from pipeline.remote_bus import BusMessage, RemoteBus
 from pipeline.watchlist.shared import from_row
 from pipeline.watchlist.store import WatchlistStore
 

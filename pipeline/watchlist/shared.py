@@ -18,7 +18,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pipeline import registry
 from pipeline.config import Config
 from pipeline.errors import InputError, OutsideError
-from pipeline.protocols import Codec, RemoteBus, Table
+from pipeline.protocols import Codec
+from pipeline.remote_bus import RemoteBus, Table
 from pipeline.watchlist.records import (
     IDENTITY_ID,
     MAX_TEXT,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.messages import EndReason, TrackKey
 from pipeline.positions import REMEMBERED, Positions
-from pipeline.protocols import BusMessage
+from pipeline.remote_bus import BusMessage
 from pipeline.testing import tracklet
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -13,7 +13,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from pipeline import registry
 from pipeline.config import choose
 from pipeline.errors import BackpressureError, ConfigError, OutsideError
-from pipeline.protocols import BusMessage, Delivery
+from pipeline.remote_bus import BusMessage, Delivery
 from plugins.bus_kafka import KafkaBus
 from tests.servers.kafka import KafkaBroker
 
