@@ -143,11 +143,17 @@ class _Complaints(logging.Handler):
         text = record.getMessage()
         logger.debug("%s: %s", record.name, text)
         _, found, reason = text.partition(" failed: ")
-        if found and not any(empty in reason for empty in _SAYS_NOTHING):
+        if not found or any(late in reason for late in _TIME_IS_UP):
+            return
+        if "socket disconnected" not in reason:
             self.reason = reason.partition(" (backoff")[0]
+        elif not self.reason:
+            self.reason = _HANGS_UP
 
 
-_SAYS_NOTHING = ("KafkaTimeoutError", "socket disconnected")
+# The library drops an answer that arrives together with the end of the connection, as a refusal may.
+_HANGS_UP = "the broker hangs up (wrong username, password or tls can look like this)"
+_TIME_IS_UP = ("KafkaTimeoutError", "RequestTimedOutError")
 _complaints = _Complaints()
 
 

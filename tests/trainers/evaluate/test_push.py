@@ -25,7 +25,9 @@ def test_clip_arrives_whole_at_its_own_rate(tmp_path, url):
         assert cameras.failed() == []
     assert [number_of(frame.image) for frame in frames] == list(range(15))
     assert [frame.pts_s for frame in frames] == pytest.approx([number / 10 for number in range(15)], abs=1e-3)
-    assert frames[-1].captured_at - begun > timedelta(seconds=1.3), "a camera does not send faster than it sees"
+    assert frames[-1].captured_at - begun > timedelta(seconds=1.3), (
+        "a camera does not send faster than it sees"
+    )
 
 
 def test_nobody_listening_is_an_error_in_the_end(tmp_path, url, monkeypatch):
