@@ -48,8 +48,7 @@ class Lit(NamedTuple):
 def nobody_found(people: int, parts: int) -> I32:
     """What `shade` counts of each person: samples, first column and row, last column and row, pixels of each part."""
     found = np.zeros((people, FIRST_PART + parts), np.int32)
-    found[:, [LEFT, TOP]] = np.iinfo(np.int32).max
-    found[:, [RIGHT, LOW]] = -1
+    found[:, [LEFT, TOP]], found[:, [RIGHT, LOW]] = np.iinfo(np.int32).max, -1
     return found
 
 
@@ -73,15 +72,8 @@ def skin(vertices: F32, normals: F32, bones: I32, weights: F32, moved: F32, to: 
 
 @compiled
 def rasterise(
-    points: F32,
-    triangles: I32,
-    base: int,
-    origin: tuple[int, int],
-    depth: F32,
-    owners: I32,
-    stamp: I32,
-    mark: int,
-) -> int:
+    points: F32, triangles: I32, base: int, origin: tuple[int, int], depth: F32, owners: I32, stamp: I32, mark: int
+) -> int:  # fmt: skip
     """Draws one person into the depth buffer.
 
     Args:
