@@ -1,16 +1,18 @@
 """Prints how networks made for photographs do on the simulated people: how many are found, and who is told apart.
 
-`python -m tests.bench.world_people find --engine hog --engine yolox_nano.yaml`
-`python -m tests.bench.world_people tell --engine colour --engine retail_0267.yaml`
+`musewatch world frames out/hall --domain hall --split test --frames 50`, and so for others; then
+`python -m tests.bench.world_people find out/hall out/street --engine hog --engine yolox_nano.yaml`
+`python -m tests.bench.world_people tell hall street random-5 --engine colour --engine retail_0267.yaml`
 
 An engine is the manifest of one, or the name of a plugin that needs none. Nobody who is drawn here is trained on:
 the split is `test`.
 """
 
 import argparse
+import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -29,75 +31,51 @@ from trainers.world.crops import Shooting, make_views
 from trainers.world.crowd import Crowd
 from trainers.world.domains import Domain, find_domain, identity_seeds
 from trainers.world.hard import Hardness
-from trainers.world.itinerary import Itinerary, make_sites
 from trainers.world.looks import Look, sample_look
 from trainers.world.person import kept_person
-from trainers.world.render import Picture, render
-from trainers.world.view import View
 
-DOMAINS = ("hall", "street", "night", "infrared", "garage", "park", "random-5")
 SIZE = (640, 360)
-SIZES = (SIZE, (320, 180))  # of the pictures that people are found in: small cameras see small people
-WALKERS, CAMERAS, BATCH = 15, 3, 24
-STEP_S = 0.8
+CAMERAS, BATCH = 3, 24
 BINS = (40, 60, 90, 140, 10_000)  # heights in pixels
 CLEAR, FOUND, NOBODY = 0.5, 0.5, 0.3  # share that is visible, and overlaps
 TAKES = 3  # crops of a person by a camera; the first is the query
 
 
-def find(domain: Domain, engines: Sequence[str], frames: int, keep: Path) -> None:
-    """A row for each detector: found people by height, and false boxes a frame."""
-    pictures = list(_walk(domain, frames, keep))
-    for engine in engines:
-        detector = _plugin("detector", engine)
-        found, all_, false = Counter[int](), Counter[int](), 0
-        for picture in pictures:
-            false += _count(picture, detector.detect([_frame(picture)])[0].xyxy, found, all_)
-        shares = [f"{found[low]}/{all_[low]}" for low in BINS[:-1]]
-        whole = f"{sum(found.values()) / max(1, sum(all_.values())):.2f} of {sum(all_.values())}"
-        print(
-            f"| {domain.name} | {_name(engine)} | {whole} | {' | '.join(shares)} | {false / len(pictures):.2f} |"
-        )
+def find(folder: Path, engines: Sequence[str]) -> None:
+    """A row for each domain and detector: found people by height, and false boxes a frame."""
+    for listed in sorted(folder.glob("*.jsonl")):
+        pictures = np.load(listed.with_suffix(".npy"), mmap_mode="r")
+        truths = [json.loads(line) for line in listed.read_text(encoding="utf-8").splitlines()]
+        for engine in engines:
+            detector = _plugin("detector", engine)
+            found, all_, false = Counter[int](), Counter[int](), 0
+            for picture, truth in zip(pictures, truths, strict=True):
+                false += _count(truth, detector.detect([_frame(np.array(picture))])[0].xyxy, found, all_)
+            shares = [f"{found[low]}/{all_[low]}" for low in BINS[:-1]]
+            whole = f"{sum(found.values()) / max(1, sum(all_.values())):.2f} of {sum(all_.values())}"
+            false_share = f"{false / len(truths):.2f}"
+            print(f"| {listed.stem} | {_name(engine)} | {whole} | {' | '.join(shares)} | {false_share} |")
 
 
-def _walk(domain: Domain, frames: int, keep: Path) -> Iterator[Picture]:
-    """Pictures of people who pass: from each camera, in each size."""
-    looks = _looks(domain, WALKERS)
-    crowd = Crowd([kept_person(look, keep) for look in looks])
-    for size in SIZES:
-        (site,) = make_sites(domain.place(), CAMERAS, size)
-        views = [
-            View(site.place, lens, domain.style, seed=number) for number, lens in enumerate(site.cameras)
-        ]
-        rng = np.random.default_rng(0)
-        seconds = STEP_S * frames / CAMERAS / len(SIZES)
-        for (poses,) in Itinerary([site], looks, 1).frames(seconds, 1 / STEP_S):
-            crowd.pose(poses)
-            shadows = crowd.shadows(views[0], poses)
-            for view in views:
-                yield render(view, crowd, poses, shadows, rng)
-
-
-def _count(picture: Picture, boxes: NDArray[np.float32], found: Counter[int], all_: Counter[int]) -> int:
+def _count(truth: dict[str, Any], boxes: NDArray[np.float32], found: Counter[int], all_: Counter[int]) -> int:
     """Adds who was to be found and who was found, by height; returns how many boxes are on nobody."""
-    people = [seen for seen in picture.seen if seen.box[2]]
-    truth = np.array([_corners(seen.box) for seen in people], np.float32).reshape(-1, 4)
-    overlap = iou(truth, boxes)
-    for seen, row in zip(people, overlap, strict=True):
-        if seen.visibility * seen.in_frame >= CLEAR and seen.box[3] >= BINS[0]:
-            height = max(low for low in BINS if seen.box[3] >= low)
+    people = np.array([_corners(box) for box in truth["boxes"]], np.float32).reshape(-1, 4)
+    overlap = iou(people, boxes)
+    for (_, _, _, high), visible, row in zip(truth["boxes"], truth["visible"], overlap, strict=True):
+        if visible >= CLEAR and high >= BINS[0]:
+            height = max(low for low in BINS if high >= low)
             all_[height] += 1
             found[height] += bool((row >= FOUND).any())
     return int((overlap.max(0, initial=0) < NOBODY).sum())
 
 
-def _corners(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def _corners(box: Sequence[int]) -> tuple[int, int, int, int]:
     x, y, w, h = box
     return x, y, x + w, y + h
 
 
-def _frame(picture: Picture) -> Frame:
-    return Frame("", 0, picture.image, 0.0, datetime(2026, 1, 1, tzinfo=UTC), "file")
+def _frame(image: NDArray[np.uint8]) -> Frame:
+    return Frame("", 0, image, 0.0, datetime(2026, 1, 1, tzinfo=UTC), "file")
 
 
 def tell(domain: Domain, engines: Sequence[str], people: int, keep: Path) -> None:
@@ -155,9 +133,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("what", choices=("find", "tell"))
+    options.add_argument("where", nargs="+", help="find: folders of frames; tell: domains")
     options.add_argument("--engine", action="append", required=True)
-    options.add_argument("--domain", action="append")
-    options.add_argument("--frames", type=int, default=60, help="pictures of a domain to find people in")
     options.add_argument("--people", type=int, default=72, help="identities of a domain to tell apart")
     options.add_argument("--keep", type=Path, help="folder that keeps built people for another call")
     given = options.parse_args()
@@ -166,15 +143,13 @@ def main() -> None:
         heights = " | ".join(f"{low} to {high} px" for low, high in pairwise(BINS[:-1]))
         print(f"| domain | detector | found | {heights} | above | false a frame |")
         print(f"|---|---|{'---:|' * 6}")
-    else:
-        print("| domain | embedder | mAP | R1 |\n|---|---|---:|---:|")
+        for folder in given.where:
+            find(Path(folder), given.engine)
+        return
+    print("| domain | embedder | mAP | R1 |\n|---|---|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
-        for name in given.domain or DOMAINS:
-            domain, keep = find_domain(name), given.keep or Path(folder)
-            if given.what == "find":
-                find(domain, given.engine, given.frames, keep)
-            else:
-                tell(domain, given.engine, given.people, keep)
+        for name in given.where:
+            tell(find_domain(name), given.engine, given.people, given.keep or Path(folder))
 
 
 if __name__ == "__main__":
