@@ -34,7 +34,7 @@ from trainers.world.hard import Hardness
 from trainers.world.looks import Look, sample_look
 from trainers.world.person import kept_person
 
-SIZE = (640, 360)
+SIZE = (960, 540)  # of the pictures that crops are cut from
 CAMERAS, BATCH = 3, 24
 BINS = (40, 60, 90, 140, 10_000)  # heights in pixels
 CLEAR, FOUND, NOBODY = 0.5, 0.5, 0.3  # share that is visible, and overlaps
