@@ -104,7 +104,7 @@ def score(manifest: Manifest, session: Session, labels: Path) -> dict[str, float
         if manifest.role == "detector"
         else VectorNetwork(manifest, session)
     )
-    return {name: float(value) for name, value in scorer(network, labels).items()}
+    return {name: round(float(value), 5) for name, value in scorer(network, labels).items()}
 
 
 def _faults(manifest: Manifest, figures: dict[str, float]) -> list[str]:
