@@ -71,7 +71,6 @@ class Config(Settings):
     loss_rate: float = Field(default=1.0, gt=0, description="That of the losses' weights, in units of it.")
     warmup: float = Field(default=0.06, ge=0, le=1, description="Share of the steps.")
     decay: float = Field(default=0.02, ge=0, description="Weight decay of the network.")
-    clip: float = Field(default=0.0, ge=0, description="Longest gradient; 0 = any.")
     precision: Literal["fp32", "bf16"] = "bf16"
     checkpointing: bool = Field(default=False, description="Less memory, a third more time.")
     evaluate_every: int = Field(default=500, ge=1, description="Steps.")
@@ -145,7 +144,7 @@ def train_encoder(
         with _precision(config.precision, world.device):
             embeddings = module(batch.contiguous(memory_format=torch.channels_last))
         values = losses(embeddings.float(), identities)
-        _descend(world, optimizer, network, losses, values["loss"], config.clip)
+        _descend(world, optimizer, losses, values["loss"])
         losses.prototypes.update(world.gather(embeddings.detach().float()), world.gather(identities))
         progress.step(step, {name: float(value.detach()) for name, value in values.items()})
         if step % config.evaluate_every == 0 or step == config.steps:
@@ -231,10 +230,8 @@ def _network(config: Config) -> torch.nn.Module:
 def _descend(
     world: Any,
     optimizer: torch.optim.Optimizer,
-    network: torch.nn.Module,
     losses: EmbedderLoss,
     loss: torch.Tensor,
-    clip: float,
 ) -> None:
     """One step down the gradient that all processes share."""
     optimizer.zero_grad(set_to_none=True)
@@ -242,8 +239,6 @@ def _descend(
     for parameter in losses.parameters():  # those of the network are already everybody's
         if parameter.grad is not None:
             parameter.grad = world.reduce(parameter.grad, "mean")
-    if clip:
-        torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
     optimizer.step()
 
 
