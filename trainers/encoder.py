@@ -16,7 +16,7 @@ from pydantic import Field
 from safetensors.torch import load_file
 
 from engines.architectures import build_network
-from engines.checkpoint import CARD, NetworkCard, load_checkpoint, save_checkpoint
+from engines.checkpoint import CARD, NetworkCard, load_checkpoint, read_card, save_checkpoint
 from engines.manifest import Preprocess
 from pipeline.cli.common import say
 from pipeline.config import ConfigPath, PluginChoice, Settings
@@ -273,8 +273,16 @@ def _some_of_each(identities: NDArray[np.int64], count: int) -> NDArray[np.int64
 
 def _provenance(config: Config, people: People, seed: int, step: int, device: str) -> str:
     hardware = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
-    begun = f", begun from {config.start.name}" if config.start else ""
+    begun = f", begun from {_origin(config.start)}" if config.start else ""
     return (
         f"musewatch train encoder, config {config.name}, seed {seed}, step {step} of {config.steps}{begun}; "
         f"{people}, sha256:{people.digest()}; torch {torch.__version__} on {hardware}"
     )
+
+
+def _origin(start: Path) -> str:
+    """Which weights these are."""
+    if not (start / CARD).exists():
+        return start.name
+    card = read_card(start)
+    return f"{card.name} ({card.provenance}), weights sha256:{card.sha256}"
