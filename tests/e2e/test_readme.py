@@ -24,6 +24,8 @@ from tests.servers.rtsp import RtspServer
 from tests.tree import ROOT
 
 NOT_RUN = "Not run by our tests"
+WORDS = "By words"
+TRAINING = "Train and export"
 MAKE = {"make demo", "make test"}
 CAMERA = "rtsp://127.0.0.1:8554/cam"
 FPS, EVERY = 5, 3  # every third frame of a clip at 15 frames a second
@@ -34,8 +36,8 @@ BLOCK = re.compile(r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<kind>\w*)\n(?P<t
 
 def blocks() -> Iterator[tuple[str, re.Match[str]]]:
     """Every block with the heading it stands under."""
-    for section in re.split(r"^(?=## )", README, flags=re.M):
-        heading = section.partition("\n")[0].removeprefix("## ")
+    for section in re.split(r"^(?=###? )", README, flags=re.M):
+        heading = section.partition("\n")[0].lstrip("# ")
         for match in BLOCK.finditer(section):
             yield heading, match
 
@@ -44,8 +46,17 @@ FILES = {match["file"]: match["text"] for _, match in blocks() if match["file"]}
 COMMANDS = [
     match["text"]
     for heading, match in blocks()
-    if match["kind"] == "sh" and heading != NOT_RUN and match["text"].strip() not in MAKE
+    if match["kind"] == "sh"
+    and heading not in {NOT_RUN, WORDS, TRAINING}
+    and match["text"].strip() not in MAKE
 ]
+
+
+def commands_under(wanted: str) -> str:
+    """All commands of one section."""
+    return "".join(
+        match["text"] for heading, match in blocks() if heading == wanted and match["kind"] == "sh"
+    )
 
 
 def test_every_block_is_a_file_commands_or_a_drawing() -> None:
@@ -129,6 +140,35 @@ def test_every_command_runs_in_its_order(folder: Path) -> None:
     assert printed["again"].strip() in consumed  # the trial event that `hits test` wrote is no hit
     assert sorted(path.name for path in (folder / "snapshots").iterdir()) == ["door.jpg", "yard.jpg"]
     assert (folder / "evaluation" / "summary.json").exists()
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_a_network_is_trained_exported_and_compared(folder: Path) -> None:
+    done = shell(commands_under(TRAINING), folder)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    made = {path.name for path in (folder / "engines").iterdir()}
+    assert {"my-people.yaml", "my-people.onnx", "my-people-fp16.yaml", "my-people-fp16.onnx"} <= made
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("my-people")]
+    assert {row[1] for row in rows} == {"fp32", "fp16"}
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_somebody_is_enrolled_by_words(folder: Path) -> None:
+    from tests import tiny_weights
+
+    tiny_weights.transformers_clip(folder / "clip")
+    (folder / "words.yaml").write_text(
+        "version: 1\nembedder: {use: transformers, weights: clip, device: cpu}\n"
+        "decision: {max_distance: 0.5, max_distance_text: 1.2}\n",
+        encoding="utf-8",
+    )
+    shown = shell(f"{commands_under(WORDS)}musewatch watchlist show p7 -c words.yaml --json", folder)
+    assert shown.returncode == 0, shown.stderr
+    assert "a woman in a red coat with a white backpack" in shown.stdout
+    assert "red coat" in shown.stdout
 
 
 def test_the_plugin_in_one_file_is_found_and_shouts(folder: Path) -> None:

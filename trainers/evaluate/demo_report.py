@@ -1,4 +1,4 @@
-"""The demo's report: looks again at who was missed, and says what the weightless networks cost."""
+"""The demo's report: looks again at who was missed, and says what the networks can and cannot."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline import build
 from pipeline.build import Networks
-from pipeline.config import Config
+from pipeline.config import Config, PluginChoice
 from pipeline.runner.runner import RunSummary
 from trainers.evaluate.enrolling import Photo
 from trainers.evaluate.report.content import Person, ReportContent
@@ -86,20 +86,25 @@ def write_demo_report(path: Path, run: Run, seconds: Callable[[], float]) -> tup
 
 
 def notice(run: Run, sights: Sequence[Sight]) -> tuple[str, ...]:
-    """What today's default networks are, and what that costs in figures of this run."""
+    """What the networks are, and what that costs in figures of this run."""
     near = [sight for sight in sights if sight.height_px >= 160]
     far = [sight for sight in sights if sight.height_px < 160]
     return (
-        "Today's default networks are weightless",
-        f"The detector ({run.config.detector.use}) and the embedder ({run.config.embedder.use}) have learned nothing: "
-        "they need no download, no GPU and no torch, and find less than trained networks would.",
-        f"What that costs here: looking once a second at everybody in view, the detector saw {_seen(near)} when "
+        "The bundled networks have never seen a real person",
+        f"Detector {_name(run.config.detector)} and embedder {_name(run.config.embedder)} are small, need no torch "
+        "and no GPU, and learned from simulated people alone: other people and other places than these.",
+        f"Here, looking once a second at everybody in view, the detector saw {_seen(near)} when "
         f"they were 160 px tall or more and {_seen(far)} when smaller, half hidden ones included; of "
         f"{count(len(run.scores.appearances), 'appearance')} of enrolled people {run.scores.missed} went without "
-        "a right hit. The embedder goes by the colour of clothes, so people in like clothes look alike to it.",
-        "A trained detector and embedder, as ONNX files with a manifest each, take their places by two lines of "
-        "the config.",
+        "a right hit. On real cameras expect less.",
+        "A detector and an embedder trained on real footage, as ONNX files with a manifest each, take their places "
+        "by two lines of the config.",
     )
+
+
+def _name(choice: PluginChoice) -> str:
+    """What the network is called: its engine where it has one."""
+    return Path(str(choice.settings.get("engine", choice.use))).stem
 
 
 def _seen(sights: Sequence[Sight]) -> str:

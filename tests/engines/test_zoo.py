@@ -1,0 +1,50 @@
+"""The engines that ship: small, as their manifests say, and without a trace of where they were made."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.boxes import BoxNetwork
+from engines.manifest import load_manifest
+from engines.session import open_session
+from engines.shelf import ZOO
+from engines.vectors import VectorNetwork
+
+MANIFESTS = sorted(ZOO.glob("*.yaml"))
+LIMITS_MB = {"person-nano": 8, "person-small": 8, "person-hall": 3}
+
+
+def test_they_are_all_there_and_small_together() -> None:
+    assert {path.stem for path in MANIFESTS} == set(LIMITS_MB)
+    assert sum(path.stat().st_size for path in ZOO.iterdir()) < 25e6
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_each_says_where_it_comes_from_and_how_good_it_is(path: Path) -> None:
+    manifest = load_manifest(path)
+    assert manifest.path.stat().st_size < LIMITS_MB[manifest.name] * 1e6
+    assert manifest.licence == "Apache-2.0"
+    assert "seed" in manifest.provenance
+    assert "sha256:" in manifest.provenance
+    assert {"hall", "street", "night", "infrared", "park"} <= set(manifest.accuracy)
+    text = path.read_text(encoding="utf-8")
+    assert "/" not in manifest.provenance.replace("https://", "")
+    assert "/home" not in text
+    assert "/tmp" not in text
+    assert b"/site-packages/" not in manifest.path.read_bytes()
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_each_runs(path: Path) -> None:
+    manifest = load_manifest(path)
+    session = open_session(manifest, device="cpu")
+    pictures = [np.full((90, 160, 3), grey, np.uint8) for grey in (40, 200)]
+    if manifest.role == "detector":
+        boxes = BoxNetwork(manifest, session, min_score=0.3).find(pictures)
+        assert [len(found.xyxy) for found in boxes] == [0, 0], "nobody is in an empty picture"
+        return
+    rows = VectorNetwork(manifest, session).embed(pictures)
+    assert rows.shape == (2, 256)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    assert manifest.operating_point is not None
