@@ -92,7 +92,7 @@ def notice(run: Run, sights: Sequence[Sight]) -> tuple[str, ...]:
     return (
         "The bundled networks have never seen a real person",
         f"Detector {_name(run.config.detector)} and embedder {_name(run.config.embedder)} are small, need no torch "
-        "and no GPU, and learned from simulated people alone: other people and other places than these.",
+        "and no GPU, and learned from simulated people alone: other people and cameras than these.",
         f"Here, looking once a second at everybody in view, the detector saw {_seen(near)} when "
         f"they were 160 px tall or more and {_seen(far)} when smaller, half hidden ones included; of "
         f"{count(len(run.scores.appearances), 'appearance')} of enrolled people {run.scores.missed} went without "
