@@ -149,7 +149,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EngineFileError, match="damaged"):
         square_tower().fill(tmp_path)
     save_file({"layer.weight": torch.zeros(2)}, tmp_path / "w.safetensors")
-    with pytest.raises(EngineFileError, match="no CLIP: .* is missing"):
+    with pytest.raises(EngineFileError, match=r"no CLIP: .* is missing"):
         square_tower().fill(tmp_path)
     save_file({"layer.weight": torch.zeros(2)}, tmp_path / "w.safetensors")
     with pytest.raises(EngineFileError, match="another network"):
