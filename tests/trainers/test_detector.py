@@ -1,7 +1,6 @@
 """The detector's trainer: it learns a few pictures by heart, goes on exactly after a kill, and says what is wrong."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -58,6 +57,7 @@ def test_it_learns_a_few_pictures_by_heart(tmp_path: Path, capsys: pytest.Captur
     assert card.accuracy["again"] == card.accuracy["same"]
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_goes_on_with_the_identical_curve(tmp_path: Path) -> None:
     config = _config(tmp_path, steps=40, judge_every=20)
     assert _train(config, tmp_path / "whole") == 0
@@ -70,9 +70,8 @@ def test_a_killed_run_goes_on_with_the_identical_curve(tmp_path: Path) -> None:
         str(config),
     ]
     out = tmp_path / "killed"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     victim = subprocess.Popen(
-        [*command, "--out", str(out)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     while not (out / "state.safetensors").exists():
         assert victim.poll() is None, "it ended before it could be killed"

@@ -113,6 +113,7 @@ train_encoder(Config.model_validate(json.loads(sys.argv[1])), Path(sys.argv[2]),
 """
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_goes_on_exactly(world: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     expected = train_encoder(config(world), whole, seed=5)
