@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from engines.architectures import build_network
 from engines.documents import explain, read_document
 from engines.errors import EngineFileError, ManifestError
-from engines.manifest import Decoder, OperatingPoint, Preprocess
+from engines.manifest import Decoder, OperatingPoint, Preprocess, refuse_wrong_decoder
 from engines.session import refuse_pickle
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class NetworkCard(BaseModel):
 
     @model_validator(mode="after")
     def _decoder_belongs_to_detectors(self) -> "NetworkCard":
-        if (self.role == "detector") != (self.decoder is not None):
-            raise ValueError(f"role {self.role} {'needs a' if self.role == 'detector' else 'has no'} decoder")
+        refuse_wrong_decoder(self.role, self.decoder)
         return self
 
 

@@ -125,6 +125,16 @@ class TensorRt(_Part):
         return profile
 
 
+def refuse_wrong_decoder(role: str, decoder: Decoder | None) -> None:
+    """A detector has a decoder, and nothing else has.
+
+    Raises:
+        ValueError: Otherwise; for a model's validator.
+    """
+    if (role == "detector") != (decoder is not None):
+        raise ValueError(f"role {role} {'needs a' if role == 'detector' else 'has no'} decoder")
+
+
 class Manifest(_Part):
     """An engine: what it is for, which file, what it eats and how its answer is read."""
 
@@ -164,8 +174,7 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _decoder_belongs_to_detectors(self) -> "Manifest":
-        if (self.role == "detector") != (self.decoder is not None):
-            raise ValueError(f"role {self.role} {'needs a' if self.role == 'detector' else 'has no'} decoder")
+        refuse_wrong_decoder(self.role, self.decoder)
         return self
 
     @model_validator(mode="after")

@@ -57,18 +57,8 @@ class OrtSession:
         self.provider: str = self._session.get_providers()[0]
         if device == "cuda" and self.provider != providers[0]:
             raise _no_gpu(name)
-        self._inputs = tuple(_spec(tensor) for tensor in self._session.get_inputs())
-        self._outputs = tuple(_spec(tensor) for tensor in self._session.get_outputs())
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` must be given."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` gives."""
-        return self._outputs
+        self.inputs = tuple(_spec(tensor) for tensor in self._session.get_inputs())
+        self.outputs = tuple(_spec(tensor) for tensor in self._session.get_outputs())
 
     def run(self, feeds: Tensors) -> Tensors:
         """Outputs by name for inputs by name.
@@ -76,7 +66,7 @@ class OrtSession:
         Raises:
             TensorError: The network cannot work on what it was given.
         """
-        names = [spec.name for spec in self._outputs]
+        names = [spec.name for spec in self.outputs]
         try:
             return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
         except Exception as error:  # onnxruntime has no base class of its own

@@ -65,23 +65,13 @@ class TorchSession:
         self._graphs: GraphRunner | None = None
         black = np.zeros((1, 3, *size), np.float32)
         answers = self._guarded(self._eager, black)
-        self._inputs = (TensorSpec(INPUT, (None, 3, *size), "float32"),)
-        self._outputs = tuple(
+        self.inputs = (TensorSpec(INPUT, (None, 3, *size), "float32"),)
+        self.outputs = tuple(
             TensorSpec(output, (None, *answer.shape[1:]), "float32")
             for output, answer in zip(output_names(len(answers)), answers, strict=True)
         )
         if self._device == "cuda":
             self._graphs = self._captured(size, max_batch)
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` must be given."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` gives."""
-        return self._outputs
 
     def run(self, feeds: Tensors) -> Tensors:
         """Outputs by name for inputs by name.
@@ -91,7 +81,7 @@ class TorchSession:
         """
         work = self._graphs.run if self._graphs else self._eager
         answers = self._guarded(work, np.asarray(feeds[INPUT], np.float32))
-        return {spec.name: answer for spec, answer in zip(self._outputs, answers, strict=True)}
+        return {spec.name: answer for spec, answer in zip(self.outputs, answers, strict=True)}
 
     def _guarded(self, work: Any, pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         try:

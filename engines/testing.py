@@ -30,18 +30,8 @@ class FunctionSession:
         outputs: Sequence[TensorSpec] = (),
     ) -> None:
         self._function = function
-        self._inputs = tuple(inputs)
-        self._outputs = tuple(outputs)
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """As given."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """As given."""
-        return self._outputs
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
 
     def run(self, feeds: Tensors) -> Tensors:
         """What the function makes of the feeds."""

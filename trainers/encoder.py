@@ -22,7 +22,7 @@ from pipeline.cli.common import say
 from pipeline.config import ConfigPath, PluginChoice, Settings
 from pipeline.errors import ConfigError
 from trainers.augment import Augment, AugmentSettings
-from trainers.judging import at_cut, embed, judge, operating_point
+from trainers.judging import at_cut, embed, judge, operating_point, scores
 from trainers.losses.texts import TextSettings, learn_texts
 from trainers.losses.together import EmbedderLoss, LossSettings
 from trainers.people import People, Pictures, SetChoice, gather
@@ -148,9 +148,9 @@ def train_encoder(
         losses.prototypes.update(world.gather(embeddings.detach().float()), world.gather(identities))
         progress.step(step, {name: float(value.detach()) for name, value in values.items()})
         if step % config.evaluate_every == 0 or step == config.steps:
-            scores = judge(network, config.preprocess, config.held_out, world.device).scores()
-            progress.scores(step, scores)
-            best.offer(network, scores["mAP"], step)
+            found = scores(judge(network, config.preprocess, config.held_out, world.device))
+            progress.scores(step, found)
+            best.offer(network, found["mAP"], step)
         if step % config.save_every == 0 or step == config.steps:
             save_state(place / STATE, parts, step, run)
     progress.close()
@@ -172,19 +172,19 @@ def _conclude(
     device = next(network.parameters()).device
     held_out = judge(network, config.preprocess, config.held_out, device)
     cut = operating_point(held_out, config.held_out.folder.name)
-    accuracy: dict[str, Any] = {"held_out": held_out.scores() | at_cut(held_out, cut.max_distance)}
+    accuracy: dict[str, Any] = {"held_out": scores(held_out) | at_cut(held_out, cut.max_distance)}
     for name, choice in config.judged.items():
         judged = judge(network, config.preprocess, choice, device)
         judged.save(out / FEATURES / f"{name}.npz")
-        accuracy[name] = judged.scores() | at_cut(judged, cut.max_distance)
-    say("\n".join(f"{name}: {scores}" for name, scores in accuracy.items()))
+        accuracy[name] = scores(judged) | at_cut(judged, cut.max_distance)
+    say("\n".join(f"{name}: {found}" for name, found in accuracy.items()))
     card = NetworkCard(
         name=config.name,
         role="embedder",
         use=config.network.use,
         arguments=config.network.settings,
         preprocess=config.preprocess,
-        dimension=held_out.query.shape[1],
+        dimension=held_out.query_features.shape[1],
         licence=config.licence,
         provenance=provenance,
         accuracy=accuracy,

@@ -1,8 +1,6 @@
 """How good an embedder is on people it never saw: its rows, its ranking, its cut."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +11,7 @@ from engines.preprocess import preprocess
 from pipeline.errors import InputError
 from trainers.datasets.catalogue import load
 from trainers.datasets.sample import JUNK, Sample
-from trainers.metrics.retrieval import retrieval_scores
+from trainers.evaluate.feature_set import FeatureSet
 from trainers.people import SetChoice, read_picture
 
 GALLERY = 20  # people on a watchlist of the operating point
@@ -21,45 +19,14 @@ ACCEPTED = 0.01  # share of strangers that it lets through
 DRAWS = 20  # watchlists drawn for each stranger
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """Embeddings of a set's official search, with labels.
-
-    Attributes:
-        query: (Q, D) unit rows. gallery: (G, D).
-        query_ids: (Q,). gallery_ids: (G,). query_cameras: (Q,). gallery_cameras: (G,).
-    """
-
-    query: NDArray[np.float32]
-    gallery: NDArray[np.float32]
-    query_ids: NDArray[np.int64]
-    gallery_ids: NDArray[np.int64]
-    query_cameras: NDArray[np.int64]
-    gallery_cameras: NDArray[np.int64]
-
-    def scores(self) -> dict[str, float]:
-        """MAP and R1, in [0, 1], by the Market-1501 rule."""
-        distances = np.sqrt(np.maximum(0, 2 - 2 * self.query @ self.gallery.T))
-        found = retrieval_scores(
-            distances, self.query_ids, self.gallery_ids, self.query_cameras, self.gallery_cameras
-        )
-        return {"mAP": round(found.mAP, 4), "R1": round(float(found.cmc[0]), 4)}
-
-    def save(self, path: Path) -> None:
-        """Writes what `musewatch evaluate features` reads."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            path,
-            query_features=self.query,
-            gallery_features=self.gallery,
-            query_ids=self.query_ids,
-            gallery_ids=self.gallery_ids,
-            query_cameras=self.query_cameras,
-            gallery_cameras=self.gallery_cameras,
-        )
+def scores(judged: FeatureSet) -> dict[str, float]:
+    """MAP and R1 to four places, in [0, 1], by the Market-1501 rule."""
+    return {name: round(value, 4) for name, value in judged.plain_scores().items()}
 
 
-def judge(module: torch.nn.Module, settings: Preprocess, choice: SetChoice, device: torch.device) -> Judged:
+def judge(
+    module: torch.nn.Module, settings: Preprocess, choice: SetChoice, device: torch.device
+) -> FeatureSet:
     """Embeds the queries and the gallery of a set, fed exactly as the engine will be.
 
     Raises:
@@ -80,7 +47,7 @@ def judge(module: torch.nn.Module, settings: Preprocess, choice: SetChoice, devi
             )
         )
     (query, query_ids, query_cameras), (gallery, gallery_ids, gallery_cameras) = parts
-    return Judged(query, gallery, query_ids, gallery_ids, query_cameras, gallery_cameras)
+    return FeatureSet(query, gallery, query_ids, gallery_ids, query_cameras, gallery_cameras)
 
 
 @torch.inference_mode()
@@ -103,7 +70,7 @@ def embed(
     return np.concatenate(rows)
 
 
-def operating_point(judged: Judged, where: str) -> OperatingPoint:
+def operating_point(judged: FeatureSet, where: str) -> OperatingPoint:
     """The cut at which a stranger is taken for one of 20 enrolled people once in a hundred.
 
     A tracklet is the mean of all pictures of a person by one camera, brought to unit length. A watchlist is one
@@ -119,7 +86,7 @@ def operating_point(judged: Judged, where: str) -> OperatingPoint:
     return OperatingPoint(max_distance=round(float(np.quantile(strangers, ACCEPTED)), 3), chosen_on=rule)
 
 
-def at_cut(judged: Judged, max_distance: float) -> dict[str, float]:
+def at_cut(judged: FeatureSet, max_distance: float) -> dict[str, float]:
     """What a cut does to other people: shares in [0, 1].
 
     Returns:
@@ -133,9 +100,9 @@ def at_cut(judged: Judged, max_distance: float) -> dict[str, float]:
     }
 
 
-def _distances(judged: Judged) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _distances(judged: FeatureSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of every tracklet to the nearest on each of its watchlists of others, and to every picture of its own person."""
-    rows = np.concatenate([judged.query, judged.gallery])
+    rows = np.concatenate([judged.query_features, judged.gallery_features])
     people = np.concatenate([judged.query_ids, judged.gallery_ids])
     cameras = np.concatenate([judged.query_cameras, judged.gallery_cameras])
     rng = np.random.default_rng(0)

@@ -53,21 +53,11 @@ class TensorRtSession:
         self._engine = engine
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         given = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-        self._inputs = tuple(_spec(engine, name) for name in given)
-        self._outputs = tuple(_spec(engine, name) for name in names if name not in given)
-        self._sizes = _sizes(engine, self._inputs)
+        self.inputs = tuple(_spec(engine, name) for name in given)
+        self.outputs = tuple(_spec(engine, name) for name in names if name not in given)
+        self._sizes = _sizes(engine, self.inputs)
         self._bound: dict[int, _Bound] = {}
         self._at(self._sizes[0])
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` must be given."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` gives."""
-        return self._outputs
 
     def run(self, feeds: Tensors) -> Tensors:
         """Outputs by name for inputs by name; a batch above the profile is split, one between sizes filled up.
@@ -79,13 +69,13 @@ class TensorRtSession:
         parts = []
         try:
             for run in split(count, self._sizes):
-                rows = {spec.name: feeds[spec.name][run.start : run.stop] for spec in self._inputs}
+                rows = {spec.name: feeds[spec.name][run.start : run.stop] for spec in self.inputs}
                 parts.append(self._at(run.size)(rows, run.stop - run.start))
         except TensorRtError as error:
             raise TensorError(
                 f"engine {self._name}: TensorRT cannot run it: {error.problem}", "run it with device: cpu"
             ) from None
-        return {spec.name: np.concatenate([part[spec.name] for part in parts]) for spec in self._outputs}
+        return {spec.name: np.concatenate([part[spec.name] for part in parts]) for spec in self.outputs}
 
     def close(self) -> None:
         """Gives the GPU's memory back."""
@@ -94,20 +84,18 @@ class TensorRtSession:
 
     def _at(self, size: int) -> "_Bound":
         if size not in self._bound:
-            self._bound[size] = _Bound(
-                self._engine, self._gpu, (self._inputs, self._outputs), size, self._name
-            )
+            self._bound[size] = _Bound(self._engine, self._gpu, (self.inputs, self.outputs), size, self._name)
         return self._bound[size]
 
     def _count(self, feeds: Tensors) -> int:
         """The batch, when the shapes are the network's."""
-        for spec in self._inputs:
+        for spec in self.inputs:
             if feeds[spec.name].shape[1:] != spec.shape[1:]:
                 raise TensorError(
                     f"engine {self._name}: {spec} is wanted, {feeds[spec.name].shape} is given",
                     "compare the manifest's preprocess with what the network was made for",
                 )
-        return len(feeds[self._inputs[0].name])
+        return len(feeds[self.inputs[0].name])
 
 
 class _Bound:

@@ -17,7 +17,7 @@ from pipeline import registry
 from pipeline.cli.main import main
 from pipeline.config import choose
 from pipeline.errors import ConfigError, OutsideError, RefusedError
-from plugins.kafka_link import hasten_checksums
+from plugins.kafka_link import KafkaLink, hasten_checksums
 
 # kafka-python leaves the sockets of failed connections to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
@@ -63,7 +63,15 @@ def test_files_that_cannot_be_used_are_named_at_the_start(
 
 
 def test_files_that_can_be_used_are_taken(folder: Path) -> None:
-    sink(folder, tls={"ca": "cert.pem", "cert": "cert.pem", "key": "cert.key"}).close()
+    tls = {"ca": "cert.pem", "cert": "cert.pem", "key": "cert.key"}
+    sink(folder, tls=tls).close()
+    link = KafkaLink.model_validate({"bootstrap": "h:1", "tls": tls}, context={"base_dir": folder})
+    used = {name: value for name, value in link.client_options().items() if name.startswith("ssl_")}
+    assert used == {
+        "ssl_cafile": str(folder / "cert.pem"),
+        "ssl_certfile": str(folder / "cert.pem"),
+        "ssl_keyfile": str(folder / "cert.key"),
+    }
 
 
 @pytest.mark.parametrize("part", ["sink", "bus"])

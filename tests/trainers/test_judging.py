@@ -10,7 +10,8 @@ torch = pytest.importorskip("torch")
 from engines.manifest import Preprocess  # noqa: E402
 from pipeline.errors import InputError  # noqa: E402
 from tests.trainers.pictured import draw_people  # noqa: E402
-from trainers.judging import Judged, at_cut, judge, operating_point  # noqa: E402
+from trainers.evaluate.feature_set import FeatureSet  # noqa: E402
+from trainers.judging import at_cut, judge, operating_point, scores  # noqa: E402
 from trainers.people import SetChoice  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -31,9 +32,9 @@ def test_people_who_differ_by_colour_are_found_by_colour(tmp_path: Path) -> None
     network = Colours().train()
     judged = judge(network, PICTURED, SetChoice(folder=folder), torch.device("cpu"))
     assert network.training
-    assert judged.query.shape == (24, 6)
-    assert judged.gallery.shape == (48, 6)
-    assert judged.scores()["mAP"] > 0.95
+    assert judged.query_features.shape == (24, 6)
+    assert judged.gallery_features.shape == (48, 6)
+    assert scores(judged)["mAP"] > 0.95
     point = operating_point(judged, "drawn people")
     assert at_cut(judged, point.max_distance)["recall_at_cut"] > 0.9
     assert point.chosen_on is not None
@@ -49,7 +50,9 @@ def test_a_stranger_is_taken_for_somebody_once_in_a_hundred() -> None:
     rows = centres[people] + 0.5 * rng.standard_normal((360, 8))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     query = np.arange(360) % 3 == 0
-    judged = Judged(rows[query], rows[~query], people[query], people[~query], cameras[query], cameras[~query])
+    judged = FeatureSet(
+        rows[query], rows[~query], people[query], people[~query], cameras[query], cameras[~query]
+    )
     point = operating_point(judged, "made up")
     shares = at_cut(judged, point.max_distance)
     assert shares["strangers_at_cut"] == pytest.approx(0.01, abs=0.001)

@@ -8,7 +8,7 @@ import torch
 from engines.checkpoint import NetworkCard
 from engines.decode import Reading, decode
 from engines.preprocess import preprocess
-from trainers.detection.picture_store import PictureStore
+from trainers.detection.picture_store import Picture, PictureStore
 from trainers.metrics.boxes import BoxScores, Found, Truth, box_scores
 
 LEAST_VISIBLE, LEAST_PX = 0.5, 40  # who counts: half of the body seen, that tall in the picture
@@ -18,11 +18,14 @@ BATCH = 16
 
 def judge(network: torch.nn.Module, card: NetworkCard, store: PictureStore) -> BoxScores:
     """Scores of a network, as its card says how to feed and read it, on all pictures of a store."""
-    truths = [
-        Truth(boxes, (visible >= LEAST_VISIBLE) & (boxes[:, 3] - boxes[:, 1] >= LEAST_PX))
-        for _, boxes, visible in (store[number] for number in range(len(store)))
-    ]
+    truths = [truth_of(store[number]) for number in range(len(store))]
     return box_scores(truths, list(_answers(network, card, store)))
+
+
+def truth_of(picture: Picture) -> Truth:
+    """Everybody in a picture, and who of them counts."""
+    tall = picture.boxes[:, 3] - picture.boxes[:, 1] >= LEAST_PX
+    return Truth(picture.boxes, tall & (picture.visible >= LEAST_VISIBLE))
 
 
 @torch.inference_mode()

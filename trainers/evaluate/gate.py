@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from engines.boxes import BoxNetwork
 from engines.vectors import VectorNetwork
 from pipeline.errors import InputError
-from trainers.detection.judge import LEAST_PX, LEAST_VISIBLE
+from trainers.detection.judge import truth_of
 from trainers.detection.picture_store import PictureStore
+from trainers.evaluate.feature_set import FeatureSet
 from trainers.evaluate.picture_set import Picture, read_market
-from trainers.metrics.boxes import Found, Truth, box_scores
-from trainers.metrics.retrieval import retrieval_scores
+from trainers.metrics.boxes import Found, box_scores
 
 BATCH = 64
 
@@ -27,7 +27,6 @@ def embedder(network: VectorNetwork, folder: Path) -> dict[str, float]:
     """
     pictures = read_market(folder)
     query, gallery = (_rows(network, part) for part in (pictures.query, pictures.gallery))
-    distances = np.sqrt(np.maximum(0, 2 - 2 * query @ gallery.T))
     ids, cameras = (
         [
             np.array([getattr(picture, label) for picture in part])
@@ -35,8 +34,7 @@ def embedder(network: VectorNetwork, folder: Path) -> dict[str, float]:
         ]
         for label in ("id", "camera")
     )
-    found = retrieval_scores(distances, ids[0], ids[1], cameras[0], cameras[1])
-    return {"mAP": found.mAP, "R1": float(found.cmc[0])}
+    return FeatureSet(query, gallery, ids[0], ids[1], cameras[0], cameras[1]).plain_scores()
 
 
 def detector(network: BoxNetwork, folder: Path) -> dict[str, float]:
@@ -49,9 +47,7 @@ def detector(network: BoxNetwork, folder: Path) -> dict[str, float]:
     truths, found = [], []
     for start in range(0, len(store), BATCH):
         batch = [store[number] for number in range(start, min(len(store), start + BATCH))]
-        for picture in batch:
-            tall = picture.boxes[:, 3] - picture.boxes[:, 1] >= LEAST_PX
-            truths.append(Truth(picture.boxes, tall & (picture.visible >= LEAST_VISIBLE)))
+        truths += [truth_of(picture) for picture in batch]
         found += [
             Found(boxes.xyxy, boxes.score) for boxes in network.find([picture.image for picture in batch])
         ]

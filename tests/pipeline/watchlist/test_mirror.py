@@ -1,47 +1,23 @@
 """Stores that follow the watchlist that all processes share."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline.errors import OutsideError
 from pipeline.watchlist.mirror import WatchlistMirror
-from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.records import Identity
 from pipeline.watchlist.shared import publish, publish_all
 from pipeline.watchlist.store import WatchlistStore
 from tests.enrolment_desk import CODEC
-from tests.pictures import BLUE, RED, person
+from tests.pictures import BLUE
+from tests.pipeline.watchlist.office import NOW, anna, people, picture
 from tests.remote import ListBus
-
-NOW = datetime(2026, 11, 21, 7, 0, 0, 120_003, tzinfo=UTC)
-VECTOR = np.array([0.6, 0.8], np.float32)
-
-
-def picture(shirt: tuple[int, int, int] = RED, height: int = 80) -> NewPicture:
-    return NewPicture(CODEC.encode(person(height, shirt), 95), NOW, "sha256:e", VECTOR)
-
-
-def anna(**changes: object) -> Identity:
-    return Identity("anna", changes.get("name", "Åsa"), "test", changes.get("until"), NOW)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[WatchlistStore]:
-    with WatchlistStore.in_folder(tmp_path / "office") as store:
-        store.add(anna(until=NOW), [picture(), picture(BLUE)])
-        yield store
 
 
 @pytest.fixture
 def bus() -> ListBus:
     return ListBus()
-
-
-def people(store: WatchlistStore) -> dict[str, list[str]]:
-    return {i.id: [e.sha256 for e in store.enrolments(i.id)] for i in store.identities()}
 
 
 def test_a_mirror_becomes_what_was_published_and_follows(

@@ -1,43 +1,18 @@
 """Rows of the watchlist that all processes share, there and back."""
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.records import NewPicture
 from pipeline.watchlist.shared import MAX_BYTES, from_row, identity_schema, to_row
 from pipeline.watchlist.store import WatchlistStore
 from tests.enrolment_desk import CODEC
-from tests.pictures import BLUE, RED, person
+from tests.pipeline.watchlist.office import NOW, VECTOR, anna, people
 from tests.tree import ROOT
-
-NOW = datetime(2026, 11, 21, 7, 0, 0, 120_003, tzinfo=UTC)
-VECTOR = np.array([0.6, 0.8], np.float32)
-
-
-def picture(shirt: tuple[int, int, int] = RED, height: int = 80) -> NewPicture:
-    return NewPicture(CODEC.encode(person(height, shirt), 95), NOW, "sha256:e", VECTOR)
-
-
-def anna(**changes: object) -> Identity:
-    return Identity("anna", changes.get("name", "Åsa"), "test", changes.get("until"), NOW)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[WatchlistStore]:
-    with WatchlistStore.in_folder(tmp_path / "office") as store:
-        store.add(anna(until=NOW), [picture(), picture(BLUE)])
-        yield store
-
-
-def people(store: WatchlistStore) -> dict[str, list[str]]:
-    return {i.id: [e.sha256 for e in store.enrolments(i.id)] for i in store.identities()}
 
 
 def test_an_identity_arrives_as_it_was_with_its_pictures_and_vectors(office: WatchlistStore) -> None:

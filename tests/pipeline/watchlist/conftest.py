@@ -1,0 +1,17 @@
+"""The watchlist of `tests.pipeline.watchlist.office`, open."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.watchlist.store import WatchlistStore
+from tests.pictures import BLUE
+from tests.pipeline.watchlist.office import NOW, anna, picture
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[WatchlistStore]:
+    with WatchlistStore.in_folder(tmp_path / "office") as store:
+        store.add(anna(until=NOW), [picture(), picture(BLUE)])
+        yield store
