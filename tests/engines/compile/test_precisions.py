@@ -239,3 +239,16 @@ def test_the_choice_of_pictures_does_not_depend_on_names_or_order(tmp_path):
     assert not first.keys() & choose([tmp_path / "a"], 99, without=first.keys()).keys()
     with pytest.raises(PictureError, match="were calibrated on"):
         choose([tmp_path / "a"], 4, without=choose([tmp_path / "a"], 99).keys())
+
+
+def test_frames_of_the_simulated_world_are_pictures_one_by_one(tmp_path):
+    pictures = np.stack(sample_pictures(5, SIZE))
+    np.save(tmp_path / "hall.npy", pictures)
+    np.save(tmp_path / "vectors.npy", np.zeros(3))  # an array without a list is none of ours
+    (tmp_path / "hall.jsonl").write_text("{}\n" * 5)
+    chosen = choose([tmp_path], 99)
+    assert sorted(image.tobytes() for image in chosen.values()) == sorted(map(bytes, pictures))
+    assert len(choose([tmp_path], 3)) == 3
+    np.save(tmp_path / "hall.npy", pictures[..., 0])
+    with pytest.raises(PictureError, match="is no array of pictures"):
+        choose([tmp_path], 3)
