@@ -7,7 +7,7 @@ exactly with `--resume`.
 import contextlib
 import platform
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from pipeline.config import ConfigPath, PluginChoice, Settings
 from pipeline.errors import ConfigError
 from trainers.augment import Augment, AugmentSettings
 from trainers.judging import at_cut, embed, judge, operating_point, scores
+from trainers.losses.captions import CaptionSettings, Reader, caption_loss
 from trainers.losses.texts import TextSettings, learn_texts
 from trainers.losses.together import EmbedderLoss, LossSettings
 from trainers.people import People, Pictures, SetChoice, gather
@@ -33,7 +34,7 @@ from trainers.training.progress import Progress
 from trainers.training.schedule import set_rate, warmup_cosine
 from trainers.training.state import load_state, save_state
 
-STATE, BEST, FEATURES = "state.safetensors", "best.safetensors", "features"
+STATE, BEST, FEATURES, READER = "state.safetensors", "best.safetensors", "features", "reader.safetensors"
 
 
 class Batch(Settings):
@@ -63,6 +64,9 @@ class Config(Settings):
     losses: LossSettings = LossSettings()
     texts: TextSettings | None = Field(
         default=None, description="CLIP-ReID's two stages; for clip_vit, no neck."
+    )
+    captions: CaptionSettings | None = Field(
+        default=None, description="Pictures are held against what is said of them, as CLIP learns."
     )
     batch: Batch = Batch()
     augment: AugmentSettings = AugmentSettings()
@@ -118,8 +122,12 @@ def train_encoder(
     module = world.prepare_model(network.train())
 
     # --- 3. losses, optimiser, what a kill must not lose --------------------------------
-    losses = EmbedderLoss(config.losses, torch.from_numpy(people.domain_of), dimension, config.texts)
+    captions = caption_loss(config.captions, people.samples, dimension)
+    losses = EmbedderLoss(
+        config.losses, torch.from_numpy(people.domain_of), dimension, config.texts, captions
+    )
     losses = losses.to(world.device)
+    kept = torch.nn.ModuleDict({"network": network} | ({"reader": captions.reader} if captions else {}))
     optimizer = torch.optim.AdamW(
         [
             {"params": [p for p in network.parameters() if p.requires_grad], "weight_decay": config.decay},
@@ -143,32 +151,35 @@ def train_encoder(
         identities = torch.from_numpy(people.identities[rows]).to(world.device)
         with _precision(config.precision, world.device):
             embeddings = module(batch.contiguous(memory_format=torch.channels_last))
-        values = losses(embeddings.float(), identities)
+        values = losses(embeddings.float(), identities, torch.from_numpy(rows).to(world.device))
         _descend(world, optimizer, losses, values["loss"])
         losses.prototypes.update(world.gather(embeddings.detach().float()), world.gather(identities))
         progress.step(step, {name: float(value.detach()) for name, value in values.items()})
         if step % config.evaluate_every == 0 or step == config.steps:
             found = scores(judge(network, config.preprocess, config.held_out, world.device))
             progress.scores(step, found)
-            best.offer(network, found["mAP"], step)
+            best.offer(kept, found["mAP"], step)
         if step % config.save_every == 0 or step == config.steps:
             save_state(place / STATE, parts, step, run)
     progress.close()
 
     # --- 5. judge and save: the best weights ---------------------------------------------
-    network.load_state_dict(load_file(place / BEST))
+    kept.load_state_dict(load_file(place / BEST))
     if not world.is_main_process:
         return out / "checkpoint"
-    return _conclude(config, out, network, _provenance(config, people, seed, best.step, device))
+    return _conclude(config, out, kept, _provenance(config, people, seed, best.step, device))
 
 
 def _conclude(
     config: Config,
     out: Path,
-    network: torch.nn.Module,
+    kept: torch.nn.ModuleDict,
     provenance: str,
 ) -> Path:
     """Scores the network on every judged set, chooses its cut, and writes its checkpoint folder."""
+    network = kept["network"]
+    if "reader" in kept:
+        cast(Reader, kept["reader"]).save(out / READER)
     device = next(network.parameters()).device
     held_out = judge(network, config.preprocess, config.held_out, device)
     cut = operating_point(held_out, config.held_out.folder.name)

@@ -1,11 +1,11 @@
 """Trains encoders that differ in one thing and prints how each ranks in every domain; goes on where it stopped.
 
-    configs/training/encoder_data.sh build/encoder hall judge
+    configs/training/encoder_data.sh build/encoder
     python -m tests.bench.encoders pcl build/encoder build/encoder/pcl       identity, + prototypes, their numbers
-    python -m tests.bench.encoders survey build/encoder build/encoder/survey    supervised, self-supervised, ours
+    python -m tests.bench.encoders survey build/encoder build/encoder/survey    paradigms, and what helps
 
-Runs that are there are read, not made again; --steps and --seeds make all of it shorter. The people judged are never
-trained on; * marks the domain that was.
+Runs and features that are there are read, not made again; --steps and --seeds make all of it shorter, --only does the
+rows that hold a word. The people judged are never trained on.
 """
 
 import argparse
@@ -14,18 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from engines.checkpoint import read_card
+from engines.checkpoint import load_checkpoint
 from trainers.encoder import Config, train_encoder
+from trainers.evaluate.feature_set import read_features
+from trainers.judging import judge
+from trainers.people import SetChoice
 
 JUDGED = ("hall", "street", "night", "infrared", "park")
 IDENTITY = {"identity": 1.0, "margin": 0.15}
 OURS = {"identity": 0.5, "margin": 0.15, "prototypes": 0.5, "contrast": 1.0}
 SMALL = {"use": "small"}
-OSNET = {"use": "osnet", "width": 0.5, "dimension": 256}
+OSNET = {"use": "osnet", "width": 0.25, "dimension": 256}
 PLAIN = {
     "saturation": [1, 1], "channel_gain": 0, "gain": 0, "gamma": 0, "contrast": 0, "blur": 0, "noise": 0, "erase": 0.35,
 }  # fmt: skip
+PAIRED = {
+    "losses": {"identity": 0.0}, "captions": {}, "batch": {"domains": 2, "people": 32, "pictures": 1},
+    "loss_rate": 1, "where": "broad/*", "alone": True,
+}  # fmt: skip
+TWICE = {"domains": 1, "people": 32, "pictures": 2}
 
 
 def pcl() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -46,20 +55,27 @@ def pcl() -> Iterator[tuple[str, dict[str, Any]]]:
 def survey() -> Iterator[tuple[str, dict[str, Any]]]:
     """The survey's paradigms, and what helps the supervised one outside its own domain."""
     supervised = {"losses": {"identity": 1.0, "smoothing": 0.1, "triplet": 1.0}}
+    alone = {"losses": {"identity": 0.0, "contrast": 1.0}, "batch": TWICE, "alone": True}
     yield "OSNet, identity + triplet", supervised | {"network": OSNET, "augment": PLAIN}
-    yield "the same, cameras varied", supervised | {"network": OSNET}
+    yield "OSNet, cameras varied", supervised | {"network": OSNET}
     yield "small, identity + triplet", supervised | {"augment": PLAIN}
     yield "small, mixed styles", supervised | {"network": SMALL | {"mix_style": 0.5}, "augment": PLAIN}
     yield "small, cameras varied", supervised
     yield "small, ours", {"losses": OURS}
-    alone = {"losses": {"identity": 0.0, "contrast": 1.0}, "batch": {"people": 32, "pictures": 2}}
-    yield "small, self-supervised", alone | {"alone": True}
+    yield "small, self-supervised", alone
+    yield "small, CLIP-style on captions, random domains", PAIRED
+    yield "small, self-supervised, random domains", alone | {"where": "broad/*"}
+    yield (
+        "small, ours, random domains",
+        {"losses": OURS, "batch": {"domains": 2, "people": 8}, "where": "broad/*"},
+    )
 
 
 def described(data: Path, steps: int, changes: dict[str, Any]) -> Config:
     """The config of a run; all that is not changed is that of the bundled baseline."""
-    hall = {
-        "folder": data / "hall-train",
+    changes = dict(changes)
+    pictures = {
+        "folder": data / changes.pop("where", "hall-train"),
         "splits": ["train", "query", "gallery"],
         "alone": changes.pop("alone", False),
     }
@@ -67,9 +83,8 @@ def described(data: Path, steps: int, changes: dict[str, Any]) -> Config:
         {
             "name": "bench",
             "licence": "Apache-2.0",
-            "train": [hall],
+            "train": [pictures],
             "held_out": {"folder": data / "judge/calibrate"},
-            "judged": {name: {"folder": data / "judge" / name} for name in JUDGED},
             "network": SMALL,
             "preprocess": {
                 "colour": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.25] * 3, "resize": "stretch",
@@ -86,11 +101,19 @@ def described(data: Path, steps: int, changes: dict[str, Any]) -> Config:
     )  # fmt: skip
 
 
-def accuracy(config: Config, out: Path, seed: int) -> dict[str, Any]:
-    """The scores of a run; it is made, or gone on with, if they are not there."""
+def trained(config: Config, out: Path, seed: int) -> Path:
+    """The checkpoint of a run; it is made, or gone on with, if it is not there."""
     if not (out / "checkpoint/network.yaml").exists():
         train_encoder(config, out, seed, resume=(out / "state.safetensors").exists())
-    return read_card(out / "checkpoint").accuracy
+    return out / "checkpoint"
+
+
+def judged(checkpoint: Path, folder: Path, features: Path) -> dict[str, float]:
+    """The scores of a checkpoint on a set; what it makes of the pictures is kept in `features`."""
+    if not features.exists():
+        network, card = load_checkpoint(checkpoint)
+        judge(network, card.preprocess, SetChoice(folder=folder), torch.device("cpu")).save(features)
+    return read_features(features).plain_scores()
 
 
 def main() -> None:
@@ -101,13 +124,23 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--judged", nargs="*", default=JUDGED)
     given = parser.parse_args()
-    print("| mAP / R1 | " + " | ".join("hall *" if name == "hall" else name for name in JUDGED) + " |")
-    print("|---|" + "---:|" * len(JUDGED))
-    for number, (name, changes) in enumerate({"pcl": pcl, "survey": survey}[given.what]()):
-        config = described(given.data.resolve(), given.steps, changes)
-        scores = [accuracy(config, given.out / f"{number}-{seed}", seed) for seed in range(given.seeds)]
-        cells = [_cell([score[domain] for score in scores]) for domain in JUDGED]
+    data = given.data.resolve()
+    print("| mAP / R1 | " + " | ".join(given.judged) + " |")
+    print("|---|" + "---:|" * len(given.judged))
+    for name, changes in {"pcl": pcl, "survey": survey}[given.what]():
+        if given.only not in name:
+            continue
+        config = described(data, given.steps, changes)
+        runs = [given.out / f"{name.replace(' ', '_')}-{seed}" for seed in range(given.seeds)]
+        checkpoints = [trained(config, run, seed) for seed, run in enumerate(runs)]
+        cells = []
+        for domain in given.judged:
+            made = [run / f"judged/{domain}.npz" for run in runs]
+            pairs = zip(checkpoints, made, strict=True)
+            cells.append(_cell([judged(one, data / "judge" / domain, rows) for one, rows in pairs]))
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 

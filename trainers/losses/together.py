@@ -5,6 +5,7 @@ from pydantic import Field
 from torch import nn
 
 from pipeline.config import Settings
+from trainers.losses.captions import CaptionLoss
 from trainers.losses.identity import IdentityLoss
 from trainers.losses.prototypes import PrototypeLoss
 from trainers.losses.supcon import supervised_contrastive
@@ -29,7 +30,7 @@ class LossSettings(Settings):
 
 
 class EmbedderLoss(nn.Module):
-    """All of `LossSettings`; has the weights of the identity loss, the memory of the prototypes, the learned texts."""
+    """All of `LossSettings`; has the weights of the identity loss, the memory of the prototypes, texts and captions."""
 
     domain_of: torch.Tensor
     texts: torch.Tensor
@@ -40,8 +41,10 @@ class EmbedderLoss(nn.Module):
         domain_of: torch.Tensor,
         dimension: int,
         text_settings: TextSettings | None = None,
+        captions: CaptionLoss | None = None,
     ) -> None:
         super().__init__()
+        self.captions = captions
         self.text_settings = text_settings
         self.register_buffer("texts", torch.zeros(len(domain_of) if text_settings else 0, dimension))
         s = self.settings = settings
@@ -49,8 +52,13 @@ class EmbedderLoss(nn.Module):
         self.identity = IdentityLoss(domain_of, dimension, s.scale, s.margin, s.smoothing)
         self.prototypes = PrototypeLoss(domain_of, dimension, s.prototype_temperature, s.prototype_momentum)
 
-    def forward(self, rows: torch.Tensor, identities: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Each loss that is on, unweighted, and `loss`, their weighted sum, of (N, D) unit rows of people (N,)."""
+    def forward(
+        self, rows: torch.Tensor, identities: torch.Tensor, pictures: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Each loss that is on, unweighted, and `loss`, their weighted sum, of (N, D) unit rows of people (N,).
+
+        `pictures` (N,) are their numbers among all; only captions need them.
+        """
         s, domains = self.settings, self.domain_of[identities]
         parts: dict[str, tuple[float, torch.Tensor]] = {}
         if s.identity:
@@ -65,6 +73,9 @@ class EmbedderLoss(nn.Module):
         if self.text_settings:
             loss = image_to_texts(rows, identities, self.texts, self.text_settings)
             parts["texts"] = self.text_settings.weight, loss
+        if self.captions and pictures is not None:
+            loss = self.captions(rows, identities, domains, pictures)
+            parts["captions"] = self.captions.reader.settings.weight, loss
         total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
         return {"loss": total} | {name: loss for name, (_, loss) in parts.items()}
 
