@@ -52,7 +52,7 @@ soak:  ## two hours of four streams with faults (MINUTES=30), as a plot in build
 lock:  ## resolve requirements/*.txt again (ARGS=--upgrade for newer versions)
 	@requirements/install test-core
 	@$(COMPILE) $(ARGS) --override requirements/slim.txt pyproject.toml requirements/core.in -o requirements/core.txt
-	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in -c requirements/core.txt \
+	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in requirements/test.in -c requirements/core.txt \
 		--extra lab --extra train --extra agpl --extra faiss --extra dev -o requirements/test.txt
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in -c requirements/test.txt \
 		--extra lab --extra faiss --extra dev -o requirements/test-core.txt

@@ -59,6 +59,10 @@ OUTSIDE = {
         lambda: shutil.which("iptables") is not None,
         "apt-get install -y --no-install-recommends iptables",
     ),
+    "gcc": Outside(
+        lambda: shutil.which("gcc") is not None,
+        "apt-get install -y --no-install-recommends gcc libc6-dev",
+    ),
     "faketime": Outside(
         lambda: faketime() is not None, "apt-get install -y --no-install-recommends faketime"
     ),

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.availability import need
+
 ROOT = Path(__file__).parents[3]
 STUB = ROOT / "stubs" / "tensorrt" / "__init__.pyi"
 LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
@@ -37,6 +39,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def shells(tmp_path_factory):
     """A folder with the three libraries, whose functions all answer 0."""
+    need("gcc")
     folder = tmp_path_factory.mktemp("shells")
     source = folder / "shell.c"
     source.write_text("".join(f"void *{symbol}(void) {{ return 0; }}\n" for symbol in SYMBOLS))
