@@ -3,6 +3,7 @@
     configs/training/encoder_data.sh build/encoder
     python -m tests.bench.encoders pcl build/encoder build/encoder/pcl       identity, + prototypes, their numbers
     python -m tests.bench.encoders survey build/encoder build/encoder/survey    paradigms, and what helps
+    python -m tests.bench.encoders texts build/encoder build/encoder/survey    captions asked, pictures searched
 
 Runs and features that are there are read, not made again; --steps and --seeds make all of it shorter, --only does the
 rows that hold a word. The people judged are never trained on.
@@ -17,13 +18,16 @@ import numpy as np
 import torch
 
 from engines.checkpoint import load_checkpoint
+from trainers.datasets.catalogue import load
 from trainers.encoder import Config, train_encoder
-from trainers.evaluate.feature_set import read_features
+from trainers.evaluate.feature_set import FeatureSet, read_features
+from trainers.evaluate.rules import RULES
 from trainers.judging import judge
+from trainers.losses.captions import load_reader
 from trainers.people import SetChoice
 
 JUDGED = ("hall", "street", "night", "infrared", "park")
-IDENTITY = {"identity": 1.0, "margin": 0.15}
+CAPTIONS = "small, CLIP-style, random domains"
 OURS = {"identity": 0.5, "margin": 0.15, "prototypes": 0.5, "contrast": 1.0}
 SMALL = {"use": "small"}
 OSNET = {"use": "osnet", "width": 0.25, "dimension": 256}
@@ -34,12 +38,18 @@ PAIRED = {
     "losses": {"identity": 0.0}, "captions": {}, "batch": {"domains": 2, "people": 32, "pictures": 1},
     "loss_rate": 1, "where": "broad/*", "alone": True,
 }  # fmt: skip
+FLIPPED = PLAIN | {"shift": 0, "erase": 0}
 TWICE = {"domains": 1, "people": 32, "pictures": 2}
 
 
 def pcl() -> Iterator[tuple[str, dict[str, Any]]]:
-    """MUSE 4.1's loss in parts: what the memory adds, and its temperature and momentum."""
-    yield "identity only", {"losses": IDENTITY}
+    """MUSE 4.1 in small: a tower that has read captions, then the parts of its loss in the hall, cameras not varied."""
+    yield CAPTIONS, PAIRED | {"seeds": 1, "steps": 700}
+    tuned = {
+        "start": CAPTIONS, "centroids": True, "batch": {"people": 8, "pictures": 4}, "augment": FLIPPED,
+        "rate": 0.0005, "loss_rate": 1,
+    }  # fmt: skip
+    yield "identity only", tuned | {"losses": {"identity": 1.0}}
     for temperature, momentum in (
         (0.07, 0.8),
         (0.03, 0.8),
@@ -49,7 +59,10 @@ def pcl() -> Iterator[tuple[str, dict[str, Any]]]:
         (0.07, 0.95),
     ):
         both = {"prototypes": 1.0, "prototype_temperature": temperature, "prototype_momentum": momentum}
-        yield f"+ prototypes, tau {temperature}, gamma {momentum}", {"losses": IDENTITY | both}
+        yield (
+            f"+ prototypes, tau {temperature}, gamma {momentum}",
+            tuned | {"losses": {"identity": 1.0} | both},
+        )
 
 
 def survey() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -63,7 +76,8 @@ def survey() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "small, cameras varied", supervised
     yield "small, ours", {"losses": OURS}
     yield "small, self-supervised", alone
-    yield "small, CLIP-style on captions, random domains", PAIRED
+    yield CAPTIONS, PAIRED
+    yield "small, CLIP-style, then ours in the hall", {"losses": OURS, "start": CAPTIONS, "centroids": True}
     yield "small, self-supervised, random domains", alone | {"where": "broad/*"}
     yield (
         "small, ours, random domains",
@@ -71,9 +85,16 @@ def survey() -> Iterator[tuple[str, dict[str, Any]]]:
     )
 
 
-def described(data: Path, steps: int, changes: dict[str, Any]) -> Config:
+def texts() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The only one that reads."""
+    yield CAPTIONS, PAIRED
+
+
+def described(data: Path, steps: int, out: Path, changes: dict[str, Any]) -> Config:
     """The config of a run; all that is not changed is that of the bundled baseline."""
-    changes = dict(changes)
+    changes = {key: value for key, value in changes.items() if key != "seeds"}
+    if "start" in changes:
+        changes["start"] = run_of(out, changes["start"], 0).resolve() / "checkpoint"
     pictures = {
         "folder": data / changes.pop("where", "hall-train"),
         "splits": ["train", "query", "gallery"],
@@ -101,25 +122,43 @@ def described(data: Path, steps: int, changes: dict[str, Any]) -> Config:
     )  # fmt: skip
 
 
-def trained(config: Config, out: Path, seed: int) -> Path:
-    """The checkpoint of a run; it is made, or gone on with, if it is not there."""
-    if not (out / "checkpoint/network.yaml").exists():
-        train_encoder(config, out, seed, resume=(out / "state.safetensors").exists())
-    return out / "checkpoint"
+def run_of(out: Path, row: str, seed: int) -> Path:
+    """The folder of a row's run."""
+    return out / f"{row.replace(' ', '_')}-{seed}"
 
 
-def judged(checkpoint: Path, folder: Path, features: Path) -> dict[str, float]:
-    """The scores of a checkpoint on a set; what it makes of the pictures is kept in `features`."""
+def trained(config: Config, run: Path, seed: int) -> None:
+    """Makes a run, or goes on with it, if it is not there."""
+    if not (run / "checkpoint/network.yaml").exists():
+        train_encoder(config, run, seed, resume=(run / "state.safetensors").exists())
+
+
+def judged(run: Path, folder: Path) -> dict[str, float]:
+    """The scores of a run on a set."""
+    return seen(run, folder).plain_scores()
+
+
+def asked(run: Path, folder: Path) -> dict[str, float]:
+    """The scores of the captions of a set's queries among its gallery, cameras disregarded."""
+    pictures = seen(run, folder)
+    captions = [sample.text[0] for sample in load("world", folder).splits["query"]]
+    rows = load_reader(run / "reader.safetensors").read(captions).numpy()
+    return dict(RULES["text_to_image"](1 - rows @ pictures.gallery_features.T, pictures))
+
+
+def seen(run: Path, folder: Path) -> FeatureSet:
+    """What a run makes of a set's pictures; kept in the run's folder."""
+    features = run / "judged" / f"{folder.name}.npz"
     if not features.exists():
-        network, card = load_checkpoint(checkpoint)
+        network, card = load_checkpoint(run / "checkpoint")
         judge(network, card.preprocess, SetChoice(folder=folder), torch.device("cpu")).save(features)
-    return read_features(features).plain_scores()
+    return read_features(features)
 
 
 def main() -> None:
     """Prints a Markdown table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("pcl", "survey"))
+    parser.add_argument("what", choices=("pcl", "survey", "texts"))
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=800)
@@ -130,17 +169,15 @@ def main() -> None:
     data = given.data.resolve()
     print("| mAP / R1 | " + " | ".join(given.judged) + " |")
     print("|---|" + "---:|" * len(given.judged))
-    for name, changes in {"pcl": pcl, "survey": survey}[given.what]():
+    for name, changes in {"pcl": pcl, "survey": survey, "texts": texts}[given.what]():
         if given.only not in name:
             continue
-        config = described(data, given.steps, changes)
-        runs = [given.out / f"{name.replace(' ', '_')}-{seed}" for seed in range(given.seeds)]
-        checkpoints = [trained(config, run, seed) for seed, run in enumerate(runs)]
-        cells = []
-        for domain in given.judged:
-            made = [run / f"judged/{domain}.npz" for run in runs]
-            pairs = zip(checkpoints, made, strict=True)
-            cells.append(_cell([judged(one, data / "judge" / domain, rows) for one, rows in pairs]))
+        config = described(data, given.steps, given.out, changes)
+        runs = [run_of(given.out, name, seed) for seed in range(changes.get("seeds", given.seeds))]
+        for seed, run in enumerate(runs):
+            trained(config, run, seed)
+        score = asked if given.what == "texts" else judged
+        cells = [_cell([score(run, data / "judge" / domain) for run in runs]) for domain in given.judged]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 

@@ -5,6 +5,7 @@ from pydantic import Field
 from torch import nn
 
 from pipeline.config import Settings
+from pipeline.errors import ConfigError
 from trainers.losses.captions import CaptionLoss
 from trainers.losses.identity import IdentityLoss
 from trainers.losses.prototypes import PrototypeLoss
@@ -30,7 +31,11 @@ class LossSettings(Settings):
 
 
 class EmbedderLoss(nn.Module):
-    """All of `LossSettings`; has the weights of the identity loss, the memory of the prototypes, texts and captions."""
+    """All of `LossSettings`; has the weights of the identity loss, the memory of the prototypes, texts and captions.
+
+    Raises:
+        ConfigError: Every loss has weight 0.
+    """
 
     domain_of: torch.Tensor
     texts: torch.Tensor
@@ -44,6 +49,9 @@ class EmbedderLoss(nn.Module):
         captions: CaptionLoss | None = None,
     ) -> None:
         super().__init__()
+        on = settings.identity, settings.prototypes, settings.contrast, settings.triplet
+        if not (any(on) or text_settings or captions):
+            raise ConfigError("there is nothing to learn from: every loss has weight 0", "give one a weight")
         self.captions = captions
         self.text_settings = text_settings
         self.register_buffer("texts", torch.zeros(len(domain_of) if text_settings else 0, dimension))

@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from pipeline.errors import ConfigError  # noqa: E402
 from trainers.losses.identity import IdentityLoss  # noqa: E402
 from trainers.losses.prototypes import PrototypeLoss  # noqa: E402
 from trainers.losses.supcon import supervised_contrastive  # noqa: E402
@@ -119,6 +120,11 @@ def test_weighted_sum_and_gradients_are_finite_even_for_a_person_alone_in_a_doma
     assert torch.isfinite(raw.grad).all()
     assert torch.isfinite(loss.identity.directions.grad).all()
     assert not loss.prototypes.memory.requires_grad
+
+
+def test_nothing_to_learn_from_is_refused() -> None:
+    with pytest.raises(ConfigError, match="every loss has weight 0"):
+        EmbedderLoss(LossSettings(identity=0.0), torch.tensor([0, 0]), 3)
 
 
 def test_losses_begin_at_the_centroids() -> None:
