@@ -47,6 +47,8 @@ class Config(Settings):
     strides: tuple[int, ...] = Field(default=(8, 16, 32), description="Of its grids, finest first.")
     start: ConfigPath | None = Field(default=None, description="Checkpoint folder to begin from.")
     size: tuple[Pixels, Pixels] = Field(default=(256, 448), description="Height, width of the input.")
+    early_size: tuple[Pixels, Pixels] | None = Field(default=None, description="Of the first, cheaper steps.")
+    early_steps: int = Field(default=0, ge=0)
     augmentation: Augmentation = Augmentation()
     plain_steps: int = Field(default=0, ge=0, description="Last steps without mosaics.")
     least_visible: float = Field(default=0.3, ge=0, le=1, description="Hidden more: ignored.")
@@ -64,9 +66,23 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _cells_fill_the_input(self) -> Self:
-        if any(side % max(self.strides) for side in self.size):
-            raise ValueError(f"size must be multiples of {max(self.strides)}, the coarsest stride")
+        if any(side % max(self.strides) for side in (*self.size, *(self.early_size or ()))):
+            raise ValueError(f"sizes must be multiples of {max(self.strides)}, the coarsest stride")
         return self
+
+    @model_validator(mode="after")
+    def _parts_fit_the_run(self) -> Self:
+        if (self.early_size is None) != (self.early_steps == 0):
+            raise ValueError("early_size and early_steps are given together, or neither")
+        if self.early_steps + self.plain_steps > self.steps:
+            raise ValueError("early_steps and plain_steps are more than steps")
+        return self
+
+    def part(self, step: int) -> tuple[tuple[int, int], Augmentation]:
+        """Input's size and augmentation of a step."""
+        early = self.early_size if step < self.early_steps else None
+        plain = step >= self.steps - self.plain_steps
+        return early or self.size, self.augmentation.model_copy(update={"mosaic": 0.0} if plain else {})
 
 
 def train_detector(
@@ -84,12 +100,7 @@ def train_detector(
         {name: PictureStore((folder,)) for name, folder in folders.items()}
         for folders in (config.held_out, config.judged)
     )
-    mixed, plain = (
-        Batches(store, config.size, config.batch, how, seed, config.least_visible, config.least_px)
-        for how in (config.augmentation, config.augmentation.model_copy(update={"mosaic": 0.0}))
-    )
-    cells = make_cells(config.size, config.strides)
-    cells = type(cells)(*(part.to(device) for part in cells))
+    batches = Batches(store, config.batch, seed, config.least_visible, config.least_px)
 
     # ---- network ------------------------------------------------------------------------------------------------
     torch.manual_seed(seed)
@@ -115,7 +126,9 @@ def train_detector(
     # ---- loop ---------------------------------------------------------------------------------------------------
     for step in range(done, config.steps):
         last = step + 1 == config.steps
-        batch = (mixed if step < config.steps - config.plain_steps else plain).batch(step)
+        size, augmentation = config.part(step)
+        batch = batches.batch(step, size, augmentation)
+        cells = make_cells(size, config.strides, device)
         rate = set_rate(optimizer, warmup_cosine(step, config.steps, config.warmup, floor=0.02))
         labels = Labels(*(part.to(device) for part in batch.labels))
         with torch.autocast(torch.device(device).type, torch.bfloat16, config.precision == "bf16"):

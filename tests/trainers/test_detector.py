@@ -15,8 +15,10 @@ pytest.importorskip("torch")
 from engines.checkpoint import load_checkpoint
 from pipeline.cli.main import main
 from tests.trainers.detection.pictures import SIZE, write_pictures
+from trainers.cli import read_config
 from trainers.detection.judge import judge
 from trainers.detection.picture_store import PictureStore
+from trainers.detector import Config
 
 pytestmark = pytest.mark.torch
 TINY = {"use": "nano_detector", "widths": [8, 8, 16, 16, 16], "depths": [0, 1, 1, 0], "neck": 16}
@@ -59,7 +61,7 @@ def test_it_learns_a_few_pictures_by_heart(tmp_path: Path, capsys: pytest.Captur
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_goes_on_with_the_identical_curve(tmp_path: Path) -> None:
-    config = _config(tmp_path, steps=40, judge_every=20)
+    config = _config(tmp_path, steps=40, judge_every=20, early_size=[32, 64], early_steps=18)
     assert _train(config, tmp_path / "whole") == 0
     command = [
         sys.executable,
@@ -85,6 +87,15 @@ def test_a_killed_run_goes_on_with_the_identical_curve(tmp_path: Path) -> None:
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+def test_the_first_steps_are_small_and_the_last_without_mosaics(tmp_path: Path) -> None:
+    changes = {"early_size": [32, 64], "early_steps": 2, "plain_steps": 3, "steps": 6}
+    path = _config(tmp_path, augmentation={"mosaic": 0.5}, **changes)
+    config = read_config(Config, path)
+    parts = [config.part(step) for step in range(6)]
+    assert [size for size, _ in parts] == [(32, 64)] * 2 + [SIZE] * 4
+    assert [how.mosaic for _, how in parts] == [0.5] * 3 + [0] * 3
+
+
 def test_another_config_does_not_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     assert _train(_config(tmp_path, steps=2), out) == 0
@@ -100,6 +111,9 @@ def test_missing_pictures_and_wrong_keys_are_named(
     for wrong, said in (
         ({"stepz": 3}, "did you mean 'steps'"),
         ({"size": [64, 90]}, "multiples of 32"),
+        ({"early_size": [32, 90], "early_steps": 9}, "multiples of 32"),
+        ({"early_steps": 9}, "are given together"),
+        ({"early_size": [32, 64], "early_steps": 40, "plain_steps": 30}, "are more than steps"),
         ({"network": {"use": "small"}}, "is no detector"),
     ):
         assert _train(_config(tmp_path, **wrong), tmp_path / "run") == 2

@@ -23,9 +23,7 @@ class Batches:
 
     Args:
         store: The pictures.
-        size: Height and width of the input.
         count: Pictures of a batch.
-        augmentation: What is done to them.
         seed: Of everything that is drawn.
         least_visible: Share of a body below which somebody is ignored.
         least_px: Height in the input below which somebody is ignored.
@@ -34,22 +32,27 @@ class Batches:
     def __init__(
         self,
         store: PictureStore,
-        size: tuple[int, int],
         count: int,
-        augmentation: Augmentation,
         seed: int,
         least_visible: float,
         least_px: float,
     ) -> None:
-        self._store, self._size, self._count, self._augmentation = store, size, count, augmentation
+        self._store, self._count = store, count
         self._seed, self._least_visible, self._least_px = seed, least_visible, least_px
 
-    def batch(self, step: int) -> Batch:
-        """Batch number `step`, from 0."""
-        samples = [self._sample(place) for place in range(step * self._count, (step + 1) * self._count)]
+    def batch(self, step: int, size: tuple[int, int], augmentation: Augmentation) -> Batch:
+        """Batch number `step`, from 0.
+
+        Args:
+            step: Decides which pictures, and what happens to them.
+            size: Height and width of the input.
+            augmentation: What is done to them, and how often.
+        """
+        places = range(step * self._count, (step + 1) * self._count)
+        samples = [self._sample(place, size, augmentation) for place in places]
         return Batch(np.stack([sample.image for sample in samples]), self._labels(samples))
 
-    def _sample(self, place: int) -> Sample:
+    def _sample(self, place: int, size: tuple[int, int], augmentation: Augmentation) -> Sample:
         round_, at = divmod(place, len(self._store))
         order = np.random.default_rng([self._seed, 1, round_]).permutation(len(self._store))
         rng = np.random.default_rng([self._seed, 2, place])
@@ -57,7 +60,7 @@ class Batches:
         def another() -> Picture:
             return self._store[int(rng.integers(len(self._store)))]
 
-        return augmented(self._store[int(order[at])], another, self._size, self._augmentation, rng)
+        return augmented(self._store[int(order[at])], another, size, augmentation, rng)
 
     def _labels(self, samples: list[Sample]) -> Labels:
         most = max(len(sample.boxes) for sample in samples)

@@ -25,7 +25,7 @@ class Cells(NamedTuple):
         return torch.cat([centre - half, centre + half], dim=-1)
 
 
-def make_cells(size: tuple[int, int], strides: Sequence[int]) -> Cells:
+def make_cells(size: tuple[int, int], strides: Sequence[int], device: str = "cpu") -> Cells:
     """The cells of an input of that height and width."""
     corners, scales = [], []
     for stride in strides:
@@ -34,4 +34,4 @@ def make_cells(size: tuple[int, int], strides: Sequence[int]) -> Cells:
         )
         corners.append(torch.stack([columns.flatten(), rows.flatten()], dim=1))
         scales.append(torch.full((rows.numel(), 1), stride))
-    return Cells(torch.cat(corners).float(), torch.cat(scales).float())
+    return Cells(torch.cat(corners).float().to(device), torch.cat(scales).float().to(device))
