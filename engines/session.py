@@ -82,14 +82,16 @@ def open_session(manifest: Manifest, *, threads: int = 1, device: Device = "auto
         from engines.session_torch import open_torch
 
         return open_torch(manifest, data, threads=threads, device=device)
-    what, fix = "files", "give an .onnx or a .safetensors file"
     if manifest.path.suffix in PLANS:
-        what, fix = (
-            "plans: they fit one GPU and one TensorRT",
-            "give the .onnx file and the key tensorrt; plans are kept",
+        raise EngineFileError(
+            f"engine {manifest.name}: {manifest.path} is a plan compiled for one GPU and one TensorRT, and would not "
+            "run on another",
+            "give the .onnx file it was compiled from, with the key tensorrt: the plan for this machine is then "
+            "compiled at the first start, and kept",
         )
     raise EngineFileError(
-        f"engine {manifest.name}: nothing here runs {manifest.path.suffix!r} {what}: {manifest.path}", fix
+        f"engine {manifest.name}: nothing here runs {manifest.path.suffix!r} files: {manifest.path}",
+        "give an .onnx or a .safetensors file",
     )
 
 

@@ -125,4 +125,6 @@ def _spec(tensor: Any) -> TensorSpec:
 def _reason(error: Exception) -> str:
     """What onnxruntime says, in one line of bearable length."""
     text = " ".join(str(error).split())
+    if "INVALID_PROTOBUF" in text:
+        return "it is no ONNX file, or only a part of one"
     return text.removeprefix("[ONNXRuntimeError] : ")[:300]

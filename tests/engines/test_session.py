@@ -40,7 +40,7 @@ def test_threads_make_no_other_answer(tmp_path):
 
 PICKLED = pickle.dumps({"weights": [1, 2]})
 REFUSED = {
-    "truncated": ("tiny.onnx", NETWORK[: len(NETWORK) // 2], {}, "cannot load it"),
+    "truncated": ("tiny.onnx", NETWORK[: len(NETWORK) // 2], {}, "only a part of one"),
     "empty": ("tiny.onnx", b"", {}, "cannot load it"),
     "a text": ("tiny.onnx", b"404 not found", {}, "cannot load it"),
     "wrong digest": ("tiny.onnx", NETWORK, {"sha256": "0" * 64}, "not 0000"),
@@ -48,7 +48,7 @@ REFUSED = {
     "pickle by content": ("tiny.onnx", PICKLED, {}, "pickle"),
     "torch archive": ("tiny.onnx", b"PK\x03\x04archive/data.pkl", {}, "pickle"),
     "unknown kind": ("tiny.tflite", NETWORK, {}, "'.tflite'"),
-    "a plan": ("tiny.plan", NETWORK, {}, "plans: they fit one GPU and one TensorRT"),
+    "a plan": ("tiny.plan", NETWORK, {}, "is a plan compiled for one GPU"),
     "no kind": ("tiny", NETWORK, {}, "''"),
 }
 
