@@ -1,19 +1,22 @@
-"""How long a hit takes: from a person's first frame over RTSP until the hit is read from Kafka, with HOG and colour.
+"""How long a hit takes: from a person's first frame over RTSP until the hit is read from Kafka.
 
 The camera's own clock (RTCP) says when a frame was taken, so decoding and the network are in the figure; so is the
-consumer's poll of 20 ms. `python -m tests.bench.latency [CLIP...]`; a clip takes its 44 s.
+consumer's poll of 20 ms. A person is visible where the labels say so of half of it, 40 px tall.
+`python -m tests.bench.latency [--engines DETECTOR.yaml EMBEDDER.yaml] [--two-machines] [CLIP...]`: HOG and colour, or
+two engines; all in one process, or one of `run` and one of `verify`. A clip takes its 44 s.
 """
 
+import argparse
 import csv
 import json
 import logging
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,11 @@ from tests.strangers import MUSEWATCH
 
 TOPIC = "musewatch.hits"
 SECONDS = 46  # a clip and a little
+FPS = 15  # of the demo's clips
+LEAST_PX, LEAST_VISIBLE = 40, 0.5  # of a person who counts as visible
+STARTING_S = 8  # of a member, until it has its partitions
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+WEIGHTLESS = {"detector": {"use": "hog"}, "embedder": {"use": "colour"}}
 Arrival = tuple[float, dict[str, Any]]  # wall clock, the hit
 
 
@@ -56,39 +64,49 @@ class Listener(threading.Thread):
         return self.arrivals
 
 
-def hits_of(clip: str, folder: Path, broker: KafkaBroker) -> list[Arrival]:
-    """Plays a clip of the demo's hall once; everybody of the demo is enrolled."""
+def hits_of(
+    clip: str, plugins: dict[str, Any], apart: bool, folder: Path, broker: KafkaBroker
+) -> list[Arrival]:
+    """Plays a clip of the demo's hall once; everybody of the demo is enrolled. `apart`: a member identifies."""
+    link = {"use": "kafka", "bootstrap": broker.bootstrap}
+    common = {"version": 1, "site": "hall", "embedder": plugins["embedder"], "telemetry": {"listen": None}}
+    edge = common | {"detector": plugins["detector"]}
+    deciding = {
+        "decision": {"cooldown_s": 0},
+        "evidence": {"base_url": "http://evidence"},
+        "sinks": [link | {"topic": TOPIC, "partitions": 1}],
+    }
+    member = common | deciding | {"data_dir": "member", "bus": link}
     with RtspServer({"cam": CLIPS / f"{clip}.mp4"}, once=True) as camera:
-        source = {"use": "rtsp", "url": camera.url("cam")}
-        document = {
-            "version": 1,
-            "streams": [{"id": clip, "source": source}],
-            "detector": {"use": "hog"},
-            "embedder": {"use": "colour"},
-            "decision": {"cooldown_s": 0},
-            "sinks": [{"use": "kafka", "bootstrap": broker.bootstrap, "topic": TOPIC, "partitions": 1}],
-            "telemetry": {"listen": None},
-        }
-        (folder / "c.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+        edge["streams"] = [{"id": clip, "source": {"use": "rtsp", "url": camera.url("cam")}}]
+        edge |= {"bus": link} if apart else deciding
+        for name, document in (("edge.yaml", edge), ("member.yaml", member)):
+            (folder / name).write_text(yaml.safe_dump(document), encoding="utf-8")
+        desk = "member.yaml" if apart else "edge.yaml"
         for picture in sorted((CLIPS / "enrol").glob("*.jpg")):
-            _musewatch(
-                folder,
-                "watchlist",
-                "add",
-                "-c",
-                "c.yaml",
-                "--id",
-                picture.stem,
-                "--image",
-                picture,
-                "--whole",
-            )
-        _musewatch(folder, "hits", "test", "-c", "c.yaml")  # makes the topic
+            enrolled = ("--id", picture.stem, "--image", picture, "--whole")
+            _musewatch(folder, "watchlist", "add", "-c", desk, *enrolled)
+        _musewatch(folder, "hits", "test", "-c", desk)  # makes the topic
         listener = Listener(broker.bootstrap)
         listener.start()
-        _musewatch(folder, "run", "c.yaml", "--duration", SECONDS)
+        with _member(folder) if apart else nullcontext():
+            _musewatch(folder, "run", "edge.yaml", "--duration", SECONDS)
         time.sleep(1)
     return [(at_s, hit) for at_s, hit in listener.stop() if hit.get("state") == "opened"]
+
+
+@contextmanager
+def _member(folder: Path) -> Iterator[None]:
+    with (folder / "member.log").open("wb") as log:
+        process = subprocess.Popen(
+            [MUSEWATCH, "verify", "member.yaml"], cwd=folder, env=ONE_THREAD, stderr=log
+        )
+    try:
+        time.sleep(STARTING_S)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def seconds(arrivals: Sequence[Arrival], since: str) -> list[float]:
@@ -102,47 +120,74 @@ def seconds(arrivals: Sequence[Arrival], since: str) -> list[float]:
 
 
 def since_visible(clip: str, arrivals: Sequence[Arrival]) -> list[float]:
-    """From the first frame in which the labels have an enrolled person, however small, until their hit was read."""
+    """From the first frame of an appearance in which the person is visible, until their first hit was read."""
+    found = []
+    for person, start_s, end_s in appearances(clip):
+        for at_s, hit in arrivals:
+            if hit["identity"]["id"] == person and start_s <= hit["decided_pts_s"] <= end_s + 1:
+                found += seconds([(at_s, hit | {"visible": start_s})], "visible")
+                break
+    return found
+
+
+def appearances(clip: str) -> list[tuple[str, float, float]]:
+    """Person, first second in which it is visible, last second there; of those that are visible at all."""
+    shown: dict[str, list[float]] = {}
+    for line in (CLIPS / f"{clip}.gt.txt").read_text(encoding="utf-8").splitlines():
+        frame, number, _, _, _, height, _, _, visible = map(float, line.split(","))
+        if height >= LEAST_PX and visible >= LEAST_VISIBLE:
+            shown.setdefault(f"p{number:.0f}", []).append((frame - 1) / FPS)
     with (CLIPS / "presence.csv").open(encoding="utf-8") as file:
-        starts = {
-            row["person_id"]: float(row["start_s"])
-            for row in csv.DictReader(file)
-            if row["stream_id"] == clip
-        }
-    with_start = [
-        (at_s, hit | {"visible": starts[hit["identity"]["id"]]})
-        for at_s, hit in arrivals
-        if starts.get(hit["identity"]["id"], 1e9) <= hit["decided_pts_s"]
+        rows = [row for row in csv.DictReader(file) if row["stream_id"] == clip]
+    spells = [(row["person_id"], float(row["start_s"]) - 0.01, float(row["end_s"])) for row in rows]
+    return [
+        (person, min(moments), end_s)
+        for person, start_s, end_s in spells
+        if (moments := [at_s for at_s in shown.get(person, []) if start_s <= at_s <= end_s])
     ]
-    return seconds(with_start, "visible")
 
 
 def _musewatch(folder: Path, *arguments: object) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(
-        [MUSEWATCH, *map(str, arguments)], cwd=folder, env=environment, check=True, capture_output=True
+        [MUSEWATCH, *map(str, arguments)], cwd=folder, env=ONE_THREAD, check=True, capture_output=True
     )
 
 
-def main(clips: Sequence[str]) -> None:
-    """One table over all clips."""
+def main() -> None:
+    """Reads the command line; one table over all clips."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("clips", nargs="*", default=["hall-1", "hall-2", "hall-3"])
+    options.add_argument("--engines", nargs=2, type=Path, metavar=("DETECTOR", "EMBEDDER"))
+    options.add_argument(
+        "--two-machines", action="store_true", help="`run` publishes tracklets, `verify` decides"
+    )
+    chosen = options.parse_args()
     missing = [name for name in ("kafka", "rtsp") if not available(name)]
     if missing:
         print(f"not run: needs {' and '.join(missing)}")
         return
+    plugins: dict[str, Any] = WEIGHTLESS
+    if chosen.engines:
+        detector, embedder = (str(path.resolve()) for path in chosen.engines)
+        plugins = {
+            "detector": {"use": "onnx", "engine": detector},
+            "embedder": {"use": "onnx", "engine": embedder},
+        }
     logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
     tables: dict[str, list[float]] = {
-        "first labelled frame": [],
+        "first visible frame": [],
         "first detected frame": [],
         "frame decided on": [],
     }
     with tempfile.TemporaryDirectory() as name, KafkaBroker(Path(name)) as broker:
-        for clip in clips:
+        for clip in chosen.clips:
             folder = Path(name) / clip
             folder.mkdir()
-            arrivals = hits_of(clip, folder, broker)
+            arrivals = hits_of(clip, plugins, chosen.two_machines, folder, broker)
             arrivals = [(at_s, hit) for at_s, hit in arrivals if hit["stream_id"] == clip]
-            tables["first labelled frame"] += since_visible(clip, arrivals)
+            tables["first visible frame"] += since_visible(clip, arrivals)
             tables["first detected frame"] += seconds(arrivals, "first_pts_s")
             tables["frame decided on"] += seconds(arrivals, "decided_pts_s")
     print(
@@ -154,4 +199,4 @@ def main(clips: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["hall-1", "hall-2", "hall-3"])
+    main()

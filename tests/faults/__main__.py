@@ -80,7 +80,7 @@ def _play_on_one_site(kind: type[Site], plan: Sequence[tuple[str, Fault]], path:
     """Plays until the end or a failure; how many have a result now."""
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
-        disk = opened.enter_context(small_disk(folder / "disk", os.geteuid() == 0))
+        disk = opened.enter_context(small_disk(folder / "disk", os.geteuid() == 0)) if kind is Site else None
         site = opened.enter_context(kind(folder, data_dir=disk))
         playing = Play(site)
         for number, (seed, fault) in enumerate(plan, start=1):
