@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from trainers.world.compiled import F64, U8
 from trainers.world.figure import ARM_ANGLE, Figure
+from trainers.world.patterns import NIR_OF_LUMINANCE
 
 HALF_WIDTH, BOTTOM, TOP = 0.80, -0.03, 2.17  # metres that a sheet covers
 SHEET_W, SHEET_H, ATLAS_W = 256, 352, 640  # texels; an atlas is front | back | tiles of the accessories
@@ -78,16 +79,27 @@ class Doll:
         self.part = np.full(len(self.x), SKIN, np.uint8)
 
     def fill(self, where: Mask, rgb: Any, nir: float | F64 | None = None, part: int | None = None) -> None:
-        """Paints over a region; what is None stays."""
+        """Paints over a region.
+
+        Args:
+            where: The region.
+            rgb: One colour, or a row for every texel of the doll.
+            nir: Near-infrared albedo likewise; None = a detail of what is there: it differs as in brightness.
+            part: Label; None = as it was.
+        """
+        before = self.rgb[where].mean(1)
         self.rgb[where] = rgb[where] if isinstance(rgb, np.ndarray) and rgb.ndim == 2 else rgb
-        if nir is not None:
+        if nir is None:
+            self.nir[where] += NIR_OF_LUMINANCE * (self.rgb[where].mean(1) - before)
+        else:
             self.nir[where] = nir[where] if isinstance(nir, np.ndarray) else nir
         if part is not None:
             self.part[where] = part
 
     def darken(self, where: Mask, by: float | F64) -> None:
-        """Multiplies a region's colour."""
+        """Multiplies what a region reflects: a seam, a crease, a quilt is as deep in near infrared."""
         self.rgb[where] *= by
+        self.nir[where] *= by if np.ndim(by) == 0 else np.mean(by, axis=-1)
 
     def on_head(self) -> tuple[F64, F64]:
         """Coordinates around the face: 1 = the edge of the head."""

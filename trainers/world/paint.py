@@ -12,6 +12,7 @@ from trainers.world.doll import (
     SHEET_H,
     SHEET_W,
     SHOES,
+    SKIN,
     TOP,
     UPPER,
     Doll,
@@ -20,7 +21,19 @@ from trainers.world.doll import (
 from trainers.world.figure import Figure
 from trainers.world.looks import Look
 from trainers.world.paint_details import paint_head, paint_tiles
-from trainers.world.patterns import CLOUDY, COARSE, DRAPED, FINE, WIDE, Dyes, cloth, dye, noise, tint
+from trainers.world.patterns import (
+    CLOUDY,
+    COARSE,
+    DRAPED,
+    FINE,
+    SKIN_NIR,
+    WIDE,
+    Dyes,
+    cloth,
+    dye,
+    noise,
+    tint,
+)
 from trainers.world.wardrobe import COLOURS, UPPERS
 
 REFLECTIVE = (205, 208, 205)
@@ -42,7 +55,7 @@ def paint(look: Look, figure: Figure, covers: Mask) -> U8:
         _lower(doll, look, dyes)
         _shoes(doll, look, dyes)
         _upper(doll, look, dyes)
-        paint_head(doll, look, dyes.skin, dyes.hair, dyes.upper, dyes.upper_nir)
+        paint_head(doll, look, dyes)
         _straps(doll, look, dyes)
         _folds(doll, look, dyes, side)
         columns = doll.columns + side * SHEET_W
@@ -63,7 +76,9 @@ def _lower(doll: Doll, look: Look, dyes: Dyes) -> None:
     worn &= doll.z > ends.get(outfit.lower, fig.ankle + 0.012)
     second = tint(COLOURS[outfit.upper_colour2], rng)
     pattern = "solid" if outfit.lower_pattern == "sidestripe" else outfit.lower_pattern
-    doll.fill(worn, cloth(pattern, doll.x, doll.z, dyes.lower, second, rng), dyes.lower_nir, LOWER)
+    colour = cloth(pattern, doll.x, doll.z, dyes.lower, second, rng)
+    doll.fill(worn, dyes.lower, dyes.lower_nir, LOWER)
+    doll.fill(worn, colour)
     from_leg = doll.across - fig.hip_x
     if outfit.lower == "jeans":
         _denim(doll, worn, from_leg, float(rng.uniform(0, 45)))
@@ -78,7 +93,7 @@ def _denim(doll: Doll, worn: Mask, from_leg: F64, fade: float) -> None:
     """Faded thighs, seams, back pockets."""
     height = doll.figure.height
     faded = np.exp(-(((from_leg - 0.005) / 0.05) ** 2)) * np.clip((doll.z - 0.18 * height) / 0.3, 0, 1)
-    doll.rgb[worn] += (faded * fade * (1 if doll.front else 0.5))[worn, None]
+    doll.fill(worn, doll.rgb + (faded * fade * (1 if doll.front else 0.5))[:, None])
     doll.darken(worn & (np.abs(from_leg - 0.065) < 0.006), 0.8)
     if not doll.front:
         dx, dz = np.abs(from_leg - 0.015), np.abs(doll.z - 0.515 * height)
@@ -92,7 +107,7 @@ def _shoes(doll: Doll, look: Look, dyes: Dyes) -> None:
     bare_shin = outfit.lower in ("shorts", "skirt", "leggings", "none")
     if (boots or bare_shin) and rng.random() < 0.6:
         sock = (doll.z < fig.ankle + 0.05) & ~doll.arm
-        doll.fill(sock, (225, 225, 222) if sneakers else (40, 40, 44), 170)
+        doll.fill(sock, (225, 225, 222) if sneakers else (40, 40, 44))
     shoe = (doll.z < fig.ankle + (0.10 if boots else 0.012)) & ~doll.arm
     doll.fill(shoe, dyes.shoes, dyes.shoes_nir, SHOES)
     if sneakers:
@@ -120,8 +135,9 @@ def _upper(doll: Doll, look: Look, dyes: Dyes) -> None:
         colour[doll.arm | (doll.across > fig.shoulder[0] * 0.95)] = dyes.upper2
     elif pattern in ("logo", "text"):
         colour[_print_on_chest(doll, pattern, dyes.seed) & doll.torso] = dyes.upper2
-    second = np.abs(colour - dyes.upper).sum(-1) > 60
-    doll.fill(worn, colour, np.where(second, dyes.upper2_nir, dyes.upper_nir), UPPER)
+    far, whole = np.abs(colour - dyes.upper).sum(-1), np.abs(dyes.upper2 - dyes.upper).sum()
+    printed = np.minimum(1, far / max(whole, 60))
+    doll.fill(worn, colour, dyes.upper_nir + printed * (dyes.upper2_nir - dyes.upper_nir), UPPER)
     if doll.front and garment.opens:
         _opening(doll, look, dyes, worn, np.random.default_rng([11, dyes.seed]))
     _trimmings(doll, look, dyes, worn)
@@ -171,7 +187,7 @@ def _opening(doll: Doll, look: Look, dyes: Dyes, worn: Mask, rng: np.random.Gene
     elif upper == "suit" or rng.random() < 0.55:
         hangs_open = upper in ("jacket", "coat")
         gap = 0.055 + 0.02 * np.sin(below * 5) if hangs_open else np.clip(0.075 - below * 0.26, 0, 1)
-    doll.fill(doll.torso & (doll.across < gap), inner, 190)
+    doll.fill(doll.torso & (doll.across < gap), inner)
     if upper == "suit":
         tie = doll.torso & (doll.across < np.minimum(0.016 + 0.01 * below, gap))
         doll.fill(tie, tint(COLOURS[str(rng.choice(["red", "navy blue", "black", "purple"]))], rng))
@@ -184,13 +200,14 @@ def _trimmings(doll: Doll, look: Look, dyes: Dyes, worn: Mask) -> None:
     upper, height = look.outfit.upper, doll.figure.height
     if upper == "shirt" and doll.front:
         placket = doll.torso & (doll.across < 0.010)
-        doll.rgb[placket] = doll.rgb[placket] * 0.86 + (18 if np.mean(dyes.upper) < 80 else 0)
+        doll.darken(placket, 0.86)
+        doll.fill(placket, doll.rgb + (18 if np.mean(dyes.upper) < 80 else 0))
     elif upper == "hoodie" and doll.front:
         dz = np.abs(doll.z - 0.585 * height)
         pouch = (doll.across < 0.11) & (dz < 0.075) & ~((doll.across < 0.10) & (dz < 0.068))
         doll.darken(doll.torso & pouch, 0.75)
         cord = doll.torso & (np.abs(doll.across - 0.03) < 0.005) & (doll.z > 0.803 * height - 0.16)
-        doll.rgb[cord] = doll.rgb[cord] * 0.4 + 130
+        doll.fill(cord, doll.rgb * 0.4 + 130)
     elif upper == "puffer":
         quilt = 0.70 + 0.42 * np.sin(np.pi * (doll.v % 0.085) / 0.085) ** 0.6
         doll.darken(worn, quilt[worn, None])
@@ -204,7 +221,7 @@ def _trimmings(doll: Doll, look: Look, dyes: Dyes, worn: Mask) -> None:
 def _neckline(doll: Doll, dyes: Dyes, worn: Mask, depth: float, wide: bool) -> None:
     down = (doll.z - doll.figure.collar) / (depth if doll.front else 0.02)
     r = np.hypot(doll.x / (0.098 if wide else 0.078), down)
-    doll.fill((r < 1) & ~doll.arm, dyes.skin, 170, 1)
+    doll.fill((r < 1) & ~doll.arm, dyes.skin, SKIN_NIR, SKIN)
     doll.darken((r >= 1) & (r < 1.18) & worn & ~doll.arm, 0.85)
 
 
@@ -239,5 +256,4 @@ def _folds(doll: Doll, look: Look, dyes: Dyes, side: int) -> None:
     bend += 0.9 * np.exp(-(((doll.z - 0.56 * fig.height) / 0.08) ** 2)) * doll.torso
     bend += 1.1 * np.exp(-(((doll.along - 0.53) / 0.12) ** 2)) * doll.arm
     doll.darken(cloth_only, (1 + crease * depth * bend)[cloth_only, None])
-    doll.rgb *= (1 + 0.025 * noise(FINE, doll.x, doll.z, 0.004, rng))[..., None]
-    doll.nir *= 1 + crease * depth * 0.8
+    doll.darken(np.ones_like(doll.head), (1 + 0.025 * noise(FINE, doll.x, doll.z, 0.004, rng))[:, None])

@@ -12,7 +12,10 @@ from trainers.world.wardrobe import COLOURS, DENIM, HAIR_COLOURS, SKINS, Colour
 
 FINE, COARSE, LONG, WIDE, CLOUDY, DRAPED = range(6)
 _SIGMAS = ((2, 2), (6, 6), (2, 14), (9, 3), (18, 18), (5, 22))
-NIR_OF_LUMINANCE = 0.55  # how much of the visible brightness is left in near infrared
+NIR_OF_LUMINANCE = 0.8  # how much of the visible brightness is left in near infrared
+NIR_OF_DYE = (0.0, 0.28)  # what its dye and fabric add: black cloth may look grey there
+NIR_OF_PRINT = 0.7  # and how much of a print's contrast: pigments and other yarns stay visible
+SKIN_NIR = 175.0  # of all skins: melanin hardly absorbs there
 
 
 @lru_cache(maxsize=1)
@@ -40,10 +43,10 @@ def tint(colour: Colour, rng: np.random.Generator, spread: float = 9.0) -> F64:
     return np.asarray(np.clip(out + shift, 14, 244))
 
 
-def infrared(colour: F64, rng: np.random.Generator, low: float = 0.05, high: float = 0.35) -> float:
+def infrared(colour: F64, rng: np.random.Generator) -> float:
     """Near-infrared albedo, 0 to 255, of cloth of a colour: related to its brightness, and to its dye."""
     own = NIR_OF_LUMINANCE * float(np.mean(colour)) / 255
-    return float(255 * np.clip(own + rng.uniform(low, high), 0.05, 0.95))
+    return float(255 * np.clip(own + rng.uniform(*NIR_OF_DYE), 0.05, 0.95))
 
 
 def cloth(kind: str, u: F64, v: F64, first: F64, second: F64, rng: np.random.Generator) -> F64:
@@ -95,6 +98,7 @@ class Dyes:
     hat: F64
     bag: F64
     prop: F64
+    hair_nir: float
     upper_nir: float
     upper2_nir: float
     lower_nir: float
@@ -122,8 +126,9 @@ def dye(look: Look) -> Dyes:
     upper_nir = infrared(upper, cut)
     return Dyes(
         skin, hair, upper, upper2, lower, shoes, hat, bag, prop,
+        hair_nir=45 + 0.35 * float(np.mean(hair)),
         upper_nir=upper_nir,
-        upper2_nir=0.5 * (upper_nir + infrared(upper2, cut)),  # a print keeps half of its contrast
+        upper2_nir=upper_nir + NIR_OF_PRINT * (infrared(upper2, cut) - upper_nir),
         lower_nir=infrared(lower, cut),
         shoes_nir=infrared(shoes, cut),
         hat_nir=infrared(hat, carried),

@@ -19,7 +19,7 @@ from trainers.world.paint import paint
 from trainers.world.rig import Pose, joint_angles, place_bones, skin_weights
 from trainers.world.sdf import AX, BULGE, BX, CAPSULE, CARVES, KIND, RA, RB, sample_grid, surface_nets
 
-FORMAT = 3  # of kept people: raise it when the same look would be built differently
+FORMAT = 4  # of kept people: raise it when the same look would be built differently
 COVER_TEXELS = 17  # width of the square that is painted around a vertex; 4 texels lie between vertices
 BODY_STEP = 0.026  # metres of the grid that a body's surface is found on
 
