@@ -36,7 +36,7 @@ PLAIN = {
 }  # fmt: skip
 PAIRED = {
     "losses": {"identity": 0.0}, "captions": {}, "batch": {"domains": 2, "people": 32, "pictures": 1},
-    "loss_rate": 1, "where": "broad/*", "alone": True,
+    "augment": PLAIN, "loss_rate": 1, "where": "broad/*", "alone": True,
 }  # fmt: skip
 FLIPPED = PLAIN | {"shift": 0, "erase": 0}
 TWICE = {"domains": 1, "people": 32, "pictures": 2}
@@ -74,8 +74,8 @@ def survey() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "small, identity + triplet", supervised | {"augment": PLAIN}
     yield "small, mixed styles", supervised | {"network": SMALL | {"mix_style": 0.5}, "augment": PLAIN}
     yield "small, cameras varied", supervised
-    yield "small, ours", {"losses": OURS}
-    yield "small, self-supervised", alone
+    yield "small, ours in the hall", {"losses": OURS}
+    yield "small, self-supervised in the hall", alone
     yield CAPTIONS, PAIRED
     yield "small, CLIP-style, then ours in the hall", {"losses": OURS, "start": CAPTIONS, "centroids": True}
     yield "small, self-supervised, random domains", alone | {"where": "broad/*"}
