@@ -21,7 +21,7 @@ from trainers.detection.picture_store import PictureStore
 from trainers.detector import Config
 
 pytestmark = pytest.mark.torch
-TINY = {"use": "nano_detector", "widths": [8, 8, 16, 16, 16], "depths": [0, 1, 1, 0], "neck": 16}
+TINY = {"use": "nano_detector", "widths": [8, 16, 16, 16], "depths": [1, 1, 0], "neck": 16}
 
 
 def _config(folder: Path, **changes: object) -> Path:
