@@ -127,6 +127,11 @@ def crops(
     workers: WorkersOption = None,
 ) -> None:
     """Crops in the tree of Market-1501, with attributes.jsonl, captions of what is visible, and masks."""
+    if cameras == per_camera == 1:
+        raise ConfigError(
+            "of one picture of each person, none is left to be searched",
+            "give --cameras or --per-camera 2 or more",
+        )
     case = find_case(hard)
     found = darkened(find_domain(domain, scene, style, wardrobe), case)
     identity_seeds(split, seed, people)

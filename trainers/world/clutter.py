@@ -69,7 +69,7 @@ def any_mount(place: Place, ways: Ways, size: tuple[int, int], rng: np.random.Ge
 
 
 def is_useful(place: Place, ways: Ways, camera: Camera) -> bool:
-    """Whether a camera sees enough ground where people can stand; it may hang over a ceiling, or behind a thing."""
+    """Whether a camera sees enough ground where people can stand; it may hang behind a thing, or over a ceiling."""
     spots = good_spots(place, camera, ways, LEAST_PX * camera.height)
     return sum(_is_seen(place, camera, spot) for spot in spots) >= LEAST_SPOTS
 

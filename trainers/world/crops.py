@@ -202,15 +202,9 @@ class Shooting:
         """What a detector would give: the body's box, a little off, never a sliver."""
         camera = self._view.camera
         some = self._crowd.vertices[self._crowd.vertices_of(index)][::7].copy()
+        size = camera.width, camera.height
         left, top, right, bottom = project_vertices(
-            some,
-            camera.position,
-            camera.rows,
-            camera.focal,
-            (camera.width, camera.height),
-            camera.k1,
-            1,
-            some,
+            some, camera.position, camera.rows, camera.focal, size, camera.k1, 1, some
         )
         if some[:, 2].min() < 1.0:
             return None
@@ -235,7 +229,7 @@ def _write(
 ) -> str:
     """Saves the picture and its mask; returns its record."""
     name = f"{number:04d}_c{camera}s1_{take + 1:06d}_00"
-    folder = _folder(plan, number, take)
+    folder = _folder(plan, number, camera, take)
     image = cv2.resize(crop.picture.image, plan.size, interpolation=cv2.INTER_CUBIC)
     cv2.imwrite(str(plan.out / folder / f"{name}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
     if plan.masks:
@@ -250,10 +244,12 @@ def _write(
     return json.dumps(where | {"person_id": number, "camera": camera, "domain": plan.domain.name} | seen)
 
 
-def _folder(plan: CropsPlan, number: int, take: int) -> str:
+def _folder(plan: CropsPlan, number: int, camera: int, take: int) -> str:
+    """Of each camera the first picture asks and the others are searched; with one a camera, the first camera asks."""
     if number <= SHARE_OF_TRAINING * plan.people:
         return FOLDERS[0]
-    return FOLDERS[1] if take == 0 else FOLDERS[2]
+    asks = take == 0 if plan.per_camera > 1 else camera == 1
+    return FOLDERS[1] if asks else FOLDERS[2]
 
 
 def record(

@@ -22,6 +22,7 @@ SPLIT_SEEDS = {
 HELD_OUT = frozenset({"park"})  # nothing that ships is trained on these domains
 PEOPLE_PER_SEED = 10_000  # identities that one --seed of a split may use
 RANDOM = "random-"
+LOWEST_M, HIGHEST_M, BELOW_CEILING_M = 2.0, 4.5, 0.1  # of the cameras of a random domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +134,15 @@ def _varied(place: Place, rng: np.random.Generator) -> Place:
         above=place.light.above * np.exp(rng.normal(0, 0.2)) * cast,
         below=place.light.below * np.exp(rng.normal(0, 0.2)) * cast,
     )
-    return dataclasses.replace(place, light=lit, mounts=tuple(_moved(mount, rng) for mount in place.mounts))
+    highest = min(HIGHEST_M, place.ceiling - BELOW_CEILING_M)
+    mounts = tuple(_moved(mount, highest, rng) for mount in place.mounts)
+    return dataclasses.replace(place, light=lit, mounts=mounts)
 
 
-def _moved(mount: Mount, rng: np.random.Generator) -> Mount:
+def _moved(mount: Mount, highest: float, rng: np.random.Generator) -> Mount:
     x, y, z = mount.position
     to_x, to_y = (float(c + rng.normal(0, 0.8)) for c in mount.target[:2])
     lens = mount.hfov_deg * float(rng.uniform(0.85, 1.2))
     return Mount(
-        (x, y, float(np.clip(z + rng.normal(0, 0.5), 2.0, 4.5))), (to_x, to_y, mount.target[2]), lens
+        (x, y, float(np.clip(z + rng.normal(0, 0.5), LOWEST_M, highest))), (to_x, to_y, mount.target[2]), lens
     )

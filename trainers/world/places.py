@@ -1,5 +1,6 @@
 """The places: geometry, light, ways in and where cameras hang, of a hall, a street, a garage and a park."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ class Place:
         area: x0, x1, y0, y1 that is walked in, metres.
         gates: Ways in, each from a point that no camera sees to one inside.
         mounts: Where cameras hang.
+        ceiling: Its height in metres, above which no camera hangs; infinite under the sky.
         obstacles: (N, 4) x0, y0, x1, y1 of what stands in the way.
     """
 
@@ -31,6 +33,7 @@ class Place:
     area: tuple[float, float, float, float]
     gates: tuple[tuple[Point, ...], ...]
     mounts: tuple[Mount, ...]
+    ceiling: float = math.inf
 
     @property
     def obstacles(self) -> F64:

@@ -77,7 +77,7 @@ def hall(rng: np.random.Generator, vary: float = 0.0) -> Place:
         (0.18, 0.28, -1), (0.62, 0.60, 0.55, 0.5), 0.35, (0.62, 0.60, 0.57, 0.5), (0.30, 0.28, 0.25, 0.25),
         (0.9, 0.9, 0.9, 0.9),
     )  # fmt: skip
-    return Place(build.solids(rng, vary), lit, (-10, 10, -6, 6), gates, mounts)
+    return Place(build.solids(rng, vary), lit, (-10, 10, -6, 6), gates, mounts, ceiling=high)
 
 
 def _daylight() -> Light:
@@ -214,7 +214,7 @@ def garage(rng: np.random.Generator, vary: float = 0.0) -> Place:
         (0.05, 0.1, -1), (0.20, 0.22, 0.20, 0.16), 0.5, (0.20, 0.22, 0.20, 0.16), (0.08, 0.085, 0.08, 0.08),
         (0.1, 0.1, 0.1, 0.1),
     )  # fmt: skip
-    return Place(build.solids(rng, vary), lit, (-11, 11, -2.8, 6.6), gates, mounts)
+    return Place(build.solids(rng, vary), lit, (-11, 11, -2.8, 6.6), gates, mounts, ceiling=high)
 
 
 def park(rng: np.random.Generator, vary: float = 0.0) -> Place:

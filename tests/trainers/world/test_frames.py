@@ -103,3 +103,13 @@ def test_a_camera_over_the_ceiling_is_of_no_use() -> None:
     ways = Ways(place)
     assert is_useful(place, ways, Camera(Mount((x, y, z), target, lens), *SIZE))
     assert not is_useful(place, ways, Camera(Mount((x, y, 3.4), target, lens), *SIZE))
+
+
+def test_cameras_of_random_domains_hang_below_the_ceiling() -> None:
+    """Wherever they are taken from: crops, scenes, clips and frames ask the place."""
+    drawn = [find_domain(f"random-{seed}", scene="garage").place() for seed in range(12)]
+    heights = [mount.position[2] for place in drawn for mount in place.mounts]
+    assert max(heights) < drawn[0].ceiling == 2.9
+    assert max(heights) - min(heights) > 0.5
+    place = next(place for place in drawn if place.mounts[0].position[2] == max(heights))
+    assert is_useful(place, Ways(place), Camera(place.mounts[0], *SIZE))

@@ -128,6 +128,20 @@ def test_crops_are_a_tree_that_the_data_sets_read(tmp_path: Path) -> None:
         assert sample.attributes["attributes"]["height"] > 1
 
 
+def test_with_one_picture_a_camera_the_first_camera_asks(tmp_path: Path) -> None:
+    out = tmp_path / "crops"
+    options = ("--people", "2", "--cameras", "2", "--per-camera", "1", "--view", "480x270", "--workers", "1")
+    assert _world("crops", out, *options) == 0
+    splits = read_crops(out, 0).splits
+    assert [[sample.camera for sample in splits[name]] for name in ("query", "gallery")] == [[1], [2]]
+
+
+def test_one_picture_of_each_person_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _world("crops", tmp_path / "out", "--cameras", "1", "--per-camera", "1") == 2
+    assert "--per-camera 2" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_scenes_hold_what_their_records_say(tmp_path: Path) -> None:
     out = tmp_path / "scenes"
     options = ("--people", "3", "--scenes", "6", "--cameras", "1", "--size", "480x270", "--workers", "1")
