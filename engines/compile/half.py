@@ -26,11 +26,13 @@ def to_half(data: bytes, name: str) -> bytes:
 
     blocked = [*float16.DEFAULT_OP_BLOCK_LIST, *IN_FLOAT32]
     try:
+        model = onnx.load_from_string(data)
+        del model.graph.value_info[
+            :
+        ]  # of a constant listed here it makes a cast for each user, under one name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a line for each weight too small for float16; the gate judges
-            model = float16.convert_float_to_float16(
-                onnx.load_from_string(data), keep_io_types=True, op_block_list=blocked
-            )
+            model = float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked)
             OnnxModel.graph_topological_sort(model.graph)  # its casts are at the end
             onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the converter has no base class of its own

@@ -132,6 +132,20 @@ def test_half_is_float16_inside_and_survives_large_lengths():
     ] * 2
 
 
+def test_float16_lets_nodes_share_a_constant_that_stays_float32():
+    nodes = [
+        helper.make_node("Resize", ["x", "", "scales"], ["a"], mode="nearest"),
+        helper.make_node("Resize", ["a", "", "scales"], ["b"], mode="nearest"),
+        helper.make_node("Flatten", ["b"], ["y"]),
+    ]
+    model = onnx.load_from_string(network(nodes, {"scales": np.float32([1, 1, 2, 2])}, "y"))
+    as_torch_does = helper.make_tensor_value_info("scales", TensorProto.FLOAT, [4])
+    model.graph.value_info.append(as_torch_does)
+    data = model.SerializeToString()
+    x = np.random.default_rng(4).uniform(-1, 1, (2, 3, *SIZE)).astype(np.float32)
+    assert run(to_half(data, "t"), x, "fp16") == pytest.approx(run(data, x), abs=1e-3)
+
+
 def test_what_cannot_be_half_is_one_line():
     with pytest.raises(EngineFileError, match="engine t: it cannot be made float16"):
         to_half(b"no network", "t")
