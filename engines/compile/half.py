@@ -27,9 +27,8 @@ def to_half(data: bytes, name: str) -> bytes:
     blocked = [*float16.DEFAULT_OP_BLOCK_LIST, *IN_FLOAT32]
     try:
         model = onnx.load_from_string(data)
-        del model.graph.value_info[
-            :
-        ]  # of a constant listed here it makes a cast for each user, under one name
+        # of a constant that is listed there, the converter makes a cast for each user, all under one name
+        del model.graph.value_info[:]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a line for each weight too small for float16; the gate judges
             model = float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked)
