@@ -34,13 +34,13 @@ embedders() {
   built "$encoder/hall" "$encoder/judge/calibrate"
 }
 
-# 3,440 pictures to learn from, of 37 random domains; 150 choose the weights, 50 of each named domain judge them.
+# 3,200 pictures to learn from, of 34 random domains; 150 choose the weights, 50 of each named domain judge them.
 detector() {
   local domain
   frames "$detector/train" --domain 0-23
   frames "$detector/train-night" --domain 100-104 --frames 80 --seed 1 --scene street-night --style night
-  frames "$detector/train-infrared" --domain 110-113 --frames 80 --seed 2 --style infrared
-  frames "$detector/train-infrared-night" --domain 120-123 --frames 80 --seed 3 --scene street-night --style infrared
+  frames "$detector/train-infrared" --domain 110-111 --frames 80 --seed 2 --style infrared
+  frames "$detector/train-infrared-night" --domain 120-122 --frames 80 --seed 3 --scene street-night --style infrared
   frames "$detector/unseen" --domain 900-904 --frames 30 --cameras 5 --split calibrate
   for domain in hall street night infrared garage park; do
     frames "$detector/test-$domain" --domain "$domain" --frames 50 --cameras 3 --split test
