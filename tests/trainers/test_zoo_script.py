@@ -60,10 +60,12 @@ def test_every_command_parses_and_finds_what_an_earlier_one_made(
 ) -> None:
     commands = _run(checkout)
     drawn: list[FramesPlan] = []
+    people: dict[Path, int] = {}
+    learned_by: dict[str, str] = {}
     built: list[str] = []
 
     def draw_crops(plan: CropsPlan, workers: int | None = None) -> None:
-        assert plan.out.is_dir()
+        people[plan.out.resolve()] = plan.people
 
     def draw_frames(plan: FramesPlan, workers: int | None = None) -> None:
         drawn.append(plan)
@@ -73,6 +75,12 @@ def test_every_command_parses_and_finds_what_an_earlier_one_made(
         assert (seed, device, resume) == (0, "cpu", False)
         (out / "checkpoint").mkdir(parents=True)
         (out / "checkpoint/network.yaml").write_text(yaml.safe_dump({"name": config.name}))
+        if isinstance(config, encoder.Config):
+            named = [part.folder.resolve() for part in config.train]
+            folders = {found for folder in named for found in folder.parent.glob(folder.name)}
+            learned_by[config.name] = (
+                f"of {sum(people[folder] for folder in folders)} people in {len(folders)} domains"
+            )
         return out
 
     def build(order: Order) -> Manifest:
@@ -80,7 +88,9 @@ def test_every_command_parses_and_finds_what_an_earlier_one_made(
         assert all(folder.is_dir() for folder in order.images)
         assert (order.out, order.precision) == (Path("engines/zoo"), "fp32")
         built.append(yaml.safe_load((order.source / "network.yaml").read_text())["name"])
-        return load_manifest(ZOO / f"{built[-1]}.yaml")
+        manifest = load_manifest(ZOO / f"{built[-1]}.yaml")
+        assert learned_by.get(manifest.name, "") in manifest.provenance
+        return manifest
 
     monkeypatch.setattr("trainers.world.cli.make_crops", draw_crops)
     monkeypatch.setattr("trainers.world.cli.make_frames", draw_frames)
