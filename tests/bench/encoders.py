@@ -35,7 +35,7 @@ PLAIN = {
     "saturation": [1, 1], "channel_gain": 0, "gain": 0, "gamma": 0, "contrast": 0, "blur": 0, "noise": 0, "erase": 0.35,
 }  # fmt: skip
 PAIRED = {
-    "losses": {"identity": 0.0}, "captions": {}, "batch": {"domains": 2, "people": 32, "pictures": 1},
+    "losses": {"identity": 0.0}, "captions": {"width": 64}, "batch": {"domains": 2, "people": 32, "pictures": 1},
     "augment": PLAIN, "loss_rate": 1, "where": "broad/*", "alone": True,
 }  # fmt: skip
 FLIPPED = PLAIN | {"shift": 0, "erase": 0}
@@ -44,7 +44,7 @@ TWICE = {"domains": 1, "people": 32, "pictures": 2}
 
 def pcl() -> Iterator[tuple[str, dict[str, Any]]]:
     """MUSE 4.1 in small: a tower that has read captions, then the parts of its loss in the hall, cameras not varied."""
-    yield CAPTIONS, PAIRED | {"seeds": 1, "steps": 700}
+    yield CAPTIONS, PAIRED | {"seeds": 1, "steps": 1000}
     tuned = {
         "start": CAPTIONS, "centroids": True, "batch": {"people": 8, "pictures": 4}, "augment": FLIPPED,
         "rate": 0.0005, "loss_rate": 1,
@@ -90,7 +90,7 @@ def texts() -> Iterator[tuple[str, dict[str, Any]]]:
     yield CAPTIONS, PAIRED
 
 
-def described(data: Path, steps: int, out: Path, changes: dict[str, Any]) -> Config:
+def described(data: Path, out: Path, steps: int, size: tuple[int, int], changes: dict[str, Any]) -> Config:
     """The config of a run; all that is not changed is that of the bundled baseline."""
     changes = {key: value for key, value in changes.items() if key != "seeds"}
     if "start" in changes:
@@ -109,7 +109,7 @@ def described(data: Path, steps: int, out: Path, changes: dict[str, Any]) -> Con
             "network": SMALL,
             "preprocess": {
                 "colour": "rgb", "scale": 1 / 255, "mean": [0.5] * 3, "std": [0.25] * 3, "resize": "stretch",
-                "size": [128, 64],
+                "size": size,
             },
             "batch": {"people": 16, "pictures": 4},
             "steps": steps,
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--size", type=int, nargs=2, default=(128, 64), help="Height, width.")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="")
     parser.add_argument("--judged", nargs="*", default=JUDGED)
@@ -172,7 +173,7 @@ def main() -> None:
     for name, changes in {"pcl": pcl, "survey": survey, "texts": texts}[given.what]():
         if given.only not in name:
             continue
-        config = described(data, given.steps, given.out, changes)
+        config = described(data, given.out, given.steps, given.size, changes)
         runs = [run_of(given.out, name, seed) for seed in range(changes.get("seeds", given.seeds))]
         for seed, run in enumerate(runs):
             trained(config, run, seed)
