@@ -68,9 +68,12 @@ tree:  ## write the file list in README.md again
 	@requirements/install core
 	@$(BIN)/python -m tests.tree
 
-demo-clips:  ## six people to find in a simulated hall and street, into build/demo_clips: what the demo could run on
+demo-clips:  ## draw the demo's clips again: three cameras of a simulated hall, twelve people, six of them enrolled
 	@requirements/install core
-	@$(BIN)/musewatch world clips build/demo_clips --domain hall+street --cameras 3 --people 10 --enrolled 6 --seed 138 --seconds 44
+	@$(BIN)/musewatch world clips build/demo_clips --domain hall --cameras 3 --people 12 --enrolled 6 --seed 7 --seconds 44
+	@rm -rf configs/demo_clips/*
+	@cp -r build/demo_clips/* configs/demo_clips
+	@rm configs/demo_clips/world.json
 
 licences:  ## write docs/licences.md again
 	@requirements/install test

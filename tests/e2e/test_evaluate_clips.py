@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("footage")
     frames = cut_clip(DEMO / "hall-1.mp4", place / "hall.mp4", SECONDS)
     rows = [row.split(",") for row in (DEMO / "hall-1.gt.txt").read_text().splitlines()]
-    kept = [",".join(row) for row in rows if row[1] in {"1", "12"} and int(row[0]) <= frames]
+    kept = [",".join(row) for row in rows if row[1] in {"7", "2"} and int(row[0]) <= frames]
     (place / "hall.gt_ids.txt").write_text("\n".join(kept) + "\n")
     write_clip(place / "empty.mp4", 20, size=(640, 360))
     (place / "c.yaml").write_text(yaml.safe_dump(CONFIG))
@@ -52,16 +52,16 @@ def test_each_person_alone_and_together(folder, capsys):
     summary = json.loads(capsys.readouterr().out)
     assert summary == json.loads((out / "summary.json").read_text())
     rows = {(row["id"], row["enrolled"]): row for row in summary["identities"]}
-    assert set(rows) == {("1", "alone"), ("1", "together"), ("12", "alone"), ("12", "together")}
+    assert set(rows) == {("7", "alone"), ("7", "together"), ("2", "alone"), ("2", "together")}
     assert all(row["clip"] == "hall" for row in rows.values())
-    assert (rows["1", "alone"]["right"], rows["1", "alone"]["missed"]) == (1, 0)
-    assert (rows["1", "together"]["right"], rows["1", "together"]["wrong"]) == (1, 0)
+    assert (rows["7", "alone"]["right"], rows["7", "alone"]["missed"]) == (1, 0)
+    assert (rows["7", "together"]["right"], rows["7", "together"]["wrong"]) == (1, 0)
     for name in ("right", "wrong", "missed"):
         assert summary[name] == sum(row[name] for row in rows.values())
         assert summary[name] == summary["alone"][name] + summary["together"][name]
     assert summary["hits"] == summary["right"] + summary["wrong"]
-    assert max(rows["1", "alone"]["distances"]["right"]) <= 0.41
-    assert (out / "enrol" / "1.jpg").is_file()
+    assert max(rows["7", "alone"]["distances"]["right"]) <= 0.41
+    assert (out / "enrol" / "7.jpg").is_file()
     report = (out / "report.html").read_text(encoding="utf-8")
     found = sum(row["right"] + row["wrong"] for row in rows.values() if row["enrolled"] == "together")
     assert report.count('<span class="badge">') == found

@@ -107,7 +107,7 @@ def folder(tmp_path: Path) -> Path:
     )
     (tmp_path / "clips").mkdir()
     shorten("hall-1", tmp_path / "clips" / "hall.mp4", 10.0, 13.0)
-    shorten("hall-1", tmp_path / "yard.mp4", 9.0, 19.0)
+    shorten("hall-1", tmp_path / "yard.mp4", 21.0, 35.0)
     for name, person in (("anna", "p2"), ("luca", "p5")):
         shutil.copy(CLIPS / "enrol" / f"{person}.jpg", tmp_path / f"{name}.jpg")
     return tmp_path

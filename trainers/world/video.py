@@ -9,7 +9,7 @@ import av
 
 from trainers.world.compiled import U8
 
-CRF = 25
+CRF = 28
 
 
 class VideoWriter:
