@@ -1,5 +1,6 @@
 """Everybody in a place, posed once per step for all cameras, with the shadows they cast."""
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -36,6 +37,7 @@ class Crowd:
         self.people = tuple(people)
         self.first_vertex = np.cumsum([0, *(len(person.vertices) for person in people)])
         self.first_triangle = np.cumsum([0, *(len(person.triangles) for person in people)])
+        self._own = [slice(int(a), int(b)) for a, b in itertools.pairwise(self.first_vertex)]
         count = int(self.first_vertex[-1])
         self.vertices, self.normals = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
         self.points = np.zeros((count, 3), np.float32)
@@ -55,7 +57,7 @@ class Crowd:
 
     def vertices_of(self, index: int) -> slice:
         """Where somebody's vertices lie among all."""
-        return slice(int(self.first_vertex[index]), int(self.first_vertex[index + 1]))
+        return self._own[index]
 
     def pose(self, poses: Mapping[int, Pose]) -> None:
         """Puts people, by index, where they are."""

@@ -10,6 +10,7 @@ from trainers.world.camera import project_vertices
 from trainers.world.compiled import F32, I32, U8
 from trainers.world.crowd import Crowd, Shadows
 from trainers.world.doll import PARTS
+from trainers.world.light import LIGHTS
 from trainers.world.materials import linear
 from trainers.world.raster import (
     FIRST_PART,
@@ -26,7 +27,7 @@ from trainers.world.raster import (
 )
 from trainers.world.rig import Pose
 from trainers.world.shadow import compose
-from trainers.world.view import LIGHTS, SAMPLES, View
+from trainers.world.view import SAMPLES, View
 
 TEXEL = 0.0062  # metres of a texel of the body's sheet
 IN_FRONT = 0.8  # metres from the lens where people begin to be drawn
@@ -138,7 +139,7 @@ def _shade(
     clear = np.ones(count, np.float32)
     for index, _, _ in drawn:
         pose = poses[index]
-        directions[index], colours[index] = view.light_on(pose.x, pose.y)
+        directions[index], colours[index] = view.light.at(pose.x, pose.y)
         far = math.hypot(pose.x - view.camera.position[0], pose.y - view.camera.position[1])
         clear[index] = math.exp(-far * light.fog)
     boxes = np.array([box for _, box, _ in drawn])
@@ -157,7 +158,8 @@ def _shade(
 def _seen(view: View, person: tuple[int, F32, int], found: I32, corner: tuple[int, int]) -> Seen:
     index, amodal, covered = person
     labels, box = found[FIRST_PART:], (0, 0, 0, 0)
-    if labels.any():
+    pixels = labels.sum()
+    if pixels:
         left, top, right, low = (int(found[edge]) for edge in (LEFT, TOP, RIGHT, LOW))
         box = left + corner[0], top + corner[1], right - left + 1, low - top + 1
     return Seen(
@@ -166,7 +168,7 @@ def _seen(view: View, person: tuple[int, F32, int], found: I32, corner: tuple[in
         amodal=(float(amodal[0]), float(amodal[1]), float(amodal[2]), float(amodal[3])),
         visibility=float(found[SAMPLES_SEEN] / covered),
         in_frame=_share_inside(amodal, view.camera.width, view.camera.height),
-        parts={name: round(float(n / labels.sum()), 3) for name, n in zip(PARTS, labels, strict=True) if n},
+        parts={name: round(float(n / pixels), 3) for name, n in zip(PARTS, labels, strict=True) if n},
     )
 
 
