@@ -17,6 +17,7 @@ from kafka.structs import MemberState
 from pydantic import Field
 
 from pipeline.remote_bus import BusMessage, Delivery
+from plugins.kafka_damage import poll_undamaged
 from plugins.kafka_link import FAILURES, TOPIC, KafkaLink, TopicReader, explained
 from plugins.sink_kafka import KafkaSink, Record
 
@@ -79,14 +80,14 @@ class KafkaBus:
         self._tracklets.publish(events)
 
     def receive(self, limit: int, timeout_s: float) -> Delivery:
-        """As the protocol says; joins the group at the first call.
+        """As the protocol says; joins the group at the first call. What is damaged on the broker's disk is left out.
 
         Raises:
             OutsideError: The broker cannot be reached, or refuses us.
         """
         try:
             consumer = self._consumer or self._join()
-            batches = consumer.poll(int(timeout_s * 1000), max_records=limit)
+            batches = poll_undamaged(consumer, timeout_ms=int(timeout_s * 1000), max_records=limit)
             _mend(consumer)
             lost, gained = self._assigned(consumer)
         except FAILURES as error:

@@ -21,6 +21,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from pipeline.config import ConfigPath, Settings
 from pipeline.errors import BackpressureError, OutsideError, RefusedError
+from plugins.kafka_damage import poll_undamaged
 
 logger = logging.getLogger(__name__)
 
@@ -240,7 +241,11 @@ class TopicReader:
         if self._consumer is None:
             return []
         try:
-            return [record for records in self._consumer.poll(0).values() for record in records]
+            return [
+                record
+                for records in poll_undamaged(self._consumer, timeout_ms=0).values()
+                for record in records
+            ]
         except FAILURES as error:
             raise explained(error, self._link, self._topic) from error
 
@@ -269,7 +274,7 @@ class TopicReader:
         while any(
             consumer.position(place, timeout_ms=self._link.timeout_ms) < ends[place] for place in places
         ):
-            batches = consumer.poll(_POLL_MS)
+            batches = poll_undamaged(consumer, timeout_ms=_POLL_MS)
             quiet = 0 if batches else quiet + 1
             if quiet > _QUIET_POLLS:
                 raise BackpressureError(f"Kafka at {self._link.bootstrap} stopped answering", 1.0)

@@ -204,3 +204,28 @@ def test_a_missing_topic_that_may_not_be_made_is_said(group: Group) -> None:
 def test_wrong_settings_are_named(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         registry.build("bus", choose("kafka", **settings), Path(), "bus")
+
+
+@pytest.mark.kafka
+def test_what_the_brokers_disk_damages_costs_nothing_else(
+    group: Group, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher, member = group.bus(partitions=1), group.bus(partitions=1)
+    for numbers in ((0, 1), (2, 3, 4), (5,)):
+        publisher.publish([event(n) for n in numbers])
+    group.broker.damage(f"{group.name}-topic", offset=3)
+    found = until(member, lambda d: any(m.offset == 5 for m in messages(d)))
+    offsets = [m.offset for m in messages(found)]
+    assert {0, 1, 5} <= set(offsets) <= {0, 1, 2, 4, 5}, "others of the same batch may go with it"
+    assert offsets == sorted(set(offsets))
+    (said,) = [r.getMessage() for r in caplog.records if "damaged" in r.getMessage()]
+    assert f"topic {group.name}-topic, partition 0: what stands at offset " in said
+
+
+@pytest.mark.kafka
+def test_a_damaged_row_of_the_table_hides_no_others(group: Group) -> None:
+    bus = group.bus()
+    for key in ("a", "b", "c"):
+        bus.watchlist.write([(key, key.encode())])
+    group.broker.damage(f"{group.name}-watchlist", offset=1)
+    assert [row.key for row in group.bus().watchlist.rows()] == [b"a", b"c"]

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import socket
+import struct
 import subprocess
 import time
 import uuid
@@ -184,6 +185,22 @@ class KafkaBroker:
         """Goes on as if nothing had been."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def damage(self, topic: str, offset: int) -> None:
+        """Flips a bit, on disk, of the batch of a topic's first partition that holds an offset."""
+        path = self._folder / "data" / f"{topic}-0" / f"{0:020d}.log"
+        with path.open("r+b") as file:
+            while head := file.read(27):
+                first, length, _, _, _, _, last = struct.unpack(">qiibIhi", head)
+                end = file.tell() - 27 + 12 + length
+                if first <= offset <= first + last:
+                    file.seek(end - 1)
+                    (byte,) = file.read(1)
+                    file.seek(end - 1)
+                    file.write(bytes([byte ^ 1]))
+                    return
+                file.seek(end)
+        raise AssertionError(f"{path} has no offset {offset}")
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
