@@ -6,13 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from trainers.world.camera import Camera, project_vertices
-from trainers.world.captions import captions, describe, visible_attributes
 from trainers.world.compiled import F64, U8
 from trainers.world.crowd import Crowd
 from trainers.world.domains import Domain, identity_seeds
@@ -20,9 +18,9 @@ from trainers.world.hard import Hardness, harden
 from trainers.world.jobs import Report, run_jobs, write_whole
 from trainers.world.looks import Look, sample_look
 from trainers.world.person import kept_person
+from trainers.world.records import record
 from trainers.world.render import Picture, Seen, render
 from trainers.world.rig import Pose
-from trainers.world.sight import Sight, off_front, tints_of
 from trainers.world.view import View
 from trainers.world.ways import Ways, good_spots
 
@@ -30,6 +28,10 @@ BATCH = 24  # people built and drawn together: they are each other's passers-by
 TRIES = 12  # for each picture
 LEAST_PX = 70  # height of a person in the camera's picture
 NEAR_M = (0.55, 1.9)  # passers-by
+NEARLY_WHOLE = (
+    0.9  # share of a body that is seen and in the picture, from which its outline tells slim from heavy
+)
+ACTS_DRAWN = ("walk", "walk", "walk", "phone", "pockets")
 NARROWEST = 0.40  # of the height: detectors rarely give slivers
 SHARE_OF_TRAINING = 0.5  # of the identities
 FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
@@ -114,13 +116,13 @@ def _draw_batch(job: tuple[CropsPlan, int], report: Report) -> None:
     numbers = plan.numbers(batch)
     looks = _looks(plan, numbers)
     crowd = Crowd([kept_person(look, plan.kept) for look in looks])
-    rng = np.random.default_rng([70, plan.seed, batch])
+    rng, wording = (np.random.default_rng([use, plan.seed, batch]) for use in (70, 71))
     rows: list[str] = []
     for camera, view in enumerate(make_views(plan.domain, plan.cameras, plan.seed, plan.view), start=1):
         shot = Shooting(view, crowd, rng, plan.least_visible, plan.hardness)
         for index, number in enumerate(numbers):
             for take, crop in enumerate(shot.crops(index, plan.per_camera)):
-                rows.append(_write(plan, looks[index], number, camera, take, crop, view, rng))
+                rows.append(_write(plan, looks[index], number, camera, take, crop, view, wording))
             report(plan.per_camera)
     write_whole(_records_file(plan, batch), "".join(f"{row}\n" for row in rows))
 
@@ -184,7 +186,7 @@ class Shooting:
         if focus and self._hardness.from_behind:
             eye = self._view.camera.position
             heading = math.atan2(eye[0] - x, y - eye[1]) + float(rng.uniform(-0.6, 0.6))
-        act = str(rng.choice(["walk", "walk", "walk", "phone", "pockets"]))
+        act = ACTS_DRAWN[int(rng.integers(len(ACTS_DRAWN)))]
         amplitude = 1.0 if rng.random() < 0.8 else 0.0
         return Pose(x, y, heading, float(rng.random()), amplitude, act, float(rng.random() * 40))
 
@@ -225,7 +227,7 @@ def _write(
     take: int,
     crop: Crop,
     view: View,
-    rng: np.random.Generator,
+    wording: np.random.Generator,
 ) -> str:
     """Saves the picture and its mask; returns its record."""
     name = f"{number:04d}_c{camera}s1_{take + 1:06d}_00"
@@ -238,7 +240,7 @@ def _write(
         (plan.out / "masks" / folder).mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(plan.out / "masks" / folder / f"{name}.png"), resized)
     where = {"file": f"{folder}/{name}.jpg"}
-    seen = record(look, crop.picture, crop.seen, crop.pose, view, plan.texts, rng)
+    seen = record(look, crop.picture, crop.seen, crop.pose, view, plan.texts, wording)
     people = int((crop.picture.ids != 0).sum())
     seen["own_share"] = round(int((crop.picture.ids == crop.index + 1).sum()) / people, 3)
     return json.dumps(where | {"person_id": number, "camera": camera, "domain": plan.domain.name} | seen)
@@ -250,39 +252,6 @@ def _folder(plan: CropsPlan, number: int, camera: int, take: int) -> str:
         return FOLDERS[0]
     asks = take == 0 if plan.per_camera > 1 else camera == 1
     return FOLDERS[1] if asks else FOLDERS[2]
-
-
-def record(
-    look: Look, picture: Picture, seen: Seen, pose: Pose, view: View, texts: int, rng: np.random.Generator
-) -> dict[str, Any]:
-    """What is known of somebody in a picture: texts, what is visible, the visible box in the camera's picture."""
-    sight = sight_of(picture, seen, pose, view)
-    return {
-        "infrared": view.sensor.style.infrared,
-        "clothes_id": look.outfit.seed,
-        "box": list(seen.box),
-        "visibility": round(seen.visibility, 3),
-        "parts": seen.parts,
-        "off_front_deg": round(sight.off_front_deg, 1),
-        "captions": captions(look, sight, texts, rng),
-        "text": describe(look),
-        "visible": visible_attributes(look, sight),
-        "attributes": look.attributes(),
-    }
-
-
-def sight_of(picture: Picture, seen: Seen, pose: Pose, view: View) -> Sight:
-    """What may be said of somebody in this picture."""
-    eye = view.camera.position
-    turned = off_front(pose.heading, pose.x, pose.y, float(eye[0]), float(eye[1]))
-    return Sight(
-        seen.parts,
-        float(seen.box[3]),
-        turned,
-        colours=not view.sensor.style.infrared,
-        visibility=seen.visibility,
-        tints=tints_of(picture.image, picture.ids, picture.parts, seen.index),
-    )
 
 
 def contact_rows(

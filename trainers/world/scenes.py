@@ -15,13 +15,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from trainers.world.crops import make_views, record
+from trainers.world.crops import make_views
 from trainers.world.crowd import Crowd
 from trainers.world.domains import Domain, identity_seeds
 from trainers.world.hard import Hardness, harden
 from trainers.world.jobs import Report, run_jobs, write_whole
 from trainers.world.looks import Look, sample_look
 from trainers.world.person import kept_person
+from trainers.world.records import record
 from trainers.world.render import Picture, render
 from trainers.world.rig import ACTS, Pose
 from trainers.world.view import View
@@ -113,14 +114,15 @@ def _records_file(plan: ScenesPlan, batch: int) -> Path:
 def _draw_batch(job: tuple[ScenesPlan, int], report: Report) -> None:
     plan, batch = job
     cv2.setNumThreads(1)
-    rng = np.random.default_rng([110, plan.seed, batch])
+    rng, wording = (np.random.default_rng([use, plan.seed, batch]) for use in (110, 111))
     views = make_views(plan.domain, plan.cameras, plan.seed, plan.size)
     ways = Ways(views[0].place)
     spots = [good_spots(view.place, view.camera, ways, LEAST_PX * 1.1) for view in views]
     looks, rows = plan.looks, []
     for number in plan.numbers(batch):
         camera = int(rng.integers(len(views)))
-        rows.append(json.dumps(_draw(plan, looks, number, camera, views[camera], spots[camera], rng)))
+        scene = _draw(plan, looks, number, camera, views[camera], spots[camera], rng, wording)
+        rows.append(json.dumps(scene))
         report(1)
     write_whole(_records_file(plan, batch), "".join(f"{row}\n" for row in rows))
 
@@ -133,6 +135,7 @@ def _draw(
     view: View,
     spots: Any,
     rng: np.random.Generator,
+    wording: np.random.Generator,
 ) -> dict[str, Any]:
     count = min(plan.people, int(rng.integers(CROWD[0], CROWD[1] + 1)))
     who = sorted(int(index) for index in rng.permutation(plan.people)[:count])
@@ -146,7 +149,7 @@ def _draw(
     people = []
     for seen in picture.seen:
         if seen.box[2]:
-            mine = record(looks[who[seen.index]], picture, seen, poses[seen.index], view, 2, rng)
+            mine = record(looks[who[seen.index]], picture, seen, poses[seen.index], view, 2, wording)
             shown = seen.visibility * seen.in_frame >= LEAST_VISIBLE and seen.box[3] >= LEAST_PX
             people.append(
                 {"person_id": who[seen.index] + 1, "mask_value": seen.index + 1, "shown": shown} | mine

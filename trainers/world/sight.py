@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainers.world.compiled import I32, U8
 from trainers.world.doll import PARTS
 from trainers.world.wardrobe import Colour
 
 FRONTAL_DEG = 70.0  # a face or a chest can be seen within this of facing the camera
-SMALLEST_SHARE = 0.03  # of the visible pixels, below which a part is not described
+SMALLEST_SHARE = 0.03  # of the body's pixels, below which a part is not described
 DARK, HARDLY_LIT = 45, 28  # of 255: below, a colour is only dark; below, nothing can be told
-SATURATED, PALE = 0.35, 0.15  # a colour that has a hue, and one whose hue cannot be seen
-SAME_HUE_DEG = 50.0
+SATURATED, PALE = 0.33, 0.15  # a paint that has a hue, and a colour whose hue cannot be seen
+HUED = 0.22  # saturation from which a picture's colour has a hue
+GREYISH = 0.30  # saturation up to which a picture's grey is taken for a cast
+SAME_HUE_DEG = 30.0
 BLENDS_IN, UNLIKE = 14.0, 24.0  # distances of two colours that cannot be told apart, and of two that can
-BLACKEST_WHITE, WHITEST_BLACK = 105, 110
+DARKER = 0.5  # of a paint's brightness, below which it looks like another colour
+LIGHTER = 45.0  # above its brightness, from which it looks like another colour
 
 Tint = tuple[float, float, float]
 
@@ -32,6 +36,7 @@ class Sight:
         off_front_deg: 0 = faces the camera, 180 = seen from behind.
         colours: Colours can be told: false in near infrared.
         visibility: Visible share of the body.
+        fullness: Pixels of the body, without what is carried, by its height squared; None where it is not whole.
         tints: Mean r, g, b of each part in the picture, 0 to 255, and of the background around; a part that is not
             there is as it was painted.
     """
@@ -41,6 +46,7 @@ class Sight:
     off_front_deg: float
     colours: bool = True
     visibility: float = 1.0
+    fullness: float | None = None
     tints: Mapping[str, Tint] = field(default_factory=dict)
 
     @property
@@ -50,7 +56,10 @@ class Sight:
 
     def shows(self, part: str, least: float = SMALLEST_SHARE) -> bool:
         """Whether enough of a part is seen, lit, and unlike what is around the person."""
-        if self.parts.get(part, 0.0) < least or max(self.tints.get(part, (255,))) < HARDLY_LIT:
+        if (
+            self.parts.get(part, 0.0) * self.visibility < least
+            or max(self.tints.get(part, (255,))) < HARDLY_LIT
+        ):
             return False
         return self.stands_out(part, "background", BLENDS_IN)
 
@@ -59,10 +68,10 @@ class Sight:
         return self.parts.get(part, 0.0) >= SMALLEST_SHARE and max(self.tints.get(part, (255,))) < HARDLY_LIT
 
     def stands_out(self, part: str, other: str, least: float = UNLIKE) -> bool:
-        """Whether two parts differ in the picture."""
+        """Whether two parts differ in the picture; in near infrared the three channels are one."""
         if part not in self.tints or other not in self.tints:
             return True
-        return math.dist(self.tints[part], self.tints[other]) >= least
+        return math.dist(self.tints[part], self.tints[other]) >= least * (1 if self.colours else math.sqrt(3))
 
     def colour(self, part: str, name: str, paint: Colour) -> str:
         """What the colour of a part can be called: its name, "dark", or nothing where the picture shows another."""
@@ -81,20 +90,22 @@ EVERYTHING = Sight(dict.fromkeys(PARTS[1:], 1.0), 1000, 0)
 
 def _alike(paint: Colour, seen: Tint) -> bool:
     """Whether somebody who sees a colour would call it by the name of a paint."""
-    hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in paint))
+    hue, saturation, _ = colorsys.rgb_to_hsv(*(channel / 255 for channel in paint))
     seen_hue, seen_saturation, _ = colorsys.rgb_to_hsv(*(channel / 255 for channel in seen))
     apart = abs((hue - seen_hue + 0.5) % 1 - 0.5) * 360
-    if saturation >= SATURATED:
-        return seen_saturation >= PALE and apart <= SAME_HUE_DEG
-    if seen_saturation > SATURATED + 0.1 and apart > SAME_HUE_DEG:
+    if not DARKER * max(paint) <= max(seen) <= max(paint) + LIGHTER:
         return False
-    too_dark = value > 0.8 and max(seen) < BLACKEST_WHITE
-    too_light = value < 0.2 and max(seen) > WHITEST_BLACK
-    return not (too_dark or too_light)
+    if saturation >= SATURATED:
+        return seen_saturation >= HUED and apart <= SAME_HUE_DEG
+    if saturation >= PALE:
+        return seen_saturation < PALE or apart <= SAME_HUE_DEG
+    return seen_saturation < GREYISH
 
 
 def tints_of(image: U8, ids: I32, labels: U8, index: int) -> dict[str, Tint]:
     """Mean r, g, b of each part of one person in a BGR picture (H, W, 3), and of all that is nobody.
+
+    Away from the part's edge, where the lens mixes it with what is beside it, if there is such a pixel.
 
     Args:
         image: As the sensor made it.
@@ -103,7 +114,15 @@ def tints_of(image: U8, ids: I32, labels: U8, index: int) -> dict[str, Tint]:
         index: Whose.
     """
     mine = (ids == index + 1) | (ids == 0)
-    part, pixels = labels[mine], image[mine]  # what is nobody is labelled as background
+    own = np.where(ids == index + 1, labels, 0)  # what is nobody is labelled as background
+    inner = np.zeros(own.shape, np.bool_)
+    inner[1:-1, 1:-1] = (own[1:-1, 1:-1] == own[:-2, 1:-1]) & (own[1:-1, 1:-1] == own[2:, 1:-1])
+    inner[1:-1, 1:-1] &= (own[1:-1, 1:-1] == own[1:-1, :-2]) & (own[1:-1, 1:-1] == own[1:-1, 2:])
+    return _means(image, own, mine) | _means(image, own, inner & mine)
+
+
+def _means(image: U8, labels: U8, where: NDArray[np.bool_]) -> dict[str, Tint]:
+    part, pixels = labels[where], image[where]
     count = np.bincount(part, minlength=len(PARTS))
     sums = [np.bincount(part, pixels[:, channel], minlength=len(PARTS)) for channel in (2, 1, 0)]
     return {

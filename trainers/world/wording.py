@@ -3,7 +3,6 @@
 UPPER_NAMES: dict[str, tuple[str, ...]] = {
     "tshirt": ("T-shirt", "short-sleeved T-shirt", "tee"),
     "tank": ("sleeveless top", "tank top"),
-    "shirt": ("shirt", "button-up shirt"),
     "hoodie": ("hoodie", "hooded sweatshirt"),
     "sweater": ("sweater", "pullover", "jumper"),
     "coat": ("coat", "long coat"),

@@ -128,6 +128,16 @@ def test_crops_are_a_tree_that_the_data_sets_read(tmp_path: Path) -> None:
         assert sample.attributes["attributes"]["height"] > 1
 
 
+def test_texts_do_not_move_the_pictures(tmp_path: Path) -> None:
+    options = ("--people", "2", "--cameras", "1", "--per-camera", "2", "--view", "480x270", "--workers", "1")
+    drawn = []
+    for texts in ("1", "4"):
+        assert _world("crops", tmp_path / texts, *options, "--texts", texts) == 0
+        drawn.append([path.read_bytes() for path in sorted((tmp_path / texts).glob("[bq]*/*.jpg"))])
+    assert len(drawn[0]) == 4
+    assert drawn[0] == drawn[1]
+
+
 def test_with_one_picture_a_camera_the_first_camera_asks(tmp_path: Path) -> None:
     out = tmp_path / "crops"
     options = ("--people", "2", "--cameras", "2", "--per-camera", "1", "--view", "480x270", "--workers", "1")
