@@ -16,7 +16,7 @@ FACE_DEG, STRAPS_DEG, NAPE_DEG = 50.0, 30.0, 120.0
 FACE_PX, STYLE_PX, LONG_PX, TIED_PX, TIED_SIDE_PX, CHILD_PX = 160, 100, 140, 150, 180, 300
 GLASSES_PX, SUNGLASSES_PX, BEARD_PX = 300, 150, 200
 SHAPE_PX, KIND_PX, GREY_PX, HAT_PX, GREY_HAT_PX = 120, 100, 200, 75, 100
-SHOES_PX, SHOE_KIND_PX, PRINT_PX, STRAPS_PX = 100, 260, 110, 120
+SHOES_PX, SHOE_KIND_PX, PRINT_PX, STRAPS_PX = 100, 260, 110, 160
 _KIND_PX = {
     "hoodie": 200, "sweater": 130, "shirt": 120, "suit": 120, "puffer": 130,
     "sweatpants": 300, "leggings": 130, "jeans": 250,
@@ -26,10 +26,10 @@ _PRINT_PX = {"logo": 130, "text": 130, "dots": 130, "floral": 130, "vstripe": 15
 # Shares of the body's pixels.
 HAIR_SHARE, HAT_SHARE, SHOE_SHARE, FACE_SHARE, STRAP_SHARE = 0.015, 0.015, 0.015, 0.015, 0.04
 HARDLY_HIDDEN = 0.75  # visible share from which faces, prints, kinds of cloth and long hair are seen
-NARROW, WIDE = 0.155, 0.205  # `Sight.fullness` that a slim body stays below, and that a heavy one reaches
+NARROW, WIDE = 0.145, 0.205  # `Sight.fullness` that a slim body stays below, and that a heavy one reaches
 
 # Of 255: where a part is darker, no man or woman, no beard, no quilting is seen.
-LIT_FACE, LIT_BEARD, LIT_QUILT = 70.0, 110.0, 75.0
+LIT_FACE, LIT_BEARD, LIT_QUILT = 90.0, 110.0, 75.0
 PAINTS_APART = 60.0  # distance of the two colours of a print that is seen
 COAT_HEM = 0.45  # of the height: what ends lower hides a skirt
 

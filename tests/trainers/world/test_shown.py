@@ -48,7 +48,7 @@ def _said(look: Look, sight: Sight) -> str:
         ({"gender": "female", "hair": "medium"}, "chin", Sight(FULL, 120, 90), Sight(FULL, 240, 10)),
         ({"gender": "female", "hair": "long"}, "long", Sight(FULL, 150, 150), Sight(FULL, 150, 150, visibility=0.5)),
         ({"upper": "sweater"}, "pullover", Sight(FULL, 150, 10), Sight(FULL, 150, 10, visibility=0.5)),
-        ({"bag": "backpack"}, "rucksack", Sight(FULL, 150, 10), Sight(FULL, 110, 10)),
+        ({"bag": "backpack"}, "rucksack", Sight(FULL, 170, 10), Sight(FULL, 150, 10)),
         ({}, "shoes", Sight(FULL, 150, 10), Sight(FULL, 150, 10, colours=False)),
         ({"gender": "female", "hair": "long"}, "long", Sight(FULL, 150, 150), Sight(FULL, 150, 150, tints=DARK_HEAD)),
         ({"hair": "bun"}, "bun", Sight(FULL, 200, 90), Sight(FULL, 200, 70)),
