@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from trainers.world.wording import (
 )
 
 
+@lru_cache(maxsize=256)
 def describe(look: Look) -> str:
     """The full text: all attributes, in the plain order and wording."""
     return caption(look, EVERYTHING, None)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trainers.world.compiled import I32, U8
+from trainers.world.compiled import I32, I64, U8, compiled
 from trainers.world.doll import PARTS
 from trainers.world.wardrobe import Colour
 
@@ -113,23 +112,39 @@ def tints_of(image: U8, ids: I32, labels: U8, index: int) -> dict[str, Tint]:
         labels: (H, W) numbers of `doll.PARTS`.
         index: Whose.
     """
-    mine = (ids == index + 1) | (ids == 0)
-    own = np.where(ids == index + 1, labels, 0)  # what is nobody is labelled as background
-    inner = np.zeros(own.shape, np.bool_)
-    inner[1:-1, 1:-1] = (own[1:-1, 1:-1] == own[:-2, 1:-1]) & (own[1:-1, 1:-1] == own[2:, 1:-1])
-    inner[1:-1, 1:-1] &= (own[1:-1, 1:-1] == own[1:-1, :-2]) & (own[1:-1, 1:-1] == own[1:-1, 2:])
-    return _means(image, own, mine) | _means(image, own, inner & mine)
-
-
-def _means(image: U8, labels: U8, where: NDArray[np.bool_]) -> dict[str, Tint]:
-    part, pixels = labels[where], image[where]
-    count = np.bincount(part, minlength=len(PARTS))
-    sums = [np.bincount(part, pixels[:, channel], minlength=len(PARTS)) for channel in (2, 1, 0)]
+    sums = _sums(image, ids, labels, index + 1, len(PARTS))
     return {
-        name: (float(sums[0][i] / n), float(sums[1][i] / n), float(sums[2][i] / n))
-        for i, (name, n) in enumerate(zip(PARTS, count, strict=True))
-        if n
+        name: _mean(sums[1, part] if sums[1, part, 3] else sums[0, part])
+        for part, name in enumerate(PARTS)
+        if sums[0, part, 3]
     }
+
+
+def _mean(sums: I64) -> Tint:
+    r, g, b, count = sums.tolist()
+    return r / count, g / count, b / count
+
+
+@compiled
+def _sums(image: U8, ids: I32, labels: U8, own: int, parts: int) -> I64:
+    """Sums of r, g, b and counts (2, parts, 4): of all pixels that are theirs or nobody's, and of those off an edge."""
+    high, wide = ids.shape
+    sums = np.zeros((2, parts, 4), np.int64)
+    for y in range(high):
+        for x in range(wide):
+            if ids[y, x] != own and ids[y, x] != 0:
+                continue
+            part = labels[y, x] if ids[y, x] == own else 0
+            inner = 0 < y < high - 1 and 0 < x < wide - 1
+            for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+                if inner:
+                    v, u = y + dy, x + dx
+                    inner = part == (labels[v, u] if ids[v, u] == own else 0)
+            for kind in range(2 if inner else 1):
+                for channel in range(3):
+                    sums[kind, part, channel] += image[y, x, 2 - channel]
+                sums[kind, part, 3] += 1
+    return sums
 
 
 def off_front(heading: float, x: float, y: float, eye_x: float, eye_y: float) -> float:
