@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from trainers.world.captions import captions, describe, visible_attributes
+from trainers.world.doll import PROP
 from trainers.world.looks import Look
 from trainers.world.render import Picture, Seen
 from trainers.world.rig import Pose
@@ -51,7 +52,7 @@ def sight_of(picture: Picture, seen: Seen, pose: Pose, view: View) -> Sight:
     turned = off_front(pose.heading, pose.x, pose.y, float(eye[0]), float(eye[1]))
     return Sight(
         seen.parts,
-        float(seen.box[3]),
+        _height(picture, seen),
         turned,
         colours=not view.sensor.style.infrared,
         visibility=seen.visibility,
@@ -60,8 +61,17 @@ def sight_of(picture: Picture, seen: Seen, pose: Pose, view: View) -> Sight:
     )
 
 
+def _height(picture: Picture, seen: Seen) -> float:
+    """Of the visible body, without an umbrella above it."""
+    if not seen.parts.get("prop"):
+        return float(seen.box[3])
+    rows = np.nonzero(((picture.ids == seen.index + 1) & (picture.parts != PROP)).any(1))[0]
+    return float(np.ptp(rows) + 1) if len(rows) else 0.0
+
+
 def _fullness(picture: Picture, seen: Seen) -> float | None:
-    if min(seen.visibility, seen.in_frame) < NEARLY_WHOLE:
+    high = _height(picture, seen)
+    if not high or min(seen.visibility, seen.in_frame) < NEARLY_WHOLE:
         return None
     carried = sum(seen.parts.get(part, 0.0) for part in ("bag", "hat", "prop"))
-    return int((picture.ids == seen.index + 1).sum()) * (1 - carried) / seen.box[3] ** 2
+    return int((picture.ids == seen.index + 1).sum()) * (1 - carried) / high**2

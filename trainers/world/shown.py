@@ -144,7 +144,9 @@ class Shown:
                 return self._hat
             case "bag":
                 return self._bag
-        return self.sight.shows(name) and (name != "prop" or self.look.outfit.prop != "none")
+            case "prop":
+                return self.look.outfit.prop != "none" and self._held("prop")
+        return self.sight.shows(name)
 
     def kind(self, part: str) -> bool:
         """Whether cloth can be told from cloth, shoes from boots, a cap from a beanie; else the outline tells."""
@@ -245,5 +247,9 @@ class Shown:
             near = bag == "shoulder" or sight.off_front_deg >= SIDE_DEG or sight.height_px >= STRAPS_PX
             return near and sight.shows("bag", STRAP_SHARE) and sight.stands_out("bag", "upper")
         if bag in ("handbag", "shopping"):
-            return sight.shows("bag") and sight.stands_out("bag", "background") and sight.height_px >= KIND_PX
+            return self._held("bag") and sight.height_px >= KIND_PX
         return bag != "none" and sight.shows("bag")
+
+    def _held(self, part: str) -> bool:
+        """What is held or pushed is seen against the place behind it."""
+        return self.sight.shows(part) and self.sight.stands_out(part, "background")

@@ -31,7 +31,7 @@ class Sight:
 
     Attributes:
         parts: Share of the visible pixels by name of part.
-        height_px: Of the visible box.
+        height_px: Of the visible body, without what is held above it.
         off_front_deg: 0 = faces the camera, 180 = seen from behind.
         colours: Colours can be told: false in near infrared.
         visibility: Visible share of the body.

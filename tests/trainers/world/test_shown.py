@@ -5,11 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 
+from trainers.world.camera import Camera
 from trainers.world.captions import captions, describe
-from trainers.world.doll import PARTS, UPPER
+from trainers.world.doll import PARTS, PROP, UPPER
+from trainers.world.domains import DOMAINS
 from trainers.world.looks import Look, sample_look
+from trainers.world.records import sight_of
+from trainers.world.render import Picture, Seen
+from trainers.world.rig import Pose
 from trainers.world.shown import Shown
 from trainers.world.sight import EVERYTHING, Sight, Tint, tints_of
+from trainers.world.view import View
 from trainers.world.wardrobe import COLOURS
 
 FULL = dict(EVERYTHING.parts)
@@ -23,7 +29,7 @@ def _look(**traits: str) -> Look:
     outfit = {
         "upper": "tshirt", "upper_colour": "red", "upper_colour2": "white", "upper_pattern": "solid",
         "lower": "trousers", "lower_colour": "grey", "shoes": "sneakers",
-        "shoe_colour": "white", "hat": "none", "glasses": "none", "bag": "none", "bag_colour": "orange",
+        "shoe_colour": "white", "hat": "none", "glasses": "none", "bag": "none", "bag_colour": "orange", "prop": "none",
     }  # fmt: skip
     body |= {name: value for name, value in traits.items() if name in (*body, "shape")}
     outfit |= {name: value for name, value in traits.items() if name in outfit}
@@ -82,6 +88,8 @@ def test_a_word_is_said_only_where_it_is_seen(
     [
         ("shoes", {"shoes": BLACK, "lower": BLACK}, False),  # like the trousers above them
         ("shoes", {"shoes": WHITE, "lower": BLACK}, True),
+        ("prop", {"prop": (110.0, 112, 116)}, False),  # a grey umbrella over a grey street
+        ("prop", {"prop": (180.0, 30, 40)}, True),
         (
             "bag",
             {"bag": BLACK, "upper": (26.0, 24, 22)},
@@ -95,7 +103,7 @@ def test_what_is_like_its_surroundings_is_not_seen(
     part: str, tints: dict[str, Tint], shows: bool, off_front_deg: float
 ) -> None:
     sight = Sight(FULL, 200, off_front_deg, tints=tints | {"background": (120.0, 120, 120)})
-    assert Shown(_look(bag="shoulder"), sight).part(part) is shows
+    assert Shown(_look(bag="shoulder", prop="umbrella"), sight).part(part) is shows
 
 
 @pytest.mark.parametrize(
@@ -128,6 +136,20 @@ def test_build_is_told_by_the_outline(shape: str, upper: str, fullness: float | 
 )
 def test_colours_are_called_as_they_look(name: str, seen: Tint, told: str) -> None:
     assert Sight(FULL, 200, 0, tints={"upper": seen}).colour("upper", name, COLOURS[name]) == told
+
+
+def test_an_umbrella_makes_nobody_taller_or_thinner() -> None:
+    ids, parts = np.zeros((100, 40), np.int32), np.zeros((100, 40), np.uint8)
+    ids[:10], parts[:10] = 1, PROP
+    ids[40:, 15:25], parts[40:, 15:25] = 1, UPPER
+    picture = Picture(np.zeros((100, 40, 3), np.uint8), ids, parts, ())
+    seen = Seen(0, (0, 0, 40, 100), (0, 0, 40, 100), 1.0, 1.0, {"prop": 0.4, "upper": 0.6})
+    view = View(
+        DOMAINS["hall"].place(), Camera(DOMAINS["hall"].place().mounts[0], 64, 36), DOMAINS["hall"].style
+    )
+    sight = sight_of(picture, seen, Pose(0, 0, 0), view)
+    assert sight.height_px == 60
+    assert sight.fullness == pytest.approx(600 / 60**2)
 
 
 def test_the_full_text_says_what_no_picture_could() -> None:
