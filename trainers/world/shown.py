@@ -70,11 +70,11 @@ class Shown:
 
     @property
     def shape(self) -> bool:
-        """Slim or heavy: as far as the outline is. Wide clothes make anybody wide."""
+        """Slim or heavy: as far as the outline is. Wide clothes and a seat make anybody wide."""
         sight, shape = self.sight, self.look.body.shape
         if sight is EVERYTHING:
             return True
-        if sight.fullness is None or sight.height_px < SHAPE_PX:
+        if sight.fullness is None or sight.height_px < SHAPE_PX or self.look.outfit.prop == "wheelchair":
             return False
         if shape == "heavy":
             wide = self.look.outfit.upper in _WIDE or self.look.outfit.lower == "skirt"

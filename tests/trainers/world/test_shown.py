@@ -138,6 +138,12 @@ def test_colours_are_called_as_they_look(name: str, seen: Tint, told: str) -> No
     assert Sight(FULL, 200, 0, tints={"upper": seen}).colour("upper", name, COLOURS[name]) == told
 
 
+def test_who_sits_is_not_called_heavy() -> None:
+    sight = Sight(FULL, 200, 0, fullness=0.3)
+    assert "heavily" in _said(_look(shape="heavy"), sight)
+    assert "heavily" not in _said(_look(shape="heavy", prop="wheelchair"), sight)
+
+
 def test_an_umbrella_makes_nobody_taller_or_thinner() -> None:
     ids, parts = np.zeros((100, 40), np.int32), np.zeros((100, 40), np.uint8)
     ids[:10], parts[:10] = 1, PROP
