@@ -61,7 +61,7 @@ def test_every_command_parses_and_finds_what_an_earlier_one_made(
     commands = _run(checkout)
     drawn: list[FramesPlan] = []
     people: dict[Path, int] = {}
-    learned_by: dict[str, str] = {}
+    said: dict[str, list[str]] = {}
     built: list[str] = []
 
     def draw_crops(plan: CropsPlan, workers: int | None = None) -> None:
@@ -78,9 +78,10 @@ def test_every_command_parses_and_finds_what_an_earlier_one_made(
         if isinstance(config, encoder.Config):
             named = [part.folder.resolve() for part in config.train]
             folders = {found for folder in named for found in folder.parent.glob(folder.name)}
-            learned_by[config.name] = (
-                f"of {sum(people[folder] for folder in folders)} people in {len(folders)} domains"
-            )
+            count = sum(people[folder] for folder in folders)
+            said[config.name] = [f"of {count} people in {len(folders)} domains"]
+        else:
+            said[config.name] = [f"seed 0, {config.steps} steps", f"{_learned(drawn)} pictures of the"]
         return out
 
     def build(order: Order) -> Manifest:
@@ -89,7 +90,7 @@ def test_every_command_parses_and_finds_what_an_earlier_one_made(
         assert (order.out, order.precision) == (Path("engines/zoo"), "fp32")
         built.append(yaml.safe_load((order.source / "network.yaml").read_text())["name"])
         manifest = load_manifest(ZOO / f"{built[-1]}.yaml")
-        assert learned_by.get(manifest.name, "") in manifest.provenance
+        assert [words for words in said[manifest.name] if words not in manifest.provenance] == []
         return manifest
 
     monkeypatch.setattr("trainers.world.cli.make_crops", draw_crops)
@@ -103,11 +104,17 @@ def test_every_command_parses_and_finds_what_an_earlier_one_made(
         assert main(command) == 0, command
 
     assert sorted(built) == sorted(path.stem for path in ZOO.glob("*.yaml"))
-    learned = sum(plan.per_domain * len(plan.domains) for plan in drawn if plan.split == "train")
-    assert f"# {learned:,} pictures to learn from" in (checkout / "configs/training/zoo.sh").read_text()
+    assert (
+        f"# {_learned(drawn):,} pictures to learn from" in (checkout / "configs/training/zoo.sh").read_text()
+    )
     assert not {name for plan in drawn if plan.split == "train" for name in plan.domains} & {
         name for plan in drawn if plan.split != "train" for name in plan.domains
     }
+
+
+def _learned(drawn: list[FramesPlan]) -> int:
+    """Pictures that a detector learns from."""
+    return sum(plan.per_domain * len(plan.domains) for plan in drawn if plan.split == "train")
 
 
 def _folders(config: Any) -> list[Path]:
