@@ -69,6 +69,7 @@ def survey() -> Iterator[tuple[str, dict[str, Any]]]:
     """The survey's paradigms, and what helps the supervised one outside its own domain."""
     supervised = {"losses": {"identity": 1.0, "smoothing": 0.1, "triplet": 1.0}}
     alone = {"losses": {"identity": 0.0, "contrast": 1.0}, "batch": TWICE, "alone": True}
+    yield "small, untrained", {"steps": 1, "rate": 1e-9}
     yield "OSNet, identity + triplet", supervised | {"network": OSNET, "augment": PLAIN}
     yield "OSNet, cameras varied", supervised | {"network": OSNET}
     yield "small, identity + triplet", supervised | {"augment": PLAIN}
@@ -76,6 +77,7 @@ def survey() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "small, cameras varied", supervised
     yield "small, ours in the hall", {"losses": OURS}
     yield "small, self-supervised in the hall", alone
+    yield "small, self-supervised, colours left alone", alone | {"augment": PLAIN | {"shift": 0.12}}
     yield CAPTIONS, PAIRED
     yield "small, CLIP-style, then ours in the hall", {"losses": OURS, "start": CAPTIONS, "centroids": True}
     yield "small, self-supervised, random domains", alone | {"where": "broad/*"}
