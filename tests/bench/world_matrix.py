@@ -2,13 +2,14 @@
 
 `python -m tests.bench.world_matrix build/world_matrix`; a run that was stopped goes on: crops and scores are kept.
 People who are trained on and people who are tested on are of different splits. A row that is trained on two
-domains has the same people in both; `visible -> infrared` asks an infrared picture of pictures of the street.
+domains has the same people in both, and looks at brightness alone. The last columns search the street for who is
+seen in infrared, and infrared for who is seen in the street: by single pictures, and by tracks, whose vectors are
+the mean of a camera's pictures of a person.
 """
 
 import argparse
 import json
 import math
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -28,19 +29,23 @@ from trainers.world.jobs import open_output, write_whole
 
 DOMAINS = ("hall", "street", "night", "infrared", "garage", "park")
 BOTH = "street+infrared"
+INFRARED = 10  # cameras of infrared count from here
 ROWS = (*DOMAINS, BOTH)
 SIZE = (48, 96)  # width, height
 PEOPLE = {"train": 264, "test": 96}
 CAMERAS, TAKES = 3, 4
-EPOCHS, IDENTITIES, PICTURES = 6, 16, 4  # a batch holds so many people, so many pictures of each
-RATE, WARM_UP = 3e-3, 0.1
-TEMPERATURE = 0.1
-PAD = 4  # pixels that a picture is moved by at most
-GREY = 0.5  # share of pictures that lose their colours where infrared is trained on too
+STEPS = 600  # with one domain; brightness alone is harder to learn from:
+STEPS_OF_BOTH = 2400
+IDENTITIES, PICTURES = 16, 4  # a batch holds so many people, so many pictures of each
+SMALL = 0.6  # share of the steps that see pictures of half the size, and twice the people
+RATE, WARM_UP, DECAY = 4e-3, 0.1, 1e-3
+TEMPERATURE, TEMPERATURE_OF_PEOPLE = 0.1, 0.06
+ZOOM, MOVE, TONE = (-0.12, 0.06), 0.1, 0.4  # log of the size, share of half a side, log of gamma
+CELLS = (6, 3)  # rows and columns of what the last layer sees
 
 
 class Crops(NamedTuple):
-    """Pictures (N, 96, 48, 3) with identity, camera and take of each; cameras of infrared are others."""
+    """Pictures (N, 96, 48, 3) with identity, camera and take of each; cameras of infrared count from 10."""
 
     images: NDArray[np.uint8]
     ids: NDArray[np.int64]
@@ -65,7 +70,7 @@ def crops_of(name: str, split: str, out: Path) -> Crops:
     images = [
         cv2.resize(cv2.imread(str(folder / row["file"])), SIZE, interpolation=cv2.INTER_AREA) for row in rows
     ]
-    other = 10 * domain.infrared
+    other = INFRARED * domain.infrared
     return Crops(
         np.stack(images).astype(np.uint8),
         np.array([row["person_id"] for row in rows]),
@@ -80,41 +85,50 @@ def joined(parts: list[Crops]) -> Crops:
 
 
 class Encoder(nn.Module):
-    """0.3 million parameters: (N, 3, 96, 48) in [0, 1] to unit vectors (N, 128)."""
+    """0.5 million parameters: (N, 3, H, W) in [0, 1] to unit vectors (N, 128).
 
-    def __init__(self) -> None:
+    Args:
+        grey: Looks at brightness alone.
+    """
+
+    def __init__(self, grey: bool) -> None:
         super().__init__()
-        widths = (3, 32, 48, 96, 144)
+        self.grey = grey
+        widths = (1 if grey else 3, 32, 64, 112, 160)
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(pairwise(widths)):
             layers += [nn.Conv2d(before, after, 5 if i == 0 else 3, 2, 2 if i == 0 else 1, bias=False)]
             layers += [nn.BatchNorm2d(after), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(144 * 3, 128, bias=False)
+        self.head = nn.Linear(widths[-1] * CELLS[0] * CELLS[1], 128, bias=False)
         self.neck = nn.BatchNorm1d(128)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Pooled over three stripes: head, trunk, legs."""
-        stripes = functional.adaptive_avg_pool2d(self.body((images - 0.45) / 0.25), (3, 1)).flatten(1)
-        return functional.normalize(self.neck(self.head(stripes)))
+        """Exposure is taken out first: each picture's own mean and contrast."""
+        if self.grey:
+            images = images.mean(1, keepdim=True)
+        mean, contrast = images.mean((1, 2, 3), keepdim=True), images.std((1, 2, 3), keepdim=True)
+        seen = functional.adaptive_avg_pool2d(self.body((images - mean) / (contrast + 0.03)), CELLS)
+        return functional.normalize(self.neck(self.head(seen.flatten(1))))
 
 
-def train(crops: Crops, seed: int, grey: float) -> Encoder:
+def train(crops: Crops, seed: int, both: bool) -> Encoder:
     """Contrasts pictures of a person with those of others, and tells all people apart by a vector each."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    _, ids = np.unique(crops.ids, return_inverse=True)
-    encoder, centres = Encoder(), nn.Parameter(torch.randn(int(ids.max()) + 1, 128))
-    optimiser = torch.optim.AdamW([*encoder.parameters(), centres], lr=RATE, weight_decay=5e-4)
-    batches = list(_batches(ids, rng))
-    for step, rows in enumerate(batches):
-        done = step / len(batches)
-        rate = min(done / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * done))
-        optimiser.param_groups[0]["lr"] = RATE * rate
-        found = encoder(_augmented(crops.images[rows], grey, rng))
+    people, ids = np.unique(crops.ids, return_inverse=True)
+    encoder, centres = Encoder(both), nn.Parameter(torch.randn(len(people), 128))
+    optimiser = torch.optim.AdamW([*encoder.parameters(), centres], lr=RATE, weight_decay=DECAY)
+    steps = STEPS_OF_BOTH if both else STEPS
+    for step in range(steps):
+        done = step / steps
+        optimiser.param_groups[0]["lr"] = RATE * min(done / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * done))
+        shrunk = 2 if done < SMALL else 1
+        rows = _batch(ids, crops.cameras, IDENTITIES * shrunk, rng)
+        found = encoder(_augmented(crops.images[rows], both, shrunk, rng))
         labels = torch.from_numpy(ids[rows])
         loss = supervised_contrast(found, labels) + functional.cross_entropy(
-            found @ functional.normalize(centres).T / TEMPERATURE, labels, label_smoothing=0.1
+            found @ functional.normalize(centres).T / TEMPERATURE_OF_PEOPLE, labels, label_smoothing=0.1
         )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -133,26 +147,35 @@ def supervised_contrast(found: torch.Tensor, labels: torch.Tensor) -> torch.Tens
     return -(likelihood * alike).sum(1).div(alike.sum(1)).mean()
 
 
-def _batches(ids: NDArray[np.int64], rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    rows_of = [np.flatnonzero(ids == who) for who in range(ids.max() + 1)]
-    for _ in range(EPOCHS * len(ids) // (IDENTITIES * PICTURES)):
-        people = rng.choice(len(rows_of), IDENTITIES, replace=False)
-        yield np.concatenate([rng.choice(rows_of[who], PICTURES) for who in people])
+def _batch(
+    ids: NDArray[np.int64], cameras: NDArray[np.int64], people: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Pictures of some people, of each as many in infrared as not where both are there."""
+    rows: list[NDArray[np.int64]] = []
+    for who in rng.choice(ids.max() + 1, people, replace=False):
+        own = np.flatnonzero(ids == who)
+        kinds = [part for part in (own[cameras[own] < INFRARED], own[cameras[own] >= INFRARED]) if len(part)]
+        rows += [rng.choice(part, PICTURES // len(kinds)) for part in kinds]
+    return np.concatenate(rows)
 
 
-def _augmented(images: NDArray[np.uint8], grey: float, rng: np.random.Generator) -> torch.Tensor:
-    """Mirrored, moved, brighter or darker, now and then without colours."""
+def _augmented(images: NDArray[np.uint8], grey: bool, shrunk: int, rng: np.random.Generator) -> torch.Tensor:
+    """Mirrored, moved, cut otherwise, of another tone; grey ones as cameras of other colours would see them."""
+    count, high, wide = len(images), SIZE[1] // shrunk, SIZE[0] // shrunk
     found = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    count, high, wide = len(found), SIZE[1], SIZE[0]
-    mirrored = torch.from_numpy(rng.random(count) < 0.5)
-    found[mirrored] = found[mirrored].flip(3)
-    padded = functional.pad(found, (PAD,) * 4, mode="replicate")
-    at = rng.integers(0, 2 * PAD + 1, (count, 2))
-    found = torch.stack([padded[i, :, y : y + high, x : x + wide] for i, (y, x) in enumerate(at)])
-    plain = torch.from_numpy(rng.random(count) < grey)
-    found[plain] = found[plain].mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    gain, shift = rng.uniform(0.75, 1.3, (count, 1, 1, 1)), rng.uniform(-0.08, 0.08, (count, 1, 1, 1))
-    return (found * torch.from_numpy(gain).float() + torch.from_numpy(shift).float()).clamp(0, 1)
+    if grey:
+        mix = torch.from_numpy(rng.dirichlet((1.0, 1.0, 1.0), count)).float()
+        found = (found * mix[:, :, None, None]).sum(1, keepdim=True)
+    cut = torch.zeros(count, 2, 3)
+    size = torch.from_numpy(np.exp(rng.uniform(*ZOOM, (count, 2)))).float()
+    cut[:, 0, 0] = size[:, 0] * torch.from_numpy(rng.choice([-1.0, 1.0], count)).float()
+    cut[:, 1, 1] = size[:, 1]
+    cut[:, :, 2] = torch.from_numpy(rng.uniform(-MOVE, MOVE, (count, 2))).float()
+    grid = functional.affine_grid(cut, [count, found.shape[1], high, wide], align_corners=False)
+    found = functional.avg_pool2d(found, shrunk)
+    found = functional.grid_sample(found, grid, padding_mode="border", align_corners=False)
+    gamma = torch.from_numpy(np.exp(rng.uniform(-TONE, TONE, (count, 1, 1, 1)))).float()
+    return (found.clamp(0, 1) + 1e-3) ** gamma
 
 
 @torch.inference_mode()
@@ -182,13 +205,24 @@ def evaluate(encoder: Encoder, tests: dict[str, Crops]) -> dict[str, list[float]
         first = crops.takes == 1
         asked, searched = (Crops(*(column[rows] for column in crops)) for rows in (first, ~first))
         found[name] = score(vectors[name][first], vectors[name][~first], asked, searched)
-    for asked_of, name in (("street", "infrared"), ("infrared", "street")):
+    for name, place in (("infrared", "street"), ("street", "infrared")):
         first = tests[name].takes == 1
         asked = Crops(*(column[first] for column in tests[name]))
-        found[f"{name} in {asked_of}"] = score(
-            vectors[name][first], vectors[asked_of], asked, tests[asked_of]
-        )
+        found[f"{name} in {place}"] = score(vectors[name][first], vectors[place], asked, tests[place])
+        (means, asked), (others, known) = (tracks(vectors[part], tests[part]) for part in (name, place))
+        found[f"{name} in {place}, tracks"] = score(means, others, asked, known)
     return found
+
+
+def tracks(vectors: NDArray[np.float32], crops: Crops) -> tuple[NDArray[np.float32], Crops]:
+    """The mean vector of a camera's pictures of each person, and whose it is; pictures of the first."""
+    _, first, which = np.unique(
+        np.stack([crops.ids, crops.cameras], 1), axis=0, return_index=True, return_inverse=True
+    )
+    means = np.zeros((len(first), vectors.shape[1]), np.float32)
+    np.add.at(means, which.ravel(), vectors)
+    of_first = Crops(crops.images[first], crops.ids[first], crops.cameras[first], crops.takes[first])
+    return means / np.linalg.norm(means, axis=1, keepdims=True), of_first
 
 
 def main() -> None:
@@ -209,7 +243,7 @@ def main() -> None:
             kept = given.out / f"{row}-{seed}.json"
             if not kept.exists():
                 parts = [crops_of(name, "train", given.out) for name in row.split("+")]
-                encoder = train(joined(parts), seed, GREY if row == BOTH else 0.0)
+                encoder = train(joined(parts), seed, row == BOTH)
                 write_whole(kept, json.dumps(evaluate(encoder, tests)))
             scores.setdefault(row, []).append(json.loads(kept.read_text(encoding="utf-8")))
             print(row, seed, scores[row][-1], flush=True)
