@@ -19,11 +19,7 @@ from pipeline.errors import InputError
 from trainers.datasets.sample import Sample
 from trainers.networks.clip_text import ClipTextTower
 
-NOTHING, UNKNOWN, END = (
-    0,
-    1,
-    2,
-)  # before a text that is shorter than others; words never learned; a text's end
+NOTHING, UNKNOWN, END = 0, 1, 2  # before a shorter text; a word never learned; where a text ends
 FIRST = 3  # number of the first word
 SHARPEST = 100.0  # CLIP's bound on 1 / temperature
 
