@@ -163,9 +163,8 @@ def replace_file(path: Path, data: bytes) -> None:
             os.fsync(draft.fileno())
             os.chmod(draft.fileno(), 0o644)
             Path(draft.name).replace(path)
-        except BaseException:
+        finally:
             Path(draft.name).unlink(missing_ok=True)
-            raise
 
 
 def read_weights(folder: Path, card: NetworkCard) -> bytes:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,8 @@ from pydantic import Field
 
 from pipeline.remote_bus import BusMessage, Delivery
 from plugins.kafka_damage import poll_undamaged
-from plugins.kafka_link import FAILURES, TOPIC, KafkaLink, TopicReader, explained
+from plugins.kafka_link import FAILURES, TOPIC, KafkaLink, explained
+from plugins.kafka_table import KafkaTable, bus_message
 from plugins.sink_kafka import KafkaSink, Record
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class KafkaBus:
             self._leave()  # what was polled is lost with it, and comes again
             raise explained(error, self._config, self._config.topic) from error
         messages = [
-            _message(r)
+            bus_message(r)
             for records in batches.values()
             for r in records
             if r.offset >= self._seen_below.get(r.partition, 0)
@@ -207,10 +208,8 @@ class KafkaBus:
             del self._next[p]
             self._committed.pop(p, None)
         for p in gained:
-            place = TopicPartition(
-                self._config.topic, p
-            )  # what was committed, else the first record there is
-            self._next[p] = consumer.position(place, timeout_ms=self._config.timeout_ms) or 0
+            # what was committed, else the first record there is
+            self._next[p] = consumer.position(places[p], timeout_ms=wait_ms) or 0
             if committed[p] is not None:
                 self._committed[p] = committed[p]
         return lost, gained
@@ -249,53 +248,3 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
         changed = self._changed.is_set()
         self._changed.clear()
         return changed
-
-
-class KafkaTable:
-    """The last value under each key counts; None = removed.
-
-    Args:
-        link: The broker.
-        topic: The topic.
-        sink: Writes it, and makes it where it is missing.
-    """
-
-    def __init__(self, link: KafkaLink, topic: str, sink: KafkaSink) -> None:
-        self._reader = TopicReader(link, topic)
-        self._sink = sink
-
-    def rows(self) -> Iterator[BusMessage]:
-        """Everything there is now, older values of a key too; makes the topic where it is missing.
-
-        Raises:
-            OutsideError: The broker cannot be reached.
-        """
-        self._sink.write([])
-        return map(_message, self._reader.to_end())
-
-    def news(self) -> list[BusMessage]:
-        """What came since `rows` or the last call; none while the broker is away.
-
-        Raises:
-            OutsideError: The broker refuses us.
-        """
-        return [_message(record) for record in self._reader.news()]
-
-    def write(self, rows: Sequence[tuple[str, bytes | None]]) -> None:
-        """Puts values under keys; returns when the broker has acknowledged all of them.
-
-        Raises:
-            OutsideError: The broker cannot be reached, or refuses them.
-        """
-        self._sink.write([Record(key.encode(), value) for key, value in rows])
-
-    def close(self) -> None:
-        """Lets the broker go."""
-        self._reader.close()
-        self._sink.close()
-
-
-def _message(record: Any) -> BusMessage:
-    return BusMessage(
-        record.topic, record.partition, record.offset, record.key, record.value, record.timestamp / 1000
-    )

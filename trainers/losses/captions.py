@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
+from engines.checkpoint import replace_file
 from pipeline.config import Settings
 from pipeline.errors import InputError
 from trainers.datasets.sample import Sample
@@ -75,11 +76,9 @@ class Reader(nn.Module):
     def save(self, path: Path) -> None:
         """Writes one safetensors file that holds the words too."""
         about = {"words": self.words, "settings": self.settings.model_dump(), "dimension": self.dimension}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
         tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, unfinished, {"reader": json.dumps(about)})
-        unfinished.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, save(tensors, {"reader": json.dumps(about)}))
 
 
 def load_reader(path: Path) -> Reader:

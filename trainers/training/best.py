@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
+
+from engines.checkpoint import replace_file
 
 
 class Best:
@@ -18,9 +20,7 @@ class Best:
         """Keeps the weights if they are better than any before."""
         if score > self.score:
             self.score, self.step = score, step
-            unfinished = self._path.with_name(self._path.name + ".part")
-            save_file({name: t.contiguous() for name, t in module.state_dict().items()}, unfinished)
-            unfinished.replace(self._path)
+            replace_file(self._path, save({n: t.contiguous() for n, t in module.state_dict().items()}))
 
     def state_dict(self) -> dict[str, Any]:
         """Score and step."""
