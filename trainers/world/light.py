@@ -8,11 +8,8 @@ from trainers.world.compiled import F32, F64, compiled
 LIGHTS = 3  # that a person is lit by: the key light and the two strongest lamps
 CELLS = 4  # to a metre: light on a person is kept that finely
 RAYS, FARTHEST = 12, 60.0  # to the key light from all over the body, metres
-FEET, BODY, CHEST = (
-    0.3,
-    1.4,
-    1.1,
-)  # metres: where those rays begin, over what height, and what lamps are aimed at
+# Metres: where those rays begin, over what height, and what lamps are aimed at.
+FEET, BODY, CHEST = 0.3, 1.4, 1.1
 
 
 class LightOnPeople:

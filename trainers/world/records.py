@@ -12,9 +12,8 @@ from trainers.world.rig import Pose
 from trainers.world.sight import Sight, off_front, tints_of
 from trainers.world.view import View
 
-NEARLY_WHOLE = (
-    0.9  # share of a body that is seen and in the picture, from which its outline tells slim from heavy
-)
+# Share of a body that is seen and in the picture, from which its outline tells slim from heavy.
+NEARLY_WHOLE = 0.9
 
 
 def record(
