@@ -9,7 +9,7 @@ from engines.decode import Boxes, Reading, decode
 from engines.errors import EngineError, ManifestError
 from engines.manifest import Decoder, Manifest
 from engines.network import Answer, PictureNetwork
-from engines.session import Session
+from engines.sessions.base import Session
 
 
 class BoxNetwork:

@@ -18,7 +18,7 @@ from engines.architectures import build_network
 from engines.documents import explain, read_document
 from engines.errors import EngineFileError, ManifestError
 from engines.manifest import Decoder, OperatingPoint, Preprocess, refuse_wrong_decoder
-from engines.session import refuse_pickle
+from engines.sessions.base import refuse_pickle
 
 if TYPE_CHECKING:
     import torch

@@ -20,7 +20,7 @@ from engines.errors import EngineFileError
 from engines.fit import try_out
 from engines.manifest import Manifest, Precision, Preprocess, TensorRt, parse_manifest, write_manifest
 from engines.preprocess import preprocess
-from engines.session_ort import OrtSession
+from engines.sessions.ort import OrtSession
 
 if TYPE_CHECKING:
     import torch

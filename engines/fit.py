@@ -3,7 +3,7 @@
 from engines.boxes import BoxNetwork
 from engines.manifest import Manifest
 from engines.network import PictureNetwork
-from engines.session import Session
+from engines.sessions.base import Session
 from engines.vectors import VectorNetwork
 
 

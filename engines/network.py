@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engines.errors import TensorError
 from engines.manifest import Manifest
 from engines.preprocess import Placement, preprocess
-from engines.session import Session, TensorSpec
+from engines.sessions.base import Session, TensorSpec
 
 ANY_BATCH = 32
 

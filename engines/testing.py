@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from engines.session import Tensors, TensorSpec
+from engines.sessions.base import Tensors, TensorSpec
 
 OPSET, IR_VERSION = 17, 8
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from engines.errors import ManifestError, OutputError, TensorError
 from engines.manifest import Manifest
 from engines.network import Answer, PictureNetwork
-from engines.session import Session
+from engines.sessions.base import Session
 
 
 class VectorNetwork:

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from pipeline import registry
 from pipeline.config import Config, PluginChoice, StreamConfig, choose
-from pipeline.decision import CoolDown
+from pipeline.deliver.outbox import Outbox, sink_names
 from pipeline.errors import ConfigError
-from pipeline.evidence import EvidenceStore
-from pipeline.hits import HitBook
-from pipeline.identify import Evidence, IdentifyStage
-from pipeline.matcher import Matcher
+from pipeline.files import make_folder
+from pipeline.follow.buffer import TrackBuffer
+from pipeline.follow.stages import DetectStage, OnError, TrackStage
+from pipeline.identify.decide import CoolDown
+from pipeline.identify.hits import HitBook
+from pipeline.identify.shortlist import Matcher
+from pipeline.identify.stage import Evidence, IdentifyStage
 from pipeline.messages import Detections, Frame
-from pipeline.outbox import Outbox, sink_names
-from pipeline.places import make_folder
 from pipeline.protocols import (
     Bus,
     Codec,
@@ -33,10 +34,9 @@ from pipeline.protocols import (
     Verifier,
 )
 from pipeline.remote_bus import RemoteBus
-from pipeline.stages import DetectStage, OnError, TrackStage
-from pipeline.track_buffer import TrackBuffer
+from pipeline.store.pictures import EvidenceStore
 from pipeline.watchlist.follower import WatchlistFollower
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 
 RELINK_SHARE = 0.75  # of the cut: fragments of one track are far nearer than the photo they are searched by
 

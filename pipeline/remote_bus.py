@@ -64,8 +64,8 @@ class Table(Protocol):
 class RemoteBus(Protocol):
     """Carries tracklets between processes: `run` publishes, the members of one group receive.
 
-    `in_process` is False. `publish` is a sink's, of events made by `pipeline.wire`. Every stream lies on one
-    partition, every partition belongs to one member at a time.
+    `in_process` is False. `publish` is a sink's, of events made by `pipeline.deliver.tracklets`. Every
+    stream lies on one partition, every partition belongs to one member at a time.
     """
 
     in_process: bool

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.config import Settings
-from pipeline.geometry import area, clip, intersection
+from pipeline.follow.geometry import area, clip, intersection
 from pipeline.messages import Detections, Frame
 
 _WINDOW_PX = (64, 128)  # what the SVM looks at

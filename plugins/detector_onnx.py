@@ -8,9 +8,9 @@ from pydantic import Field
 from engines.boxes import BoxNetwork
 from engines.decode import Boxes
 from engines.manifest import load_manifest
-from engines.session import Device, open_session
-from pipeline import geometry
+from engines.sessions.base import Device, open_session
 from pipeline.config import ConfigPath, Settings
+from pipeline.follow import geometry
 from pipeline.messages import Detections, Frame
 
 

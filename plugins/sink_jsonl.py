@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from pipeline.config import ConfigPath, Settings
+from pipeline.deliver.events import encode
 from pipeline.errors import ConfigError, InputError
-from pipeline.events import encode
-from pipeline.places import need_writable
+from pipeline.files import need_writable
 
 _CHUNK = 4096
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AnyHttpUrl, Field, field_validator
 
 from pipeline.config import Settings
+from pipeline.deliver.events import CONTENT_TYPE, encode
 from pipeline.errors import BackpressureError, OutsideError, RefusedError
-from pipeline.events import CONTENT_TYPE, encode
 from pipeline.secrets import remember
 
 _BUSY = (429, 503)

@@ -4,7 +4,7 @@ import re
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
-from plugins.public_weights import PUBLIC
+from plugins.embedders.public_weights import PUBLIC
 from trainers.datasets.catalogue import LAYOUTS
 
 ROOT = Path(__file__).parents[1]

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.deliver.events import encode
 from pipeline.errors import OutsideError
-from pipeline.events import encode
 from pipeline.remote_bus import BusMessage, Delivery
 
 

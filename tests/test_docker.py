@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.config import OutboxConfig
 from pipeline.config_file import load_config
 from pipeline.runner.gate import StreamCounts
-from pipeline.telemetry import Telemetry
+from pipeline.runner.telemetry import Telemetry
 from tests.tree import ROOT
 
 DOCKER = ROOT / "docker"

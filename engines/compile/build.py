@@ -15,11 +15,11 @@ from engines.compile.quantise import to_eight_bits
 from engines.errors import EngineError, EngineFileError
 from engines.export import describe_engine, exported, manifest_keys, write_engine
 from engines.manifest import Manifest, Precision, TensorRt, load_manifest, parse_manifest
-from engines.session import Session, read_network
-from engines.session_ort import OrtSession
-from engines.session_torch import TorchSession, open_torch
-from engines.trt.errors import TensorRtError
-from engines.trt.opening import open_tensorrt
+from engines.sessions.base import Session, read_network
+from engines.sessions.ort import OrtSession
+from engines.sessions.torch import TorchSession, open_torch
+from engines.sessions.trt.errors import TensorRtError
+from engines.sessions.trt.opening import open_tensorrt
 
 JUDGED = 128  # pictures that the gate looks at
 

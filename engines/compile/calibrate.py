@@ -21,7 +21,7 @@ from engines.documents import explain
 from engines.errors import EngineFileError, ManifestError
 from engines.manifest import Manifest
 from engines.preprocess import preprocess
-from engines.session_ort import OrtSession
+from engines.sessions.ort import OrtSession
 
 PICTURES = 256
 BATCH = 8

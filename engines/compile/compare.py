@@ -16,10 +16,10 @@ from engines.errors import EngineError
 from engines.export import sample_pictures
 from engines.manifest import Manifest
 from engines.preprocess import preprocess
-from engines.session import Session, read_network
-from engines.session_ort import OrtSession, gpu_works
-from engines.session_torch import open_torch
-from engines.trt.opening import open_tensorrt
+from engines.sessions.base import Session, read_network
+from engines.sessions.ort import OrtSession, gpu_works
+from engines.sessions.torch import open_torch
+from engines.sessions.trt.opening import open_tensorrt
 
 BATCHES = (1, 8, 32)
 SECONDS = 1.0  # measured for, each batch size

@@ -17,7 +17,7 @@ from engines.boxes import BoxNetwork
 from engines.compile.likeness import answers, likeness
 from engines.errors import EngineError, GateError
 from engines.manifest import Manifest, Precision
-from engines.session import Session
+from engines.sessions.base import Session
 from engines.vectors import VectorNetwork
 
 LEAST_COSINE: dict[Precision, float] = {

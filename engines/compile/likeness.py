@@ -9,7 +9,7 @@ from engines.boxes import BoxNetwork
 from engines.decode import Boxes
 from engines.manifest import Manifest
 from engines.network import PictureNetwork
-from engines.session import Session
+from engines.sessions.base import Session
 from engines.vectors import VectorNetwork
 
 MIN_SCORE = 0.3  # of the boxes that are compared

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from pipeline import build
-from pipeline.check import Problem, Sight, check, save_snapshots
 from pipeline.cli.common import ANSWER_IS_NO, JsonOption, print_json, say
 from pipeline.cli.logs import start_logging
 from pipeline.config_file import load_config
+from pipeline.desk.check import Problem, Sight, check, save_snapshots
 from pipeline.errors import ConfigError
 
 

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline import build, refused, registry
+from pipeline import build, registry
 from pipeline.cli.common import STILL_WAITING, ConfigOption, JsonOption, config_of, console, print_json, say
 from pipeline.config import Config, PluginChoice, choose
+from pipeline.deliver import refused
+from pipeline.deliver.events import encode, trial_event
 from pipeline.errors import ConfigError, InputError
-from pipeline.events import encode, trial_event
 from pipeline.protocols import Readable, Sink
 from pipeline.secrets import redact
 

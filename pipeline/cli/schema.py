@@ -7,12 +7,12 @@ import typer
 
 from pipeline.cli.common import print_json
 from pipeline.config import Config
+from pipeline.deliver.events import hit_schema
+from pipeline.deliver.tracklets import tracklet_schema
 from pipeline.errors import ConfigError
-from pipeline.events import hit_schema
 from pipeline.registry import load
-from pipeline.watchlist.archive import watchlist_schema
+from pipeline.watchlist.exchange import watchlist_schema
 from pipeline.watchlist.shared import identity_schema
-from pipeline.wire import tracklet_schema
 
 
 def _engine_schema() -> dict[str, Any]:

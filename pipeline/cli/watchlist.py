@@ -15,10 +15,10 @@ from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, pr
 from pipeline.cli.watchlist_add import ManyImages, add, enrolments_text
 from pipeline.errors import ConfigError, InputError
 from pipeline.protocols import Codec
-from pipeline.watchlist.archive import Listing, export_watchlist, import_watchlist
+from pipeline.watchlist.exchange import Listing, export_watchlist, import_watchlist
 from pipeline.watchlist.records import Enrolment, Identity
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import announce
-from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.validity import in_utc
 
 app = typer.Typer(

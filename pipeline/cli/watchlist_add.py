@@ -11,15 +11,15 @@ from typer.core import TyperCommand
 from pipeline import registry
 from pipeline.cli.common import REFUSED_INPUT, ConfigOption, JsonOption, config_of, console, print_json, say
 from pipeline.config import Config
+from pipeline.desk.enrol import EnrolReport, Refused, enrol
+from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import ConfigError
-from pipeline.geometry import Box
+from pipeline.follow.geometry import Box
 from pipeline.protocols import Codec, Detector, Embedder
 from pipeline.watchlist.attributes import parse_attributes, sentence
-from pipeline.watchlist.enrol import EnrolReport, Refused, enrol
-from pipeline.watchlist.portrait import PortraitMaker
 from pipeline.watchlist.records import Identity
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import announce
-from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.validity import parse_valid_until
 
 

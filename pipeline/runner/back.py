@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 from pipeline import build
 from pipeline.config import Config
+from pipeline.deliver.relay_thread import RelayThread
+from pipeline.deliver.slimming import Slimming
+from pipeline.deliver.tracklets import to_message
 from pipeline.messages import Tracklet
-from pipeline.relay_thread import RelayThread
 from pipeline.runner.identifying import Identifying
 from pipeline.runner.storing import Storing, by_deleting
+from pipeline.runner.telemetry import Telemetry
 from pipeline.runner.threads import BusThread, Failures
-from pipeline.slimming import Slimming
-from pipeline.telemetry import Telemetry
 from pipeline.watchlist.vectors import digest_of
-from pipeline.wire import to_message
 
 MOST_HELD = (
     64  # tracklets in memory while the outbox takes none; then the streams' frames are dropped instead

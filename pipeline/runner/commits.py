@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pipeline.outbox import Progress
+from pipeline.deliver.outbox import Progress
 
 EVERY_S = 0.5
 STALLED_S = 30.0

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from pipeline.events import to_event
-from pipeline.identify import IdentifyStage
+from pipeline.deliver.events import to_event
+from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import Hit, HitState, Tracklet
 from pipeline.runner.storing import Storing
+from pipeline.runner.telemetry import Telemetry
 from pipeline.secrets import redact
-from pipeline.telemetry import Telemetry
 from pipeline.watchlist.follower import WatchlistFollower
 
 logger = logging.getLogger("musewatch.runner")

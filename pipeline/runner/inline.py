@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from pipeline.identify import IdentifyStage
+from pipeline.follow.stages import DetectStage, TrackStage
+from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import EndReason, Frame, Hit, StreamEnd
-from pipeline.stages import DetectStage, TrackStage
 
 
 def run_inline(

@@ -10,17 +10,17 @@ from typing import Any
 
 from pipeline import build
 from pipeline.config import Config
+from pipeline.deliver.relay import Relay
+from pipeline.deliver.relay_thread import RelayThread
 from pipeline.errors import OutsideError
-from pipeline.positions import Positions
-from pipeline.relay import Relay
-from pipeline.relay_thread import RelayThread
 from pipeline.runner.commits import Commits
 from pipeline.runner.identifying import Identifying
+from pipeline.runner.positions import Positions
 from pipeline.runner.receiving import Expected, Receiving, Recent
 from pipeline.runner.storing import Storing, by_deleting
+from pipeline.runner.telemetry import Telemetry, serve
 from pipeline.runner.threads import Failures, guarded
 from pipeline.secrets import redact
-from pipeline.telemetry import Telemetry, serve
 from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.vectors import digest_of
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipeline.deliver.events import to_hit
+from pipeline.deliver.tracklets import Arrival, from_message
 from pipeline.errors import InputError
-from pipeline.events import to_hit
-from pipeline.identify import IdentifyStage
+from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import Hit, HitState, TrackKey, Tracklet
-from pipeline.positions import Positions
 from pipeline.protocols import Codec
 from pipeline.remote_bus import BusMessage, RemoteBus
 from pipeline.runner.identifying import Identifying
+from pipeline.runner.positions import Positions
 from pipeline.runner.storing import Storing
-from pipeline.telemetry import Telemetry
-from pipeline.wire import Arrival, from_message
+from pipeline.runner.telemetry import Telemetry
 
 logger = logging.getLogger("musewatch.verify")
 

@@ -10,17 +10,17 @@ from typing import Any
 
 from pipeline import build
 from pipeline.config import Config, StreamConfig
+from pipeline.deliver.relay import Relay
+from pipeline.deliver.relay_thread import RelayThread
 from pipeline.errors import OutboxError, OutsideError
 from pipeline.messages import EndReason
-from pipeline.relay import Relay
-from pipeline.relay_thread import RelayThread
 from pipeline.runner.back import Back
 from pipeline.runner.gate import FrameGate, StreamCounts
 from pipeline.runner.reader import ReaderSettings, StreamReader
+from pipeline.runner.telemetry import Telemetry, serve
 from pipeline.runner.threads import Failures, FrontThreads
 from pipeline.runner.watchdog import Watchdog
 from pipeline.secrets import redact
-from pipeline.telemetry import Telemetry, serve
 
 logger = logging.getLogger("musewatch.runner")
 

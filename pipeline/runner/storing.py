@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from pipeline.deliver.outbox import Outbox
+from pipeline.deliver.relay_thread import RelayThread
 from pipeline.errors import OutboxFullError, OutsideError
-from pipeline.evidence import EvidenceStore
-from pipeline.outbox import Outbox
-from pipeline.relay_thread import RelayThread
+from pipeline.store.pictures import EvidenceStore
 
 logger = logging.getLogger("musewatch.runner")
 

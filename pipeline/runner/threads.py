@@ -8,13 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from pipeline.follow.stages import DetectStage, TrackStage
 from pipeline.messages import Detected, StreamEnd, Tracklet
 from pipeline.protocols import Bus
 from pipeline.runner.gate import Arrived, FrameGate
 from pipeline.runner.storing import Storing
+from pipeline.runner.telemetry import Telemetry
 from pipeline.secrets import redact
-from pipeline.stages import DetectStage, TrackStage
-from pipeline.telemetry import Telemetry
 
 logger = logging.getLogger("musewatch.runner")
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from pipeline.errors import InputError
 from pipeline.protocols import Codec, Embedder
 from pipeline.watchlist.records import PICTURE, TEXT, Enrolment
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
-from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.vectors import digest_of, embed_checked, embed_texts_checked, text_tower
 
 _BATCH = 32

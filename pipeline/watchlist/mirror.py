@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.remote_bus import BusMessage, RemoteBus
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import from_row
-from pipeline.watchlist.store import WatchlistStore
 
 logger = logging.getLogger("musewatch.watchlist")
 

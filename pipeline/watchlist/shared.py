@@ -29,7 +29,7 @@ from pipeline.watchlist.records import (
     NewPicture,
     NewText,
 )
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.validity import in_utc
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.protocols import Embedder, Enrolled
 from pipeline.watchlist.records import TEXT, Identity
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.vectors import digest_of, from_blobs
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engines.torch_graphs import GraphRunner, round_weights
+from engines.sessions.torch_graphs import GraphRunner, round_weights
 from trainers.networks.clip_vit import ClipImageTower
 
 SIZE = (256, 128)

@@ -23,12 +23,12 @@ import numpy as np
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from numpy.typing import NDArray
 
-from pipeline.events import encode
+from pipeline.deliver.events import encode
+from pipeline.deliver.tracklets import to_message
 from pipeline.messages import EndReason, Scene, TrackKey
 from pipeline.watchlist.records import Identity, NewPicture
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.vectors import digest_of
-from pipeline.wire import to_message
 from tests.enrolment_desk import CODEC
 from tests.pictures import BLUE, RED, person, scene
 from tests.servers.availability import available

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pipeline import registry
 from pipeline.config import choose
-from pipeline.geometry import iou
+from pipeline.follow.geometry import iou
 from pipeline.messages import Frame
 from trainers.metrics import retrieval_scores
 from trainers.world.crops import Shooting, make_views

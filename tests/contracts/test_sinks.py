@@ -14,11 +14,11 @@ import pytest
 
 from pipeline import registry
 from pipeline.config import choose
+from pipeline.deliver.events import CONTENT_TYPE, encode
+from pipeline.deliver.outbox import Outbox
+from pipeline.deliver.relay import Relay
 from pipeline.errors import BackpressureError, ConfigError, OutsideError, RefusedError
-from pipeline.events import CONTENT_TYPE, encode
-from pipeline.outbox import Outbox
 from pipeline.protocols import Readable, Sink
-from pipeline.relay import Relay
 from tests.servers.kafka import KafkaBroker
 
 

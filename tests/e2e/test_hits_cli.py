@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.cli.main import main
 from pipeline.config import choose
-from pipeline.events import encode
-from pipeline.outbox import Outbox
+from pipeline.deliver.events import encode
+from pipeline.deliver.outbox import Outbox
 from pipeline.registry import build
 from tests.servers.kafka import KafkaBroker
 

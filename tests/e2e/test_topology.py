@@ -15,9 +15,9 @@ from prometheus_client import generate_latest
 from pipeline.errors import ConfigError
 from pipeline.messages import EndReason, TrackKey
 from pipeline.runner.runner import Runner
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.vectors import digest_of
-from plugins.kafka_link import KafkaLink, TopicReader
+from plugins.kafka.link import KafkaLink, TopicReader
 from tests.pictures import BLUE, GREEN, RED
 from tests.pipeline.runner.rig import Rig, clip, play, plug_in
 from tests.servers.kafka import KafkaBroker

@@ -11,7 +11,7 @@ from engines.errors import EngineError, EngineFileError
 from engines.export import export_onnx, sample_pictures
 from engines.manifest import load_manifest
 from engines.preprocess import preprocess
-from engines.session import open_session
+from engines.sessions.base import open_session
 from engines.vectors import VectorNetwork
 from tests.engines.networks import (
     SIZE,

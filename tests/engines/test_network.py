@@ -7,7 +7,7 @@ from engines.boxes import BoxNetwork
 from engines.errors import ManifestError, OutputError, TensorError
 from engines.manifest import parse_manifest
 from engines.network import PictureNetwork
-from engines.session import TensorSpec
+from engines.sessions.base import TensorSpec
 from engines.testing import FunctionSession
 from engines.vectors import VectorNetwork
 

@@ -7,7 +7,7 @@ import pytest
 
 from engines.boxes import BoxNetwork
 from engines.manifest import load_manifest
-from engines.session import open_session
+from engines.sessions.base import open_session
 from engines.shelf import ZOO
 from engines.vectors import VectorNetwork
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
-from pipeline.outbox import Outbox
+from pipeline.deliver.outbox import Outbox
 
 
 class Entry(NamedTuple):

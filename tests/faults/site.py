@@ -13,7 +13,7 @@ from typing import Any, Self
 import yaml
 
 from pipeline.watchlist.records import Identity, NewPicture
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 from tests.enrolment_desk import CODEC
 from tests.faults.clips import write_clips
 from tests.faults.ledger import Findings, Ledger, Topic, audit

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.outbox import Outbox
+from pipeline.deliver.outbox import Outbox
 from tests.faults.ledger import Entry, Ledger, audit, left_open
 
 

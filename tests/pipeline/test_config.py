@@ -10,7 +10,7 @@ from pipeline import registry
 from pipeline.config import Config, choose
 from pipeline.config_file import load_config, parse_config
 from pipeline.errors import ConfigError
-from plugins.source_file import FileSource
+from plugins.sources.file import FileSource
 
 CLIP = {"id": "clip", "source": {"use": "file", "path": "clip.mp4"}}
 

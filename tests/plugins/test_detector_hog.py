@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.geometry import iou
+from pipeline.follow.geometry import iou
 from plugins.detector_hog import HogDetector, one_box_a_person, score_of_margin
 from tests.servers import hall
 

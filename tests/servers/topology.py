@@ -19,16 +19,16 @@ from kafka import KafkaConsumer
 from pipeline import registry
 from pipeline.config import Config, choose
 from pipeline.config_file import parse_config
+from pipeline.deliver.tracklets import to_message
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 from pipeline.runner.member import Member, MemberSummary
 from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import announce
-from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.vectors import digest_of
-from pipeline.wire import to_message
-from plugins.bus_kafka import KafkaBus
-from plugins.embedder_colour import ColourEmbedder
-from plugins.sink_kafka import KafkaSink
+from plugins.embedders.colour import ColourEmbedder
+from plugins.kafka.bus import KafkaBus
+from plugins.kafka.sink import KafkaSink
 from tests.enrolment_desk import CODEC
 from tests.pictures import person
 from tests.servers.kafka import KafkaBroker

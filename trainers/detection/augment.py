@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.config import Settings
-from pipeline.geometry import area, clip
+from pipeline.follow.geometry import area, clip
 from trainers.detection.picture_store import Floats, Picture
 
 PAD = 114

@@ -19,8 +19,8 @@ from pipeline import build
 from pipeline.build import Networks, Parts
 from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json, say
 from pipeline.config import Config, TelemetryConfig, choose
+from pipeline.deliver.events import to_event
 from pipeline.errors import InputError
-from pipeline.events import to_event
 from pipeline.messages import Hit, Tracklet
 from trainers.evaluate.alerts import COUNTS, print_rows
 from trainers.evaluate.clips_report import write_clips_report

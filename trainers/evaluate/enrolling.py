@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.build import Networks
+from pipeline.desk.enrol import enrol
+from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import InputError
-from pipeline.geometry import Box
-from pipeline.watchlist.enrol import enrol
-from pipeline.watchlist.portrait import PortraitMaker
+from pipeline.follow.geometry import Box
 from pipeline.watchlist.records import Identity
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 
 
 @dataclass(frozen=True, slots=True)

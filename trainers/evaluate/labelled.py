@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.geometry import Box
+from pipeline.follow.geometry import Box
 from trainers.evaluate.truth import LABEL_ENDINGS, clip_facts, people_in, read_labels
 from trainers.metrics.alerts import Appearance, PersonLabels, StreamTruth
 

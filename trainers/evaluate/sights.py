@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.crops import cut
-from pipeline.geometry import iou
+from pipeline.follow.crops import cut
+from pipeline.follow.geometry import iou
 from pipeline.messages import Frame
 from pipeline.protocols import Detector, Embedder
 from trainers.evaluate.frames import frames_at

@@ -16,7 +16,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry import Box, iou
+from pipeline.follow.geometry import Box, iou
 
 MIN_IOU = 0.3
 NEAREST_LABEL_S = 0.5

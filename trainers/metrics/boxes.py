@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry import area, intersection
+from pipeline.follow.geometry import area, intersection
 
 Floats = NDArray[np.float32]
 

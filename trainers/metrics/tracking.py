@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.geometry import iou
+from pipeline.follow.geometry import iou
 
 Sights = Mapping[int, tuple[NDArray[np.int64], NDArray[np.float32]]]
 """By frame: (N,) ids and (N, 4) boxes, xyxy in pixels."""

@@ -14,7 +14,7 @@ from engines.decode import Boxes
 from engines.errors import EngineFileError, ManifestError, PictureError
 from engines.export import sample_pictures
 from engines.manifest import load_manifest
-from engines.session_ort import OrtSession
+from engines.sessions.ort import OrtSession
 from engines.testing import stripe_embedder, write_engine
 
 SIZE = (16, 8)

@@ -19,7 +19,7 @@ from pipeline.messages import Detections, Frame
 from pipeline.runner.runner import Runner, RunSummary, Status
 from pipeline.testing import ListSource, frame
 from pipeline.watchlist.records import Identity, NewPicture
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 from plugins.sink_jsonl import JsonlSink
 from tests.enrolment_desk import CODEC, DrawnDetector
 from tests.pictures import person

@@ -1,6 +1,6 @@
 """When a member commits: what no sink has yet is left to a successor, for a while."""
 
-from pipeline.outbox import Progress
+from pipeline.deliver.outbox import Progress
 from pipeline.runner.commits import EVERY_S, STALLED_S, Commits
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import build
-from pipeline.events import to_event
+from pipeline.deliver.events import to_event
 from pipeline.messages import EndReason, Frame, Hit, HitState, StreamEnd
 from pipeline.runner.inline import run_inline
 from pipeline.runner.runner import Runner

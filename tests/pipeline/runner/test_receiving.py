@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 
-from pipeline.decision import CoolDown
+from pipeline.deliver.outbox import Outbox
+from pipeline.deliver.tracklets import to_message
 from pipeline.errors import OutboxError, OutsideError
-from pipeline.hits import HitBook
-from pipeline.identify import IdentifyStage
-from pipeline.matcher import Matcher
+from pipeline.identify.decide import CoolDown
+from pipeline.identify.hits import HitBook
+from pipeline.identify.shortlist import Matcher
+from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import EndReason, HitBest, TrackKey, Tracklet
-from pipeline.outbox import Outbox
-from pipeline.positions import Positions
 from pipeline.runner.identifying import Identifying
+from pipeline.runner.positions import Positions
 from pipeline.runner.receiving import Expected, Receiving
 from pipeline.runner.storing import Storing
-from pipeline.telemetry import Telemetry
+from pipeline.runner.telemetry import Telemetry
 from pipeline.testing import FakeCodec, FakeEmbedder, tracklet
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
-from pipeline.watchlist.store import WatchlistStore
-from pipeline.wire import to_message
+from pipeline.watchlist.roster import WatchlistStore
 from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
 from tests.pictures import person

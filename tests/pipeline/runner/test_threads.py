@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.messages import Tracklet
+from pipeline.runner.telemetry import Telemetry
 from pipeline.runner.threads import BusThread, Failures
-from pipeline.telemetry import Telemetry
 from pipeline.testing import tracklet
 from plugins.bus_memory import MemoryBus
 

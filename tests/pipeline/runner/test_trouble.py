@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline import build, relay
+from pipeline import build
+from pipeline.deliver import relay
+from pipeline.deliver.outbox import Outbox
+from pipeline.deliver.refused import refused
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError, OutsideError
-from pipeline.outbox import Outbox
-from pipeline.refused import refused
 from pipeline.runner.runner import Runner
 from pipeline.runner.threads import FAILURES_IN_A_ROW
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
-from pipeline.watchlist.store import WatchlistStore
-from plugins.embedder_colour import ColourEmbedder
+from pipeline.watchlist.roster import WatchlistStore
+from plugins.embedders.colour import ColourEmbedder
 from plugins.index_exact import ExactIndex
 from tests.pictures import BLUE, RED
 from tests.pipeline.runner.rig import NOW, SCRIPTS, Camera, Rig, clip, play, plug_in, run_until

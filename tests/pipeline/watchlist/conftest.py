@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 from tests.pictures import BLUE
 from tests.pipeline.watchlist.office import NOW, anna, picture
 

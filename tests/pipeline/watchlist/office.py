@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from pipeline.watchlist.records import Identity, NewPicture
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 from tests.enrolment_desk import CODEC
 from tests.pictures import RED, person
 

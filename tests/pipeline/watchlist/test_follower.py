@@ -14,8 +14,8 @@ from pipeline.errors import ConfigError
 from pipeline.testing import FakeCodec, FakeEmbedder
 from pipeline.watchlist.follower import WatchlistFollower, ensure_vectors
 from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
-from pipeline.watchlist.store import WatchlistStore
 from pipeline.watchlist.vectors import digest_of
 from tests.pictures import BLUE, GREEN, RED, person
 
@@ -28,7 +28,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from pipeline.watchlist.records import Identity, NewPicture
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 
 now = datetime.now(UTC)
 with WatchlistStore(Path(sys.argv[1])) as store:

@@ -13,7 +13,7 @@ import pytest
 from pipeline.errors import ConfigError, InputError
 from pipeline.watchlist.migrations import STEPS, migrate
 from pipeline.watchlist.records import Identity, NewText
-from pipeline.watchlist.store import WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
 
 NEXT = (*STEPS, ("ALTER TABLE identity ADD COLUMN colour TEXT", "UPDATE identity SET colour = 'red'"))
 

@@ -7,8 +7,8 @@ import pytest
 from pipeline.errors import OutsideError
 from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.records import Identity
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import publish, publish_all
-from pipeline.watchlist.store import WatchlistStore
 from tests.enrolment_desk import CODEC
 from tests.pictures import BLUE
 from tests.pipeline.watchlist.office import NOW, anna, people, picture

@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 
 from pipeline.build import SharedEmbedder
-from pipeline.decision import CoolDown
+from pipeline.desk.enrol import EnrolReport, enrol
+from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import ConfigError, InputError
-from pipeline.hits import HitBook
-from pipeline.identify import IdentifyStage
-from pipeline.matcher import Matcher
+from pipeline.identify.decide import CoolDown
+from pipeline.identify.hits import HitBook
+from pipeline.identify.shortlist import Matcher
+from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import HitBest, TrackKey
 from pipeline.testing import FakeCodec, FakeEmbedder, FakeReader, tracklet
-from pipeline.watchlist.archive import export_watchlist, import_watchlist, watchlist_schema
-from pipeline.watchlist.enrol import EnrolReport, enrol
+from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
 from pipeline.watchlist.follower import WatchlistFollower, ensure_vectors
 from pipeline.watchlist.mirror import WatchlistMirror
-from pipeline.watchlist.portrait import PortraitMaker
 from pipeline.watchlist.records import MAX_TEXT, Identity, NewPicture, NewText
+from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import MAX_BYTES, from_row, identity_schema, publish, to_row
 from pipeline.watchlist.snapshot import take_snapshot
-from pipeline.watchlist.store import WatchlistStore
 from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
 from tests.pictures import BLUE, GREEN, RED, person

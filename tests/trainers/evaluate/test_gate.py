@@ -9,7 +9,7 @@ import pytest
 
 from engines.boxes import BoxNetwork
 from engines.manifest import load_manifest
-from engines.session import open_session
+from engines.sessions.base import open_session
 from engines.testing import brightness_network, stripe_embedder, write_engine
 from engines.vectors import VectorNetwork
 from pipeline.errors import InputError

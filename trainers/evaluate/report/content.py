@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.geometry import Box
+from pipeline.follow.geometry import Box
 from trainers.metrics.alerts import AlertScores, Appearance, StreamTruth
 
 

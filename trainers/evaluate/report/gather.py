@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import choose
-from pipeline.crops import cut
-from pipeline.geometry import area, intersection, iou
+from pipeline.follow.crops import cut
+from pipeline.follow.geometry import area, intersection, iou
 from pipeline.protocols import Codec
 from pipeline.registry import build
 from trainers.evaluate.frames import frames_at

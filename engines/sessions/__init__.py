@@ -1,0 +1,1 @@
+"""A network that is loaded: one face, several libraries behind it."""

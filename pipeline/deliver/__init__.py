@@ -1,0 +1,1 @@
+"""What leaves: events and tracklets, the outbox in front of them, the relay behind it."""

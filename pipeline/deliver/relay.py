@@ -1,0 +1,141 @@
+"""From the outbox to one sink: what to publish, when to try again, what to say about it."""
+
+import logging
+import random
+from collections.abc import Sequence
+
+from pipeline.deliver.outbox import Outbox, Waiting
+from pipeline.errors import BackpressureError, OutboxError, RefusedError
+from pipeline.protocols import DeadLetters, Sink
+from pipeline.secrets import redact
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 0.5
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
+REFUSALS = 5  # of one event by itself, with growing pauses, before it is set aside
+
+
+class Relay:
+    """Publishes what waits for a sink, oldest first, one batch a step.
+
+    After a failure it goes on with one event, then two, four...: a sink that takes some and refuses one gets
+    few repeats. One that is refused by itself `REFUSALS` times is marked in the outbox, where it stays, and the
+    events behind it go on in their order.
+
+    Args:
+        outbox: Where events wait.
+        sink: Where they go.
+        name: The sink's name in the outbox.
+        batch: Most events published at once.
+        rng: For the jitter of the pauses.
+
+    Attributes:
+        failing: What the sink said at the last failure; None while it takes events.
+        idle: The last step left nothing waiting.
+    """
+
+    def __init__(
+        self, outbox: Outbox, sink: Sink, name: str, batch: int = 100, rng: random.Random | None = None
+    ) -> None:
+        self.name = name
+        self.failing: str | None = None
+        self.idle = False
+        self._outbox = outbox
+        self._sink = sink
+        self._batch = batch
+        self._size = batch
+        self._rng = rng or random.Random()
+        self._failures = 0
+        self._due_s = float("-inf")
+        self._refusals = (0, 0)  # of which event, and how many
+
+    def step(self, now_s: float) -> float:
+        """Publishes one batch if it is time; never raises.
+
+        Returns:
+            When to call again, on the clock of `now_s`; sooner is harmless.
+        """
+        if now_s < self._due_s:
+            return self._due_s
+        rows: Sequence[Waiting] = ()
+        try:
+            rows = self._outbox.take(self.name, self._size)
+            if rows:
+                self._publish(rows)
+        except Exception as error:
+            if isinstance(error, RefusedError) and len(rows) == 1 and self._set_aside(rows[0], str(error)):
+                return now_s
+            return self._failed(error, now_s)
+        return self._worked(rows, now_s)
+
+    def hurry(self) -> None:
+        """Lets the next step try at once, whatever pause was due."""
+        self._due_s = float("-inf")
+        self._failures = 0
+
+    def close(self) -> None:
+        """Closes the sink; never raises."""
+        close = getattr(self._sink, "close", None)
+        if close is not None:
+            try:
+                close()
+            except Exception as error:
+                logger.warning("sink %s does not close: %s", self.name, redact(str(error)))
+
+    def _publish(self, rows: Sequence[Waiting]) -> None:
+        self._sink.publish([row.event for row in rows])
+        self._outbox.done(self.name, [row.seq for row in rows])
+
+    def _worked(self, rows: Sequence[Waiting], now_s: float) -> float:
+        self._failures = 0
+        self.idle = len(rows) < self._size
+        self._size = min(self._batch, self._size * 2)
+        if self.failing and (self.idle or self._size == self._batch):
+            self.failing = None
+            logger.info("sink %s takes events again", self.name)
+        return now_s + IDLE_S if self.idle else now_s
+
+    def _failed(self, error: Exception, now_s: float) -> float:
+        problem = redact(str(error) or type(error).__name__)
+        if self.failing is None:
+            logger.warning("sink %s does not take events, they wait in the outbox: %s", self.name, problem)
+        self.failing = problem
+        self.idle = False
+        self._size = 1
+        self._due_s = now_s + self._pause_s(error)
+        return self._due_s
+
+    def _set_aside(self, row: Waiting, said: str) -> bool:
+        """Whether it was refused often enough, and is marked now."""
+        seq, times = self._refusals
+        times = times + 1 if seq == row.seq else 1
+        self._refusals = row.seq, times
+        if times < REFUSALS:
+            return False
+        reason = redact(said)
+        try:
+            self._outbox.refuse(self.name, row.seq, reason)
+        except OutboxError:
+            return False
+        self._write_dead_letter(row, reason)
+        logger.error(
+            "sink %s refused event %s for good, see musewatch hits refused: %s",
+            self.name, row.event["id"], reason,
+        )  # fmt: skip
+        self.failing, self._failures = None, 0
+        return True
+
+    def _write_dead_letter(self, row: Waiting, reason: str) -> None:
+        if isinstance(self._sink, DeadLetters):
+            try:
+                self._sink.set_aside(row.event, reason)
+            except Exception as error:
+                logger.warning("sink %s: no dead letter: %s", self.name, redact(str(error)))
+
+    def _pause_s(self, error: Exception) -> float:
+        if isinstance(error, BackpressureError):
+            return max(FIRST_PAUSE_S, error.retry_after_s)
+        pause_s: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        return max(FIRST_PAUSE_S, pause_s * self._rng.uniform(0.5, 1.0))

@@ -1,0 +1,295 @@
+"""Tracklets between processes: one CloudEvents 1.0 object each, in structured JSON, at most 900 kB.
+
+What is too large shrinks in this order, and no further than it must:
+
+1. the scene: its sides to 70, 50, 35 and 25 %, then its quality to 50 and 30 (`scene.size` stays the source's);
+2. the worst crops go, one by one; the best stays;
+3. the best crop: its sides by 30 % again and again.
+
+Vectors travel as float16 and are of unit length again when they arrive.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.config import STREAM_ID
+from pipeline.deliver.events import encode, rfc3339
+from pipeline.errors import InputError
+from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
+from pipeline.protocols import Codec
+
+SCHEMA_URN = "urn:musewatch:tracklet:1"
+MAX_BYTES = 900_000
+
+_SCENE_STEPS = ((0.7, 80), (0.5, 80), (0.35, 80), (0.25, 80), (0.25, 50), (0.25, 30))  # of the sides, quality
+_CROP_STEP = 0.7
+
+Base64 = Annotated[str, Field(min_length=4, json_schema_extra={"contentEncoding": "base64"})]
+Jpeg = Annotated[Base64, Field(json_schema_extra={"contentMediaType": "image/jpeg"})]
+Seconds = Annotated[float, Field(description="Of the stream's own time.")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class EmbeddingMessage(_Part):
+    """The tracklet's vector and the engine that made it."""
+
+    engine: str = Field(min_length=1, description="Digest; vectors of different engines are never compared.")
+    float16: Base64 = Field(description="Little-endian.")
+
+
+class CropMessage(_Part):
+    """One person cut out of one frame; `box` is xyxy in source pixels."""
+
+    jpeg: Jpeg
+    box: tuple[float, float, float, float]
+    pts_s: Seconds
+    captured_at: AwareDatetime
+    quality: float = Field(ge=0, le=1)
+    float16: Base64 = Field(description="Vector of this crop alone.")
+
+
+class SceneMessage(_Part):
+    """The frame of the best crop; the picture may be smaller than `size`."""
+
+    jpeg: Jpeg
+    size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] = Field(
+        description="Width, height of the source, in whose pixels the boxes are."
+    )
+
+
+class TrackletData(_Part):
+    """What is asked against the watchlist."""
+
+    stream_id: str = Field(pattern=STREAM_ID)
+    epoch: str = Field(min_length=1, max_length=200)
+    track_id: int = Field(ge=0)
+    number: int = Field(ge=1, description="1 for the first question about a track, then growing.")
+    end: EndReason | None = Field(description="Set on the last question about the track.")
+    first_pts_s: Seconds
+    last_pts_s: Seconds
+    decided_pts_s: Seconds
+    clock: Clock
+    embedding: EmbeddingMessage
+    crops: tuple[CropMessage, ...] = Field(min_length=1, max_length=32, description="Best first.")
+    scene: SceneMessage
+    engines: dict[str, str | None] = Field(description="Digest by role, where there is one.")
+
+
+class TrackletEvent(_Part):
+    """A tracklet in its CloudEvents 1.0 envelope."""
+
+    specversion: Literal["1.0"]
+    id: str = Field(
+        min_length=1, description="The same for the same site, stream, epoch, track and number; drop repeats."
+    )
+    source: str = Field(pattern="^/[^/]+/[^/]+$", description="/<site>/<stream id>")
+    type: Literal["musewatch.tracklet"]
+    time: AwareDatetime = Field(description="Wall clock of the machine at the cameras when it was asked.")
+    datacontenttype: Literal["application/json"]
+    dataschema: Literal["urn:musewatch:tracklet:1"]
+    partitionkey: str = Field(description="Stream id.")
+    data: TrackletData
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A tracklet as it was received.
+
+    Attributes:
+        tracklet: The tracklet.
+        engine: Digest of the engine that made its vectors.
+        site: Where it comes from.
+        asked_at: Wall clock of its sender, aware.
+    """
+
+    tracklet: Tracklet
+    engine: str
+    site: str
+    asked_at: datetime
+
+
+def to_message(
+    tracklet: Tracklet, *, site: str, engine: str, asked_at: datetime, codec: Codec
+) -> dict[str, Any]:
+    """The event of a tracklet, within `MAX_BYTES`.
+
+    Args:
+        tracklet: What to send.
+        site: Of this process.
+        engine: Digest of the embedder's engine.
+        asked_at: Wall clock, aware.
+        codec: Encodes the crops.
+    """
+    key = tracklet.key
+    event = {
+        "specversion": "1.0",
+        "id": message_id(site, key, tracklet.number),
+        "source": f"/{site}/{key.stream_id}",
+        "type": "musewatch.tracklet",
+        "time": rfc3339(asked_at),
+        "datacontenttype": "application/json",
+        "dataschema": SCHEMA_URN,
+        "partitionkey": key.stream_id,
+        "data": {
+            **key._asdict(),
+            "number": tracklet.number,
+            "end": tracklet.end and str(tracklet.end),
+            "first_pts_s": float(tracklet.first_pts_s),
+            "last_pts_s": float(tracklet.last_pts_s),
+            "decided_pts_s": float(tracklet.decided_pts_s),
+            "clock": str(tracklet.clock),
+            "embedding": {"engine": engine, "float16": _vector_text(tracklet.embedding)},
+            "crops": [_crop_message(crop, codec) for crop in tracklet.crops],
+            "scene": {"jpeg": _text(tracklet.scene.jpeg), "size": list(tracklet.scene.size)},
+            "engines": dict(tracklet.engines),
+        },
+    }
+    return _within_bounds(event, tracklet, codec)
+
+
+def from_message(body: bytes | None, codec: Codec) -> Arrival:
+    """A tracklet from the bytes of its event.
+
+    Raises:
+        InputError: Not such an event, of another version, or damaged.
+    """
+    try:
+        event = TrackletEvent.model_validate_json(body or b"")
+    except ValidationError as error:
+        raise InputError(f"not a tracklet of {SCHEMA_URN}: {_first_problem(error)}") from None
+    data, site = event.data, event.source.split("/")[1]
+    embedding = _vector(data.embedding.float16, "embedding")
+    tracklet = Tracklet(
+        key=TrackKey(data.stream_id, data.epoch, data.track_id),
+        number=data.number,
+        crops=tuple(_crop(crop, codec) for crop in data.crops),
+        scene=Scene(_bytes(data.scene.jpeg, "scene"), data.scene.size),
+        embedding=embedding,
+        first_pts_s=data.first_pts_s,
+        last_pts_s=data.last_pts_s,
+        decided_pts_s=data.decided_pts_s,
+        clock=data.clock,
+        engines=dict(data.engines),
+        end=data.end,
+    )
+    if any(crop.embedding.shape != embedding.shape for crop in tracklet.crops):
+        raise InputError("the vectors of the tracklet and its crops differ in length")
+    return Arrival(tracklet, data.embedding.engine, site, event.time)
+
+
+def message_id(site: str, key: TrackKey, number: int) -> str:
+    """The same for the same site, stream, epoch, track and number."""
+    parts = "\0".join([site, key.stream_id, key.epoch, str(key.track_id)])
+    return f"{hashlib.sha256(parts.encode()).hexdigest()[:32]}-{number}"
+
+
+def tracklet_schema() -> dict[str, Any]:
+    """JSON Schema of a tracklet's event; fields may be added to, so unknown ones are allowed."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_URN,
+        **TrackletEvent.model_json_schema(),
+    }
+
+
+def _within_bounds(event: dict[str, Any], tracklet: Tracklet, codec: Codec) -> dict[str, Any]:
+    """Shrinks the event in place until it fits."""
+    if _fits(event):
+        return event
+    data = event["data"]
+    for jpeg in _smaller_scenes(tracklet.scene, codec):
+        data["scene"]["jpeg"] = _text(jpeg)
+        if _fits(event):
+            return event
+    while len(data["crops"]) > 1:
+        data["crops"].pop()
+        if _fits(event):
+            return event
+    image = tracklet.best.image
+    while not _fits(event) and min(image.shape[:2]) > 1:
+        image = codec.resize(image, _scaled((image.shape[1], image.shape[0]), _CROP_STEP))
+        data["crops"][0]["jpeg"] = _text(codec.encode(image))
+    return event
+
+
+def _smaller_scenes(scene: Scene, codec: Codec) -> Iterator[bytes]:
+    image = codec.decode(scene.jpeg)
+    size = image.shape[1], image.shape[0]
+    for share, quality in _SCENE_STEPS:
+        yield codec.encode(codec.resize(image, _scaled(size, share)), quality)
+
+
+def _scaled(size: tuple[int, int], share: float) -> tuple[int, int]:
+    return max(1, int(size[0] * share)), max(1, int(size[1] * share))
+
+
+def _fits(event: dict[str, Any]) -> bool:
+    return len(encode(event)) <= MAX_BYTES
+
+
+def _crop_message(crop: Crop, codec: Codec) -> dict[str, Any]:
+    return {
+        "jpeg": _text(codec.encode(crop.image)),
+        "box": [float(edge) for edge in crop.box],
+        "pts_s": float(crop.pts_s),
+        "captured_at": crop.captured_at.isoformat(),
+        "quality": float(crop.quality),
+        "float16": _vector_text(crop.embedding),
+    }
+
+
+def _crop(message: CropMessage, codec: Codec) -> Crop:
+    return Crop(
+        image=codec.decode(_bytes(message.jpeg, "crop")),
+        box=message.box,
+        pts_s=message.pts_s,
+        captured_at=message.captured_at,
+        quality=message.quality,
+        embedding=_vector(message.float16, "crop"),
+    )
+
+
+def _vector_text(vector: NDArray[np.float32]) -> str:
+    return _text(vector.astype("<f2").tobytes())
+
+
+def _vector(text: str, where: str) -> NDArray[np.float32]:
+    """(D,) of unit length."""
+    data = _bytes(text, where)
+    if len(data) % 2:
+        raise InputError(f"the vector of the {where} is cut short")
+    vector: NDArray[np.float32] = np.frombuffer(data, "<f2").astype(np.float32)
+    length = float(np.linalg.norm(vector))
+    if not 0.9 < length < 1.1:  # NaN fails too
+        raise InputError(f"the vector of the {where} is not of unit length")
+    return vector / np.float32(length)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str, where: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text.encode(), strict_mode=True)
+    except ValueError as error:
+        raise InputError(f"the {where} is not base64: {error}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, found["loc"]))
+    return json.dumps(f"{place}: {found['msg']}" if place else found["msg"], ensure_ascii=True)[1:-1][:300]

@@ -1,0 +1,191 @@
+"""Opens everything that a config names, and says what is wrong before a run would."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import build
+from pipeline.config import Config, PluginChoice, StreamConfig
+from pipeline.files import need_writable
+from pipeline.messages import Detections, Frame
+from pipeline.secrets import redact
+
+FRAMES = 25  # looked at per stream; the one with most people is shown
+EVERY = 5
+GREEN = (80, 220, 80)
+LINE_PX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that a run would stumble over: where in the config, what, and what to do."""
+
+    where: str
+    problem: str
+    fix: str = ""
+
+    @classmethod
+    def of(cls, where: str, error: Exception) -> "Problem":
+        """From an error; one of ours brings its fix."""
+        text = str(getattr(error, "problem", None) or error or type(error).__name__)
+        return cls(where, redact(text), redact(str(getattr(error, "fix", ""))))
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a stream shows: a frame and the people found in it."""
+
+    stream_id: str
+    frame: Frame
+    detections: Detections
+
+    @property
+    def heights_px(self) -> list[int]:
+        """How tall the people are, tallest first."""
+        boxes = self.detections.xyxy
+        return sorted((int(h) for h in boxes[:, 3] - boxes[:, 1]), reverse=True)
+
+
+def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list[Sight]]:
+    """Problems found, and what each stream that opened shows.
+
+    Args:
+        config: What to open. Where its bus leads out of the process, a config with streams is one for `run`, which
+            publishes there and has no sinks, and one without is for `verify`.
+        patience_s: Longest wait for the streams, all of them together.
+    """
+    with ExitStack() as opened:
+        trial = _Trial(config, opened)
+        bus = trial.part("bus", config.bus)
+        remote = bus is not None and not bus.in_process
+        member = remote and not config.streams
+        detector = None if member else trial.part("detector", config.detector)
+        embedder = trial.part("embedder", config.embedder)
+        for role in ("codec", "tracker", "verifier", "masker"):
+            trial.part(role, getattr(config, role))
+        trial.part("index", config.matcher.index, "matcher.index")
+        if embedder is not None:
+            trial.attempt("decision.max_distance", partial(build.max_distance, config, embedder))
+        trial.attempt("data_dir", partial(need_writable, config.data_dir / "outbox.db"))
+        if remote:
+            trial.reach("bus", bus)
+        for i, choice in enumerate(config.sinks if member or not remote else ()):
+            trial.reach(f"sinks.{i}", trial.part("sink", choice, f"sinks.{i}"))
+        if not config.streams and not member:
+            trial.problems.append(Problem("streams", "there are no streams", "list them under 'streams'"))
+        sights = _look_at_streams(config, detector, patience_s, trial.problems)
+    wanted_px = build.min_height_px(config, embedder)
+    too_small = [problem for sight in sights if (problem := _too_small(sight, wanted_px))]
+    return trial.problems + too_small, sights
+
+
+class _Trial:
+    """Opens one part after another; what goes wrong is noted, and the next is tried."""
+
+    def __init__(self, config: Config, opened: ExitStack) -> None:
+        self.problems: list[Problem] = []
+        self._config, self._opened = config, opened
+
+    def attempt(self, where: str, work: Callable[[], Any]) -> Any:
+        """What comes of some work; None when it fails."""
+        try:
+            return work()
+        except Exception as error:
+            self.problems.append(Problem.of(where, error))
+            return None
+
+    def part(self, role: str, choice: PluginChoice, where: str | None = None) -> Any:
+        """A plugin, closed in the end; None when it does not start."""
+        made = self.attempt(where or role, lambda: build.plugin(self._config, role, choice, where))
+        if hasattr(made, "close"):
+            self._opened.callback(made.close)
+        return made
+
+    def reach(self, where: str, sink: Any) -> None:
+        """Sees whether a sink gets to the other side."""
+        if sink is not None:
+            self.attempt(where, lambda: sink.publish([]))
+
+
+def _look_at_streams(
+    config: Config, detector: Any, patience_s: float, problems: list[Problem]
+) -> list[Sight]:
+    """One look at every stream, all at once; the detector is asked by one thread at a time."""
+    found: dict[str, Sight | Problem] = {}
+    asking = threading.Lock()
+
+    def look(stream: StreamConfig) -> None:
+        try:
+            found[stream.id] = _look(config, stream, detector, asking)
+        except Exception as error:
+            found[stream.id] = Problem.of(f"streams.{stream.id}", error)
+
+    threads = [threading.Thread(target=look, args=(stream,), daemon=True) for stream in config.streams]
+    for thread in threads:
+        thread.start()
+    until_s = time.monotonic() + patience_s
+    for thread in threads:
+        thread.join(max(0.0, until_s - time.monotonic()))
+    results = [found.get(stream.id) or _nothing_of(stream, patience_s) for stream in config.streams]
+    problems += [result for result in results if isinstance(result, Problem)]
+    return [result for result in results if isinstance(result, Sight)]
+
+
+def _nothing_of(stream: StreamConfig, patience_s: float) -> Problem:
+    return Problem(f"streams.{stream.id}", f"no frame within {patience_s:.0f} s", "is it sending?")
+
+
+def _look(config: Config, stream: StreamConfig, detector: Any, asking: threading.Lock) -> Sight | Problem:
+    source = build.source_factory(config, stream)()
+    best: Sight | None = None
+    with closing(source.frames()) as frames:
+        for number, frame in enumerate(frames):
+            if number % EVERY == 0:
+                with asking:
+                    found = detector.detect([frame])[0] if detector else Detections.empty()
+                if best is None or len(found) > len(best.detections):
+                    best = Sight(stream.id, frame, found)
+            if number >= FRAMES:
+                break
+    return best or Problem(f"streams.{stream.id}", "it opened but has no frames", "is the recording empty?")
+
+
+def _too_small(sight: Sight, wanted_px: int) -> Problem | None:
+    heights = sight.heights_px
+    if not heights or heights[0] >= wanted_px:
+        return None
+    return Problem(
+        f"streams.{sight.stream_id}",
+        f"the tallest person seen is {heights[0]} px, evidence starts at {wanted_px} px",
+        "bring the camera nearer, or use a higher resolution",
+    )
+
+
+def save_snapshots(
+    sights: list[Sight], folder: Path, encode: Callable[[NDArray[np.uint8]], bytes]
+) -> list[Path]:
+    """A still of each stream with the boxes found, as <stream>.jpg."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for sight in sights:
+        path = folder / f"{sight.stream_id}.jpg"
+        path.write_bytes(encode(_with_boxes(sight)))
+        paths.append(path)
+    return paths
+
+
+def _with_boxes(sight: Sight) -> NDArray[np.uint8]:
+    image = sight.frame.image.copy()
+    height, width = image.shape[:2]
+    for x0, y0, x1, y1 in sight.detections.xyxy.round().astype(int).clip(0, max(height, width)):
+        image[y0:y1, x0 : x0 + LINE_PX] = image[y0:y1, max(x1 - LINE_PX, 0) : x1] = GREEN
+        image[y0 : y0 + LINE_PX, x0:x1] = image[max(y1 - LINE_PX, 0) : y1, x0:x1] = GREEN
+    return image

@@ -1,0 +1,1 @@
+"""From frames to tracklets: detect, follow, collect what is worth keeping."""

@@ -1,0 +1,305 @@
+"""The steps between a frame and a tracklet: detect, then follow.
+
+A stage owns no thread, never sleeps and reads no clock. It takes a batch of messages, hands on what came of it, and
+lets one stream's failure cost that stream's frame only.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.follow.buffer import Record, TrackBuffer
+from pipeline.follow.crops import cut, quality, view
+from pipeline.follow.geometry import Box, inside_any
+from pipeline.follow.relink import find_predecessor
+from pipeline.messages import (
+    Crop,
+    Detected,
+    Detections,
+    EndReason,
+    Frame,
+    Scene,
+    StreamEnd,
+    TrackKey,
+    Tracklet,
+)
+from pipeline.protocols import Codec, Detector, Embedder, Tracker
+
+OnError = Callable[[str, Exception], None]
+Zones = dict[str, list[NDArray[np.float32]]]
+Wanted = tuple[Record, Detected, int, float]  # track, frame, row of the detection, quality of the crop
+
+
+class DetectStage:
+    """Finds people in a batch of frames of many streams.
+
+    Args:
+        detector: Asked once a batch; asked frame by frame when that fails, so that one bad frame costs itself only.
+        on_error: Told the stream and what happened.
+    """
+
+    def __init__(self, detector: Detector, on_error: OnError) -> None:
+        self._detector = detector
+        self._on_error = on_error
+
+    def on_batch(self, items: Sequence[Frame | StreamEnd]) -> Iterable[Detected | StreamEnd]:
+        """Detections of each frame; ends of streams pass through in their place."""
+        frames = [item for item in items if isinstance(item, Frame)]
+        found = iter(self._detect(frames))
+        results = [item if isinstance(item, StreamEnd) else next(found) for item in items]
+        return [result for result in results if result is not None]
+
+    def _detect(self, frames: list[Frame]) -> list[Detected | None]:
+        if not frames:
+            return []
+        try:
+            detections = self._detector.detect(frames)
+        except Exception as error:
+            if len(frames) > 1:
+                return [self._detect([frame])[0] for frame in frames]
+            self._on_error(frames[0].stream_id, error)
+            return [None]
+        return [Detected(frame, found) for frame, found in zip(frames, detections, strict=True)]
+
+
+class StreamTracks:
+    """One stream's tracker, and our own track ids over the tracker's.
+
+    Ours count from 1 in every epoch and never come twice in it, whatever the tracker does after a reset.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker = tracker
+        self.epoch: str | None = None
+        self.size: tuple[int, int] | None = None
+        self._ids: dict[int, int] = {}
+        self._last = 0
+
+    def goes_on_with(self, frame: Frame) -> bool:
+        """Whether the frame belongs to the tracks so far: same epoch, same size."""
+        return frame.epoch == self.epoch and frame.size == self.size
+
+    def begin(self, frame: Frame) -> None:
+        """Starts tracking anew at this frame."""
+        if frame.epoch != self.epoch:
+            self._last = 0
+        self.epoch, self.size = frame.epoch, frame.size
+        self._ids.clear()
+        self.tracker.reset()
+
+    def own_id(self, tracker_id: int) -> int:
+        """Our id for the tracker's."""
+        if tracker_id not in self._ids:
+            self._last += 1
+            self._ids[tracker_id] = self._last
+        return self._ids[tracker_id]
+
+    def rename(self, ours: int, to: int) -> None:
+        """From now on what was called `ours` is called `to`."""
+        self._ids = {theirs: to if own == ours else own for theirs, own in self._ids.items()}
+
+    def keep_only(self, alive: set[int]) -> None:
+        """Forgets the tracker's ids of tracks that are over."""
+        self._ids = {theirs: own for theirs, own in self._ids.items() if own in alive}
+
+
+class TrackStage:
+    """Follows people within each stream and asks about those worth asking about.
+
+    Crops are embedded when they would improve their track, all streams' together; a tracker that needs embeddings
+    has all detections embedded first, and those vectors are used again.
+
+    Args:
+        make_tracker: A new tracker for each stream.
+        embedder: Shared by all streams.
+        codec: Keeps the frame of a track's best crop.
+        buffer: Where tracks are remembered.
+        zones: Polygons (K, 2) in fractions of width, height by stream; evidence counts when the feet are in one.
+        relink_distance: Largest distance at which a new track continues an old one; None = never.
+        on_error: Told the stream and what happened.
+    """
+
+    def __init__(
+        self,
+        make_tracker: Callable[[], Tracker],
+        embedder: Embedder,
+        codec: Codec,
+        buffer: TrackBuffer,
+        zones: Zones,
+        relink_distance: float | None,
+        on_error: OnError,
+        *,
+        min_height_px: int,
+    ) -> None:
+        self._make_tracker = make_tracker
+        self._embedder = embedder
+        self._codec = codec
+        self._buffer = buffer
+        self._zones = zones
+        self._relink_distance = relink_distance
+        self._on_error = on_error
+        self._min_height_px = min_height_px
+        self._streams: dict[str, StreamTracks] = {}
+
+    def use_zones(self, zones: Zones) -> None:
+        """Looks at these zones from the next frame on."""
+        self._zones = zones
+
+    def on_batch(self, items: Sequence[Detected | StreamEnd]) -> Iterable[Tracklet]:
+        """Questions that became due."""
+        tracklets: list[Tracklet] = []
+        pending: list[Detected] = []
+        for item in items:
+            if isinstance(item, StreamEnd):
+                tracklets += self._follow(pending)
+                pending = []
+                tracklets += self._buffer.end_stream(item.stream_id, item.reason)
+                self._streams.pop(item.stream_id, None)
+            else:
+                if any(item.frame.stream_id == other.frame.stream_id for other in pending):
+                    tracklets += self._follow(pending)
+                    pending = []
+                pending.append(item)
+        return tracklets + self._follow(pending)
+
+    def _follow(self, items: list[Detected]) -> list[Tracklet]:
+        """One frame of each of several streams."""
+        tracklets: list[Tracklet] = []
+        wanted: list[Wanted] = []
+        vectors = self._embed_for_trackers(items)
+        items = [item for item in items if self._can_follow(item, vectors)]
+        for item in items:
+            try:
+                tracklets += self._begin_anew(item.frame)
+                wanted += self._wanted(item, vectors.get(item.frame.stream_id))
+            except Exception as error:
+                self._on_error(item.frame.stream_id, error)
+        self._take(wanted, vectors)
+        for item in items:
+            stream_id = item.frame.stream_id
+            tracklets += self._buffer.due(stream_id, item.frame.pts_s)
+            if stream_id in self._streams:
+                self._streams[stream_id].keep_only(self._buffer.track_ids(stream_id))
+        return tracklets
+
+    def _stream(self, stream_id: str) -> StreamTracks:
+        if stream_id not in self._streams:
+            self._streams[stream_id] = StreamTracks(self._make_tracker())
+        return self._streams[stream_id]
+
+    def _begin_anew(self, frame: Frame) -> list[Tracklet]:
+        """Ends all tracks when the frame cannot continue them."""
+        stream = self._stream(frame.stream_id)
+        if stream.goes_on_with(frame):
+            return []
+        ended = self._buffer.end_stream(frame.stream_id, EndReason.TRACK_ENDED)
+        stream.begin(frame)
+        return ended
+
+    def _embed_for_trackers(self, items: list[Detected]) -> dict[str, NDArray[np.float32]]:
+        """All detections of streams whose tracker looks at people, (N, D) by stream; none where one fails."""
+        asking = [item for item in items if self._stream(item.frame.stream_id).tracker.needs_embeddings]
+        crops = [(i.frame.stream_id, cut(i.frame.image, box)) for i in asking for box in i.detections.xyxy]
+        rows = iter(self._embed(crops))
+        found = {i.frame.stream_id: [next(rows) for _ in range(len(i.detections))] for i in asking}
+        return {
+            name: np.array(part, np.float32).reshape(-1, self._embedder.dimension)
+            for name, part in found.items()
+            if all(row is not None for row in part)
+        }
+
+    def _can_follow(self, item: Detected, vectors: dict[str, NDArray[np.float32]]) -> bool:
+        """False where the tracker looks at people and somebody could not be embedded."""
+        stream_id = item.frame.stream_id
+        return stream_id in vectors or not self._stream(stream_id).tracker.needs_embeddings
+
+    def _wanted(self, item: Detected, vectors: NDArray[np.float32] | None) -> list[Wanted]:
+        """Rows of the detections whose crop would improve their track."""
+        frame, detections = item.frame, item.detections
+        stream = self._streams[frame.stream_id]
+        ids = stream.tracker.update(frame, detections, vectors)
+        counts = self._in_zone(frame, detections)
+        wanted = []
+        for row in np.flatnonzero(ids >= 0):
+            key = TrackKey(frame.stream_id, frame.epoch, stream.own_id(int(ids[row])))
+            box = _box(detections.xyxy[row])
+            record = self._buffer.see(key, box, frame.pts_s, frame.clock)
+            if not counts[row] or box[3] - box[1] < self._min_height_px:
+                continue
+            if not self._buffer.wants(record, view(frame.size, detections.xyxy, int(row)), frame.pts_s):
+                continue
+            value = quality(frame.image, detections.xyxy, int(row))
+            if self._buffer.wants(record, value, frame.pts_s):
+                wanted.append((record, item, int(row), value))
+        return wanted
+
+    def _in_zone(self, frame: Frame, detections: Detections) -> NDArray[np.bool_]:
+        zones = self._zones.get(frame.stream_id)
+        if not zones:
+            return np.ones(len(detections), bool)
+        boxes = detections.xyxy
+        feet = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1) / np.array(
+            frame.size, np.float32
+        )
+        return inside_any(np.minimum(feet, np.float32(1 - 1e-6)), zones)
+
+    def _take(self, wanted: list[Wanted], vectors: dict[str, NDArray[np.float32]]) -> None:
+        """Cuts, embeds and keeps the wanted crops."""
+        if not wanted:
+            return
+        images = [cut(item.frame.image, item.detections.xyxy[row]) for _, item, row, _ in wanted]
+        fresh = [i for i, (_, item, *_) in enumerate(wanted) if item.frame.stream_id not in vectors]
+        new_rows = dict(
+            zip(fresh, self._embed([(wanted[i][1].frame.stream_id, images[i]) for i in fresh]), strict=True)
+        )
+        scenes: dict[str, Scene] = {}
+        for i, (record, item, row, value) in enumerate(wanted):
+            frame = item.frame
+            embedding = new_rows[i] if i in new_rows else vectors[frame.stream_id][row]
+            if embedding is None:
+                continue
+            if self._buffer.would_lead(record, value, frame.pts_s) and not self._keep_scene(frame, scenes):
+                continue
+            box = _box(item.detections.xyxy[row])
+            crop = Crop(images[i], box, frame.pts_s, frame.captured_at, value, embedding)
+            if self._buffer.add(record, crop):
+                record.scene = scenes[frame.stream_id]
+            self._relink(record)
+
+    def _keep_scene(self, frame: Frame, scenes: dict[str, Scene]) -> bool:
+        """Encodes the frame once for all its people; False when it cannot be."""
+        try:
+            if frame.stream_id not in scenes:
+                scenes[frame.stream_id] = Scene(self._codec.encode(frame.image, 80), frame.size)
+        except Exception as error:
+            self._on_error(frame.stream_id, error)
+            return False
+        return True
+
+    def _embed(self, crops: list[tuple[str, NDArray[np.uint8]]]) -> list[NDArray[np.float32] | None]:
+        """Vectors of (stream id, crop); one that fails alone is None and reported."""
+        if not crops:
+            return []
+        try:
+            return list(self._embedder.embed([image for _, image in crops]))
+        except Exception as error:
+            if len(crops) > 1:
+                return [self._embed([crop])[0] for crop in crops]
+            self._on_error(crops[0][0], error)
+            return [None]
+
+    def _relink(self, record: Record) -> None:
+        """Takes up an old track of the same person again, at the first look at a new one."""
+        if self._relink_distance is None or record.questions or len(record.crops) > 1:
+            return
+        lost = self._buffer.lost_before(record.key.stream_id, record.first_pts_s)
+        old = find_predecessor(record, lost, self._relink_distance)
+        if old is not None:
+            self._buffer.adopt(old, record)
+            self._streams[record.key.stream_id].rename(record.key.track_id, old.key.track_id)
+
+
+def _box(row: NDArray[np.float32]) -> Box:
+    x0, y0, x1, y1 = (float(v) for v in row)
+    return x0, y0, x1, y1

@@ -1,0 +1,1 @@
+"""From tracklets to hits: shortlist, verify, decide, show."""

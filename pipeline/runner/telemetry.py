@@ -1,0 +1,228 @@
+"""What the process tells about itself: metrics by name, and whether it is healthy and ready."""
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pipeline.config import TelemetryConfig
+from pipeline.deliver.outbox import Outbox
+from pipeline.errors import OutsideError
+from pipeline.runner.gate import StreamCounts
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+AGE_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15)
+STAGE_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
+
+
+class _Frames(Collector):
+    """Frame counts, read from the gate when somebody asks."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, StreamCounts]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        taken = CounterMetricFamily("musewatch_frames", "Frames that arrived.", labels=["stream"])
+        dropped = CounterMetricFamily("musewatch_frames_dropped", "Frames never inferred.", labels=["stream"])
+        up = GaugeMetricFamily("musewatch_stream_up", "1 while frames come.", labels=["stream"])
+        for stream_id, counts in self._counts().items():
+            taken.add_metric([stream_id], counts.frames_in)
+            dropped.add_metric([stream_id], counts.dropped)
+            up.add_metric([stream_id], float(counts.up))
+        return [taken, dropped, up]
+
+
+class Telemetry:
+    """The metrics of one run; names and labels are the contract's.
+
+    Args:
+        counts: Frame counts by stream.
+    """
+
+    def __init__(self, counts: Callable[[], Mapping[str, StreamCounts]]) -> None:
+        self._notes: tuple[str, ...] = ()
+        self.registry = CollectorRegistry()
+        self.registry.register(_Frames(counts))
+        self.frame_age = Histogram(
+            "musewatch_frame_age_seconds", "Age of a frame when it is inferred.", ["stream"],
+            buckets=AGE_BUCKETS_S, registry=self.registry,
+        )  # fmt: skip
+        self.stage_seconds = Histogram(
+            "musewatch_stage_seconds", "Time one batch takes in a stage.", ["stage"],
+            buckets=STAGE_BUCKETS_S, registry=self.registry,
+        )  # fmt: skip
+        self.queue_depth = Gauge(
+            "musewatch_queue_depth", "Messages waiting before a stage.", ["stage"], registry=self.registry
+        )
+        self.hits = Counter("musewatch_hits", "Hit events made.", ["stream", "state"], registry=self.registry)
+        self.errors = Counter("musewatch_errors", "Failures survived.", ["stream"], registry=self.registry)
+        self.outbox_depth = Gauge(
+            "musewatch_outbox_depth", "Events that a sink has not acknowledged.", registry=self.registry
+        )
+        self.outbox_bytes = Gauge(
+            "musewatch_outbox_bytes", "What they take on the disk.", registry=self.registry
+        )
+        self.outbox_refused = Gauge(
+            "musewatch_outbox_refused", "Events that a sink has refused for good, still in the outbox.", ["sink"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.lightened = Gauge(
+            "musewatch_tracklets_lightened", "Tracklets that lost pictures for want of room in the outbox.",
+            registry=self.registry,
+        )  # fmt: skip
+        self.bus_lag = Gauge(
+            "musewatch_bus_lag", "Tracklets on our partitions not received yet.", registry=self.registry
+        )
+        self.tracklet_age = Gauge(
+            "musewatch_tracklet_age_seconds", "Time that the oldest tracklet in hand has waited.",
+            registry=self.registry,
+        )  # fmt: skip
+        self.refused = Counter(
+            "musewatch_tracklets_refused", "Messages and tracklets not asked about.", ["reason"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.storage_failing = Gauge(
+            "musewatch_storage_failing", "1 while hits or pictures cannot be written.", registry=self.registry
+        )
+
+    def measure(self, outbox: Outbox, lightened: int = 0) -> int:
+        """Takes the outbox's figures over; how many events wait.
+
+        Args:
+            outbox: Asked how it stands.
+            lightened: Tracklets that had to lose pictures in it.
+
+        Raises:
+            OutboxError: It cannot be read.
+        """
+        waiting = outbox.waiting()
+        self.outbox_depth.set(waiting)
+        self.outbox_bytes.set(outbox.size_bytes())
+        self.lightened.set(lightened)
+        refused = outbox.refused()
+        self.outbox_refused.clear()
+        for sink, count in refused.items():
+            self.outbox_refused.labels(sink).set(count)
+        self._notes = (
+            *(
+                f"sink {sink} has refused {n} events for good: musewatch hits refused"
+                for sink, n in refused.items()
+            ),
+            *([f"the outbox was full: {lightened} tracklets lost pictures"] if lightened else []),
+        )
+        return waiting
+
+    def notes(self) -> list[str]:
+        """What somebody should look at though the work goes on."""
+        return list(self._notes)
+
+    @contextmanager
+    def timing(self, stage: str) -> Iterator[None]:
+        """Times one batch of a stage."""
+        start_s = perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_seconds.labels(stage).observe(perf_counter() - start_s)
+
+
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up before its answer is nobody's error; the library prints a traceback."""
+
+
+class TelemetryServer:
+    """Serves /metrics, /healthz and /readyz from a thread of its own.
+
+    Args:
+        listen: HOST:PORT, of IPv6 [HOST]:PORT; port 0 takes any free one.
+        telemetry: What /metrics shows.
+        problems: Reasons not to be ready; none = ready.
+
+    Raises:
+        OutsideError: The address is taken or not ours.
+    """
+
+    def __init__(self, listen: str, telemetry: Telemetry, problems: Callable[[], list[str]]) -> None:
+        host, _, port = listen.rpartition(":")
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.split("?")[0]
+                if path == "/metrics":
+                    self._answer(200, generate_latest(telemetry.registry), CONTENT_TYPE)
+                elif path == "/healthz":
+                    self._answer(200, b'{"ok": true}\n', "application/json")
+                elif path == "/readyz":
+                    found = problems()
+                    answer = {"ready": not found, "problems": found, "notes": telemetry.notes()}
+                    body = json.dumps(answer) + "\n"
+                    self._answer(503 if found else 200, body.encode(), "application/json")
+                else:
+                    self._answer(404, b"try /metrics, /healthz or /readyz\n", "text/plain")
+
+            def _answer(self, status: int, body: bytes, content_type: str) -> None:
+                self.send_response(status)
+                self.send_header("content-type", content_type)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Requests are not logged."""
+
+        try:
+            self._server = _QuietServer(host.strip("[]"), int(port), Handler)
+        except (OSError, OverflowError) as error:
+            raise OutsideError(
+                f"telemetry.listen: {listen} cannot be opened: {error}", "choose another port, or null"
+            ) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT that is served."""
+        host, port = self._server.server_address[:2]
+        return f"[{host!s}]:{port}" if ":" in str(host) else f"{host!s}:{port}"
+
+    def close(self) -> None:
+        """Stops serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def serve(
+    config: TelemetryConfig, telemetry: Telemetry, problems: Callable[[], list[str]]
+) -> TelemetryServer | None:
+    """The server that the config asks for; None where it asks for none, or its default address is taken.
+
+    Raises:
+        OutsideError: The address that the config names is taken or not ours.
+    """
+    if config.listen is None:
+        return None
+    try:
+        return TelemetryServer(config.listen, telemetry, problems)
+    except OutsideError as error:
+        if "listen" in config.model_fields_set:
+            raise
+        logger.warning("no telemetry: %s", error)
+        return None

@@ -1,0 +1,1 @@
+"""From crops and words to unit vectors."""

@@ -1,0 +1,1 @@
+"""Tracklets, watchlist and hits over Kafka."""

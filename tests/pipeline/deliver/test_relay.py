@@ -1,0 +1,314 @@
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.deliver.outbox import Outbox
+from pipeline.deliver.refused import send_again
+from pipeline.deliver.relay import FIRST_PAUSE_S, IDLE_S, LONGEST_PAUSE_S, REFUSALS, Relay
+from pipeline.deliver.relay_thread import RelayThread
+from pipeline.errors import BackpressureError, OutboxError, OutsideError, RefusedError
+
+
+class ListSink:
+    """Takes events one by one; fails when told to, possibly in the middle of a batch."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.tried: list[str] = []
+        self.calls = 0
+        self.closed = False
+        self.error: Exception | None = None
+        self.refused: str | None = None
+        self.arrived = threading.Event()
+
+    def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
+        self.calls += 1
+        for event in events:
+            self.tried.append(event["id"])
+            if self.error and event["id"] == (self.refused or event["id"]):
+                raise self.error
+            self.events.append(event["id"])
+        self.arrived.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    outbox = Outbox(tmp_path / "outbox.db", ("a",))
+    yield outbox
+    outbox.close()
+
+
+@pytest.fixture
+def sink() -> ListSink:
+    return ListSink()
+
+
+@pytest.fixture
+def relay(outbox: Outbox, sink: ListSink) -> Relay:
+    return Relay(outbox, sink, "a", batch=8, rng=random.Random(0))
+
+
+def fill(outbox: Outbox, n: int, start: int = 0) -> list[str]:
+    ids = [f"e{number:03}" for number in range(start, start + n)]
+    outbox.append([{"id": id_, "data": {}} for id_ in ids])
+    return ids
+
+
+def run_until_idle(relay: Relay, now_s: float, steps: int = 200) -> float:
+    for _ in range(steps):
+        now_s = relay.step(now_s)
+        if relay.idle:
+            return now_s
+    raise AssertionError("never idle")
+
+
+def test_batches_follow_at_once_and_the_outbox_is_empty_after(
+    relay: Relay, outbox: Outbox, sink: ListSink
+) -> None:
+    ids = fill(outbox, 20)
+    assert relay.step(5.0) == 5.0
+    assert relay.step(5.0) == 5.0
+    assert relay.step(5.0) == 5.0 + IDLE_S
+    assert sink.events == ids
+    assert sink.calls == 3
+    assert outbox.waiting() == 0
+
+
+def test_nothing_to_do_is_no_call(relay: Relay, sink: ListSink) -> None:
+    assert relay.step(1.0) == 1.0 + IDLE_S
+    assert sink.calls == 0
+    assert relay.idle
+
+
+def test_pauses_grow_with_jitter_and_stay_in_their_range(
+    relay: Relay, outbox: Outbox, sink: ListSink
+) -> None:
+    fill(outbox, 3)
+    sink.error = OSError("down")
+    now_s, pauses = 0.0, []
+    for _ in range(20):
+        due_s = relay.step(now_s)
+        pauses.append(due_s - now_s)
+        now_s = due_s
+    assert min(pauses) >= FIRST_PAUSE_S
+    assert LONGEST_PAUSE_S * 0.5 <= max(pauses) <= LONGEST_PAUSE_S
+    assert len(set(pauses[-8:])) == 8
+    assert sink.calls == 20
+
+
+def test_a_step_before_its_time_does_nothing(relay: Relay, outbox: Outbox, sink: ListSink) -> None:
+    fill(outbox, 1)
+    sink.error = OSError("down")
+    due_s = relay.step(0.0)
+    assert relay.step(due_s - 0.001) == due_s
+    assert sink.calls == 1
+    relay.hurry()
+    relay.step(due_s - 0.001)
+    assert sink.calls == 2
+
+
+def test_backpressure_waits_as_long_as_it_was_asked(relay: Relay, outbox: Outbox, sink: ListSink) -> None:
+    fill(outbox, 1)
+    sink.error = BackpressureError("busy", 42.0)
+    assert relay.step(10.0) == 52.0
+    sink.error = None
+    run_until_idle(relay, 52.0)
+    assert sink.events == ["e000"]
+
+
+def test_one_line_when_it_fails_and_one_when_it_recovers(
+    relay: Relay, outbox: Outbox, sink: ListSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = fill(outbox, 30)
+    sink.error, sink.refused = OSError("cannot reach http://me:secret@h/"), "e013"
+    with caplog.at_level(logging.INFO):
+        now_s = 0.0
+        for _ in range(40):
+            now_s = relay.step(now_s)
+        assert relay.failing
+        sink.error = None
+        run_until_idle(relay, now_s)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "secret" not in caplog.text
+    assert not relay.failing
+    assert list(dict.fromkeys(sink.events)) == ids
+
+
+def test_a_refused_event_is_reached_and_few_are_repeated(
+    relay: Relay, outbox: Outbox, sink: ListSink
+) -> None:
+    fill(outbox, 30)
+    sink.error, sink.refused = OSError("no"), "e013"
+    now_s = 0.0
+    for _ in range(60):
+        now_s = relay.step(now_s)
+    assert outbox.take("a", 1)[0].event["id"] == "e013"
+    assert max(sink.events.count(id_) for id_ in sink.events) <= 4
+
+
+def refuse_until_set_aside(relay: Relay, outbox: Outbox) -> float:
+    now_s = 0.0
+    for _ in range(60):
+        now_s = relay.step(now_s)
+        if outbox.refused():
+            return now_s
+    raise AssertionError("never set aside")
+
+
+def test_an_event_refused_for_good_is_set_aside_and_the_others_keep_their_order(
+    relay: Relay, outbox: Outbox, sink: ListSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = fill(outbox, 30)
+    sink.error, sink.refused = RefusedError("400 Bad Request"), "e013"
+    now_s = refuse_until_set_aside(relay, outbox)
+    assert sink.tried.count("e013") >= REFUSALS
+    now_s = run_until_idle(relay, now_s)
+    assert list(dict.fromkeys(sink.events)) == [id_ for id_ in ids if id_ != "e013"]
+    assert (outbox.waiting(), outbox.refused(), relay.failing) == (1, {"a": 1}, None)
+    errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors == ["sink a refused event e013 for good, see musewatch hits refused: 400 Bad Request"]
+
+    sink.error = None
+    assert send_again(outbox._path) == 1
+    run_until_idle(relay, now_s + 60)
+    assert sink.events[-1] == "e013"
+    assert (outbox.waiting(), outbox.refused()) == (0, {})
+
+
+@pytest.mark.parametrize("error", [OSError("down"), OutsideError("401"), BackpressureError("busy", 0.5)])
+def test_trouble_that_is_no_refusal_sets_nothing_aside_however_long_it_lasts(
+    relay: Relay, outbox: Outbox, sink: ListSink, error: Exception
+) -> None:
+    fill(outbox, 3)
+    sink.error = error
+    now_s = 0.0
+    for _ in range(20 * REFUSALS):
+        now_s = relay.step(now_s)
+    assert (outbox.refused(), outbox.waiting()) == ({}, 3)
+
+
+def test_a_refusal_of_many_together_is_of_none_of_them(
+    relay: Relay, outbox: Outbox, sink: ListSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too large together, none of them is by itself."""
+    ids = fill(outbox, 8)
+    publish = sink.publish
+
+    def small(events: Sequence[Mapping[str, Any]]) -> None:
+        if len(events) > 2:
+            raise RefusedError("too large")
+        publish(events)
+
+    monkeypatch.setattr(sink, "publish", small)
+    now_s = 0.0
+    for _ in range(200):
+        now_s = relay.step(now_s)
+    assert (sink.events, outbox.waiting()) == (ids, 0)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_sink_with_a_place_for_dead_letters_is_told_once(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture, works: bool
+) -> None:
+    class Filing(ListSink):
+        def set_aside(self, event: Mapping[str, Any], reason: str) -> None:
+            letters.append((event["id"], reason))
+            if not works:
+                raise OutsideError("no such topic")
+
+    letters: list[tuple[str, str]] = []
+    sink = Filing()
+    relay = Relay(outbox, sink, "a", rng=random.Random(0))
+    fill(outbox, 1)
+    sink.error = RefusedError("too large")
+    refuse_until_set_aside(relay, outbox)
+    assert letters == [("e000", "too large")]
+    assert outbox.refused() == {"a": 1}
+    assert ("no dead letter" in caplog.text) is not works
+
+
+def test_an_outbox_that_cannot_forget_makes_repeats_not_losses(
+    relay: Relay, outbox: Outbox, sink: ListSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = fill(outbox, 2)
+
+    def refuse(*_: object) -> None:
+        raise OutboxError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "done", refuse)
+        now_s = relay.step(0.0)
+    run_until_idle(relay, now_s)
+    assert sink.events == [*ids, *ids]
+    assert outbox.waiting() == 0
+
+
+def test_a_restarted_relay_takes_up_where_the_first_stopped(outbox: Outbox) -> None:
+    ids = fill(outbox, 20)
+    first, second = ListSink(), ListSink()
+    Relay(outbox, first, "a", batch=8).step(0.0)
+    run_until_idle(Relay(outbox, second, "a", batch=8), 0.0)
+    assert first.events + second.events == ids
+
+
+def test_the_thread_publishes_what_comes_and_drains_at_the_end(
+    relay: Relay, outbox: Outbox, sink: ListSink
+) -> None:
+    thread = RelayThread(relay)
+    thread.start()
+    first = fill(outbox, 2)
+    thread.wake()
+    assert sink.arrived.wait(10)
+    rest = fill(outbox, 30, start=2)
+    thread.stop(time.monotonic() + 10)
+    assert thread.join()
+    assert sink.events == first + rest
+    assert sink.closed
+
+
+def test_a_deadline_that_has_passed_leaves_one_try(relay: Relay, outbox: Outbox, sink: ListSink) -> None:
+    sink.error = BackpressureError("not yet", 1000.0)
+    ids = fill(outbox, 8)
+    relay.step(time.monotonic())
+    sink.error = None
+    thread = RelayThread(relay)
+    thread.stop(time.monotonic() - 1)
+    thread.start()
+    assert thread.join()
+    assert sink.events == ids[:1]
+
+
+def test_draining_tries_at_once_and_ends_at_the_deadline(
+    relay: Relay, outbox: Outbox, sink: ListSink
+) -> None:
+    fill(outbox, 1)
+    sink.error = BackpressureError("for ever", 1000.0)
+    relay.step(time.monotonic())
+    thread = RelayThread(relay)
+    thread.start()
+    began_s = time.monotonic()
+    thread.stop(began_s + 0.2)
+    assert thread.join()
+    assert time.monotonic() - began_s < 5
+    assert sink.calls == 2
+    assert outbox.waiting() == 1
+
+
+def test_a_sink_that_fails_to_close_is_named_and_costs_nothing(
+    outbox: Outbox, sink: ListSink, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the door is stuck")
+
+    monkeypatch.setattr(sink, "close", fail)
+    Relay(outbox, sink, "a").close()
+    assert caplog.messages == ["sink a does not close: the door is stuck"]

@@ -1,0 +1,140 @@
+"""What is kept of a track, and when it is asked about."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from pipeline.config import TracksConfig
+from pipeline.follow.buffer import Record, TrackBuffer
+from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
+from pipeline.testing import UNDATED
+
+BOX = (10.0, 10.0, 50.0, 130.0)
+SCENE = Scene(b"scene", (640, 480))
+
+
+def key(track_id: int = 1, stream_id: str = "door") -> TrackKey:
+    return TrackKey(stream_id, "e1", track_id)
+
+
+def crop(pts_s: float, quality: float = 0.5, angle: float = 0.0) -> Crop:
+    vector = np.array([np.cos(angle), np.sin(angle)], np.float32)
+    at = UNDATED + timedelta(seconds=pts_s)
+    return Crop(np.zeros((4, 2, 3), np.uint8), BOX, pts_s, at, quality, vector)
+
+
+def see(buffer: TrackBuffer, pts_s: float, track_id: int = 1, stream_id: str = "door") -> Record:
+    return buffer.see(key(track_id, stream_id), BOX, pts_s, Clock.FILE)
+
+
+def feed(buffer: TrackBuffer, pts_s: float, quality: float = 0.5, track_id: int = 1) -> list[Tracklet]:
+    record = see(buffer, pts_s, track_id)
+    if buffer.wants(record, quality, pts_s) and buffer.add(record, crop(pts_s, quality)):
+        record.scene = SCENE
+    return buffer.due("door", pts_s)
+
+
+@pytest.fixture
+def buffer() -> TrackBuffer:
+    config = TracksConfig(
+        crops=3, ripe_crops=3, ripe_s=0.5, again_s=1.0, idle_s=1.0, relink_s=2.0, max_tracks=4
+    )
+    return TrackBuffer(config, {"embedder": "sha256:x"})
+
+
+def test_it_asks_when_ripe_again_when_there_is_more_and_last_when_the_track_is_over(
+    buffer: TrackBuffer,
+) -> None:
+    asked = [feed(buffer, t / 5) for t in range(6)]
+    numbers = [[q.number for q in questions] for questions in asked]
+    assert numbers == [[], [], [], [1], [], []]  # three crops and 0.5 s are there at 0.6 s
+    assert [q.number for q in feed(buffer, 1.8)] == [2]  # a second later, with a later sample
+    assert buffer.due("door", 4.7) == []  # 1.0 + 2.0 s unseen are not over
+    (last,) = buffer.due("door", 4.9)
+    assert (last.number, last.end, last.last_pts_s) == (3, EndReason.TRACK_ENDED, 1.8)
+    assert last.engines == {"embedder": "sha256:x"}
+    assert len(buffer) == 0
+
+
+def test_a_question_without_news_is_not_asked_again(buffer: TrackBuffer) -> None:
+    for t in range(4):
+        feed(buffer, t / 5)
+    for t in range(4, 40):
+        see(buffer, t / 5)
+        assert buffer.due("door", t / 5) == []
+
+
+def test_it_keeps_the_best_crops_apart_in_time_and_the_mean_of_all(buffer: TrackBuffer) -> None:
+    record = see(buffer, 0.0)
+    for pts_s, quality, angle in [
+        (0.0, 0.3, 0.0),
+        (0.2, 0.9, 0.2),
+        (0.25, 0.91, 9.0),
+        (0.4, 0.5, 0.4),
+        (0.6, 0.6, 0.6),
+    ]:
+        if buffer.wants(record, quality, pts_s):
+            buffer.add(record, crop(pts_s, quality, angle))
+    assert [(c.pts_s, c.quality) for c in record.crops] == [(0.2, 0.9), (0.6, 0.6), (0.4, 0.5)]
+    taken = [(0.3, 0.0), (0.9, 0.2), (0.5, 0.4), (0.6, 0.6)]
+    mean = sum(quality * np.array([np.cos(angle), np.sin(angle)]) for quality, angle in taken)
+    np.testing.assert_allclose(record.embedding, mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_the_scene_follows_the_best_crop_only(buffer: TrackBuffer) -> None:
+    record = see(buffer, 0.0)
+    leads = [buffer.add(record, crop(t, q)) for t, q in [(0.0, 0.5), (0.3, 0.51), (0.6, 0.6), (0.9, 0.2)]]
+    assert leads == [True, False, True, False]
+    assert record.crops[0].pts_s == 0.6
+
+
+def test_poor_crops_are_no_evidence(buffer: TrackBuffer) -> None:
+    record = see(buffer, 0.0)
+    assert not buffer.wants(record, 0.1, 0.0)
+    assert buffer.wants(record, 0.15, 0.0)
+
+
+def test_a_short_track_is_asked_about_as_soon_as_it_is_out_of_sight(buffer: TrackBuffer) -> None:
+    feed(buffer, 0.0)
+    feed(buffer, 0.2)
+    assert buffer.due("door", 1.2) == []
+    (asked,) = buffer.due("door", 1.3)
+    assert (asked.number, asked.end) == (1, None)
+    assert buffer.due("door", 1.4) == []
+
+
+def test_a_track_seen_too_little_is_never_asked_about(buffer: TrackBuffer) -> None:
+    feed(buffer, 0.0)
+    assert buffer.due("door", 10.0) == []
+    assert len(buffer) == 0
+
+
+def test_the_end_of_a_stream_ends_its_tracks_and_no_others(buffer: TrackBuffer) -> None:
+    for t in range(4):
+        feed(buffer, t / 5, track_id=1)
+        feed(buffer, t / 5, track_id=2)
+    see(buffer, 0.0, stream_id="yard")
+    last = buffer.end_stream("door", EndReason.STREAM_LOST)
+    assert [(q.key.track_id, q.end) for q in last] == [(1, EndReason.STREAM_LOST), (2, EndReason.STREAM_LOST)]
+    assert len(buffer) == 1
+
+
+def test_memory_is_bounded_by_tracks_and_crops(buffer: TrackBuffer) -> None:
+    for track_id in range(50):
+        for t in range(10):
+            feed(buffer, track_id + t / 10, quality=0.5 + t / 100, track_id=track_id)
+            assert len(buffer) <= 4
+    assert all(len(r.crops) <= 3 for r in buffer.lost_before("door", np.inf))
+
+
+def test_an_adopted_track_goes_on_under_the_old_id(buffer: TrackBuffer) -> None:
+    for t in range(4):
+        feed(buffer, t / 5, track_id=1)
+    old = buffer.lost_before("door", 2.0)[0]
+    new = see(buffer, 2.0, track_id=2)
+    buffer.add(new, crop(2.0, 0.9))
+    new.scene = Scene(b"later", (640, 480))
+    buffer.adopt(old, new)
+    assert buffer.track_ids("door") == {1}
+    assert (old.last_pts_s, old.crops[0].pts_s, old.scene) == (2.0, 2.0, new.scene)

@@ -1,0 +1,228 @@
+"""From frames to tracklets, with fakes for everything that looks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.config import TracksConfig
+from pipeline.follow.buffer import TrackBuffer
+from pipeline.follow.stages import DetectStage, TrackStage
+from pipeline.messages import Detected, Detections, EndReason, Frame, StreamEnd, Tracklet
+from pipeline.testing import FakeCodec, FakeDetector, FakeEmbedder, frame
+
+LEFT, RIGHT = (10.0, 10.0, 40.0, 90.0), (60.0, 10.0, 90.0, 90.0)
+CONFIG = TracksConfig(ripe_crops=2, ripe_s=0.0, min_quality=0.0)
+
+
+class RowTracker:
+    """The row is the id."""
+
+    needs_embeddings = False
+
+    def __init__(self) -> None:
+        self.resets = 0
+        self.vectors: list[NDArray[np.float32] | None] = []
+
+    def update(
+        self, frame: Frame, detections: Detections, embeddings: NDArray[np.float32] | None
+    ) -> NDArray[np.int64]:
+        self.vectors.append(embeddings)
+        return np.arange(len(detections))
+
+    def reset(self) -> None:
+        self.resets += 1
+
+
+class LookingTracker(RowTracker):
+    needs_embeddings = True
+
+
+class CountingEmbedder(FakeEmbedder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        self.calls += 1
+        return super().embed(crops)
+
+
+class Fixture:
+    """A track stage and what it was made of."""
+
+    def __init__(
+        self, tracker: type[RowTracker] = RowTracker, zones: dict | None = None, relink: float | None = None
+    ):
+        self.errors: list[tuple[str, str]] = []
+        self.trackers: list[RowTracker] = []
+        self.embedder = CountingEmbedder()
+        self.buffer = TrackBuffer(CONFIG)
+
+        def make() -> RowTracker:
+            self.trackers.append(tracker())
+            return self.trackers[-1]
+
+        self.stage = TrackStage(
+            make, self.embedder, FakeCodec(), self.buffer, zones or {}, relink,
+            lambda stream, error: self.errors.append((stream, str(error))), min_height_px=40,
+        )  # fmt: skip
+
+    def feed(self, *items: Detected | StreamEnd) -> list[Tracklet]:
+        return list(self.stage.on_batch(items))
+
+
+def picture(size: tuple[int, int] = (100, 100), seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), np.uint8)
+
+
+def seen(
+    index: int, *boxes: tuple, stream: str = "door", epoch: str = "e1", size: tuple = (100, 100)
+) -> Detected:
+    shot = replace(frame(index, picture(size), fps=5.0, stream_id=stream), epoch=epoch)
+    return Detected(shot, FakeDetector(*boxes).detect([shot])[0])
+
+
+def test_people_become_tracklets_with_crop_scene_and_vector() -> None:
+    f = Fixture()
+    assert f.feed(seen(0, LEFT, RIGHT)) == []
+    one, two = f.feed(seen(1, LEFT, RIGHT))
+    assert (one.key.track_id, two.key.track_id) == (1, 2)
+    assert one.best.image.shape == (80, 30, 3)
+    assert FakeCodec().decode(one.scene.jpeg).shape == (100, 100, 3)
+    assert one.scene.size == (100, 100)
+    assert np.linalg.norm(one.embedding) == pytest.approx(1.0)
+
+
+def test_crops_of_all_streams_are_embedded_together() -> None:
+    f = Fixture()
+    f.feed(seen(0, LEFT, RIGHT), seen(0, LEFT, stream="yard"))
+    assert (f.embedder.calls, f.embedder.embedded) == (1, 3)
+    assert len(f.trackers) == 2
+
+
+def test_several_frames_of_one_stream_in_a_batch_keep_their_order() -> None:
+    f = Fixture()
+    assert [t.key.track_id for t in f.feed(seen(0, LEFT), seen(1, LEFT))] == [1]
+
+
+def test_a_tracker_that_looks_gets_vectors_which_are_used_again() -> None:
+    f = Fixture(LookingTracker)
+    f.feed(seen(0, LEFT, RIGHT))
+    (tracklet, _) = f.feed(seen(1, LEFT, RIGHT))
+    assert (f.embedder.calls, f.embedder.embedded) == (2, 4)  # each detection once
+    vectors = f.trackers[0].vectors[0]
+    assert vectors is not None
+    assert vectors.shape == (2, 4)
+    np.testing.assert_allclose(tracklet.best.embedding, vectors[0])
+
+
+@pytest.mark.parametrize("change", [{"size": (120, 100)}, {"epoch": "e2"}])
+def test_another_size_or_epoch_ends_all_tracks_and_resets_the_tracker(change: dict) -> None:
+    f = Fixture()
+    f.feed(seen(0, LEFT), seen(1, LEFT))
+    (last,) = f.feed(seen(2, LEFT, **change))
+    assert last.end is EndReason.TRACK_ENDED
+    assert f.trackers[0].resets == 2  # at the first frame and here
+    ids = {t.key.track_id for t in f.feed(seen(3, LEFT, **change))}
+    assert ids == ({2} if "size" in change else {1})  # ids never come twice in an epoch
+
+
+def test_the_end_of_a_stream_ends_its_tracks_in_its_place() -> None:
+    f = Fixture()
+    told = f.feed(
+        seen(0, LEFT), seen(1, LEFT), StreamEnd("door", EndReason.STREAM_LOST), seen(2, LEFT, epoch="e2")
+    )
+    assert [(t.number, t.end) for t in told] == [(1, None), (2, EndReason.STREAM_LOST)]
+    assert f.buffer.track_ids("door") == {1}
+
+
+def test_evidence_counts_only_with_the_feet_in_a_zone() -> None:
+    right_half = np.array([[0.5, 0], [1, 0], [1, 1], [0.5, 1]], np.float32)
+    f = Fixture(zones={"door": [right_half]})
+    f.feed(seen(0, LEFT, RIGHT))
+    assert [t.key.track_id for t in f.feed(seen(1, LEFT, RIGHT))] == [2]
+
+
+def test_small_people_are_no_evidence() -> None:
+    f = Fixture()
+    small = (10.0, 10.0, 30.0, 49.0)
+    assert f.feed(seen(0, small), seen(1, small), seen(2, small)) == []
+    assert f.embedder.calls == 0
+
+
+def test_a_new_track_that_continues_a_lost_one_keeps_its_id() -> None:
+    f = Fixture(relink=0.3)
+    f.feed(seen(0, LEFT), seen(1, LEFT))
+    nobody_then_again = [seen(2), seen(3)]
+    f.feed(*nobody_then_again)
+    f.trackers[0].update = lambda frame, found, _: np.full(len(found), 77)  # type: ignore[method-assign, assignment]
+    f.feed(seen(4, LEFT))
+    assert f.buffer.track_ids("door") == {1}
+
+
+def test_a_crop_that_cannot_be_embedded_costs_itself_only() -> None:
+    f = Fixture()
+    embed = f.embedder.embed
+
+    def refuse_wide(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        if any(c.shape[1] > 30 for c in crops):
+            raise ValueError("not a unit vector")
+        return embed(crops)
+
+    f.embedder.embed = refuse_wide  # type: ignore[method-assign]
+    wide = (60.0, 10.0, 95.0, 90.0)
+    told = f.feed(seen(0, LEFT, wide), seen(1, LEFT, wide))
+    assert [t.key.track_id for t in told] == [1]
+    assert f.errors == [("door", "not a unit vector")] * 2
+
+
+def test_a_person_whom_the_tracker_cannot_look_at_costs_that_stream_the_frame() -> None:
+    f = Fixture(LookingTracker)
+    embed = f.embedder.embed
+
+    def refuse_wide(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        if any(c.shape[1] > 30 for c in crops):
+            raise ValueError("out of memory")
+        return embed(crops)
+
+    f.embedder.embed = refuse_wide  # type: ignore[method-assign]
+    wide = (60.0, 10.0, 95.0, 90.0)
+    told = [
+        tracklet
+        for index in range(3)
+        for tracklet in f.feed(seen(index, LEFT), seen(index, *([wide] * (index == 1)), LEFT, stream="yard"))
+    ]
+    assert [(t.key.stream_id, t.decided_pts_s) for t in told] == [("door", 0.2), ("yard", 0.4)]
+    assert f.errors == [("yard", "out of memory")]
+
+
+def test_a_tracker_that_fails_costs_its_stream_that_frame() -> None:
+    f = Fixture()
+    f.feed(seen(0, LEFT), seen(0, LEFT, stream="yard"))
+
+    def fail(*_: object) -> NDArray[np.int64]:
+        raise RuntimeError("lost count")
+
+    f.trackers[0].update = fail  # type: ignore[method-assign]
+    told = f.feed(seen(1, LEFT), seen(1, LEFT, stream="yard"))
+    assert [t.key.stream_id for t in told] == ["yard"]
+    assert f.errors == [("door", "lost count")]
+
+
+def test_one_bad_frame_costs_itself_only_in_the_detector() -> None:
+    class Picky(FakeDetector):
+        def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+            if any(f.index == 1 for f in frames):
+                raise ValueError("cannot look at this")
+            return super().detect(frames)
+
+    errors: list[str] = []
+    stage = DetectStage(Picky(LEFT), lambda stream, error: errors.append(stream))
+    frames = [frame(i, stream_id=name) for i, name in enumerate(("a", "b", "c"))]
+    end = StreamEnd("a", EndReason.STOPPED)
+    done = list(stage.on_batch([frames[0], frames[1], end, frames[2]]))
+    assert [d.frame.stream_id if isinstance(d, Detected) else d for d in done] == ["a", end, "c"]
+    assert errors == ["b"]

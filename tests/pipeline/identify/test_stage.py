@@ -1,0 +1,175 @@
+"""From tracklets to hits."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.identify.decide import CoolDown
+from pipeline.identify.hits import HitBook
+from pipeline.identify.shortlist import Matcher
+from pipeline.identify.stage import IdentifyStage
+from pipeline.messages import Candidate, EndReason, HitBest, HitState, TrackKey, Tracklet, Verdict
+from pipeline.protocols import Enrolled, Verifier
+from pipeline.testing import FakeCodec, FakeEmbedder, tracklet
+from pipeline.watchlist.follower import WatchlistFollower
+from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.roster import WatchlistStore
+from plugins.index_exact import ExactIndex
+from plugins.verifier_distance import DistanceVerifier
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+RED, BLUE = (0, 0, 220), (220, 0, 0)
+
+
+def painted(colour: tuple[int, int, int]) -> bytes:
+    import numpy as np
+
+    return FakeCodec().encode(np.full((8, 4, 3), colour, np.uint8))
+
+
+class World:
+    """A watchlist on disk and a stage that asks against it."""
+
+    def __init__(self, folder: Path, verifier: Verifier | None = None) -> None:
+        self.store = WatchlistStore.in_folder(folder)
+        self.embedder = FakeEmbedder()
+        self.follower = WatchlistFollower(self.store, self.embedder, FakeCodec())
+        book = HitBook(
+            "hall", 0.2, CoolDown(30.0), lambda t: HitBest(1.0, (64, 48), t.best.box, None, None, None)
+        )
+        self.stage = IdentifyStage(
+            Matcher(ExactIndex(ExactIndex.Config()), 40),
+            verifier or DistanceVerifier(DistanceVerifier.Config()),
+            book,
+            max_distance=0.2,
+            margin=0.05,
+        )
+
+    def enrol(self, name: str, colour: tuple[int, int, int], **more: object) -> None:
+        identity = Identity(name, name.title(), "test", more.get("valid_until"), NOW)  # type: ignore[arg-type]
+        self.store.add(identity, [NewPicture(painted(colour), NOW)])
+
+    def refresh(self, now: datetime = NOW) -> list[str]:
+        snapshot = self.follower.refresh(now)
+        return [] if snapshot is None else [f"{h.identity.id} {h.state}" for h in self.stage.use(snapshot)]
+
+    def sight(self, colour: tuple[int, int, int], number: int = 1, **more: object) -> Tracklet:
+        (vector,) = self.embedder.embed([FakeCodec().decode(painted(colour))])
+        return tracklet(number=number, embedding=tuple(vector), **more)  # type: ignore[arg-type]
+
+
+def test_a_known_person_is_found_and_an_unknown_one_is_a_normal_answer(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.enrol("anna", RED)
+    world.refresh()
+    (hit,) = world.stage.on_batch([world.sight(RED)])
+    assert (hit.identity.id, hit.identity.name, hit.purpose, hit.state) == (
+        "anna",
+        "Anna",
+        "test",
+        HitState.OPENED,
+    )
+    assert hit.decision.distance < 0.01
+    assert hit.decision.margin is None
+    assert list(world.stage.on_batch([world.sight(BLUE, key=TrackKey("door", "e1", 2))])) == []
+
+
+def test_whoever_is_in_view_is_asked_about_as_soon_as_somebody_is_enrolled(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.refresh()
+    assert list(world.stage.on_batch([world.sight(RED)])) == []
+    world.enrol("anna", RED)
+    assert world.refresh() == ["anna opened"]
+    world.stage.on_batch([world.sight(RED, 2, end=EndReason.TRACK_ENDED)])
+    world.enrol("luca", BLUE)
+    assert world.refresh() == []  # nobody is in view any more
+
+
+def test_nobody_is_found_after_their_time(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.enrol("anna", RED, valid_until=NOW + timedelta(hours=1))
+    world.refresh()
+    world.refresh(NOW + timedelta(hours=1))
+    assert list(world.stage.on_batch([world.sight(RED)])) == []
+
+
+@pytest.mark.parametrize("enrolled", [1, 2])
+def test_the_margin_keeps_like_people_apart(tmp_path: Path, enrolled: int) -> None:
+    world = World(tmp_path)
+    for i in range(enrolled):
+        world.enrol(f"p{i}", (0, 0, 220 - i))
+    world.refresh()
+    assert len(list(world.stage.on_batch([world.sight(RED)]))) == (1 if enrolled == 1 else 0)
+
+
+def out_of_memory(questions: object) -> list[list[Verdict]]:
+    raise RuntimeError("out of memory")
+
+
+@pytest.mark.parametrize("answer", [out_of_memory, lambda questions: []], ids=["raises", "says too little"])
+def test_a_verifier_that_fails_is_replaced_by_the_plain_distance_and_the_hit_says_so(
+    tmp_path: Path, answer: Callable[[object], list[list[Verdict]]]
+) -> None:
+    class Broken:
+        def verify(
+            self, questions: Sequence[tuple[Tracklet, Sequence[tuple[Candidate, Enrolled]]]]
+        ) -> list[list[Verdict]]:
+            return answer(questions)
+
+    world = World(tmp_path, Broken())
+    world.enrol("anna", RED)
+    world.refresh()
+    (hit,) = world.stage.on_batch([world.sight(RED)])
+    assert hit.decision.degraded == ("verifier",)
+
+
+def test_the_verifier_sees_pictures_and_its_word_counts(tmp_path: Path) -> None:
+    class Contrary:
+        def verify(
+            self, questions: Sequence[tuple[Tracklet, Sequence[tuple[Candidate, Enrolled]]]]
+        ) -> list[list[Verdict]]:
+            ((_, pairs),) = questions
+            assert [FakeCodec().decode(enrolled.picture or b"").shape for _, enrolled in pairs] == [
+                (8, 4, 3)
+            ] * len(pairs)
+            last_first = list(reversed(pairs))
+            return [[Verdict(c, fused=i / 10, p_no=0.1, rank=i + 1) for i, (c, _) in enumerate(last_first)]]
+
+    world = World(tmp_path, Contrary())
+    world.enrol("anna", RED)
+    world.enrol("luca", BLUE)
+    world.refresh()
+    (hit,) = world.stage.on_batch([world.sight(RED)])
+    assert (hit.identity.id, hit.decision.rank_before, hit.decision.rank_after) == ("luca", 2, 1)
+    assert (hit.decision.fused, hit.decision.p_no, hit.decision.margin) == (0.0, 0.1, 0.1)
+
+
+@pytest.mark.parametrize("wants", [True, False])
+def test_pictures_are_fetched_only_for_a_verifier_that_looks_at_them(
+    tmp_path: Path, wants: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Looking(DistanceVerifier):
+        needs_pictures = wants
+
+        def verify(
+            self, questions: Sequence[tuple[Tracklet, Sequence[tuple[Candidate, Enrolled]]]]
+        ) -> list[list[Verdict]]:
+            seen.extend(bool(enrolled.picture) for _, pairs in questions for _, enrolled in pairs)
+            return super().verify(questions)
+
+    seen: list[bool] = []
+    world = World(tmp_path, Looking(DistanceVerifier.Config()))
+    world.enrol("anna", RED)
+    world.refresh()
+    fetch, fetched = WatchlistStore.pictures, list[object]()
+
+    def pictures(store: WatchlistStore, enrolment_ids: object) -> dict[int, bytes]:
+        fetched.append(enrolment_ids)
+        return fetch(store, enrolment_ids)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WatchlistStore, "pictures", pictures)
+    (hit,) = world.stage.on_batch([world.sight(RED)])
+    assert hit.identity.id == "anna"
+    assert (seen, len(fetched)) == ([wants], int(wants))

@@ -1,0 +1,260 @@
+"""An archive carries the whole watchlist; nothing that is wrong with one gets in."""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError, OutsideError
+from pipeline.testing import FakeCodec, FakeEmbedder
+from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
+from pipeline.watchlist.follower import ensure_vectors
+from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.watchlist.roster import WatchlistStore
+from tests.pictures import BLUE, GREEN, RED, person
+
+NOW = datetime(2026, 11, 21, 7, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))
+CODEC = FakeCodec()
+
+
+def picture(shirt: tuple[int, int, int], minutes: int = 0) -> NewPicture:
+    return NewPicture(CODEC.encode(person(60, shirt)), NOW + timedelta(minutes=minutes))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[WatchlistStore]:
+    """p2 before p1, a picture shared by both, p1's in an order that no digest has."""
+    with WatchlistStore(tmp_path / "w.db") as opened:
+        opened.add(Identity("p2", None, None, None, NOW), [picture(BLUE)])
+        visitor = Identity("p1", "Zoé", "visitor", NOW + timedelta(days=3), NOW)
+        opened.add(visitor, [picture(shirt, i) for i, shirt in enumerate((GREEN, BLUE, RED))])
+        yield opened
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[WatchlistStore]:
+    with WatchlistStore(tmp_path / "other.db") as opened:
+        yield opened
+
+
+def content(store: WatchlistStore) -> list[Any]:
+    return [
+        (
+            identity,
+            [(e.kind, e.added_at, store.pictures([e.id])[e.id]) for e in store.enrolments(identity.id)],
+        )
+        for identity in store.identities()
+    ]
+
+
+def test_import_gives_the_same_watchlist(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path
+) -> None:
+    export_watchlist(store, tmp_path / "w.zip")
+    listing = import_watchlist(other, tmp_path / "w.zip", CODEC)
+    assert content(other) == content(store)
+    assert [person.id for person in listing.identities] == ["p1", "p2"]
+    assert other.version == 1
+
+
+def test_exports_are_the_same_bytes_also_after_a_round_trip(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path
+) -> None:
+    for name in ("a.zip", "b.zip"):
+        export_watchlist(store, tmp_path / name)
+    import_watchlist(other, tmp_path / "a.zip", CODEC)
+    export_watchlist(other, tmp_path / "c.zip")
+    assert len({(tmp_path / name).read_bytes() for name in ("a.zip", "b.zip", "c.zip")}) == 1
+
+
+def test_the_archive_holds_the_listing_and_the_pictures_only(store: WatchlistStore, tmp_path: Path) -> None:
+    ensure_vectors(store, FakeEmbedder(), CODEC)
+    export_watchlist(store, tmp_path / "w.zip")
+    with zipfile.ZipFile(tmp_path / "w.zip") as archive:
+        names = sorted(archive.namelist())
+        document = json.loads(archive.read("watchlist.json"))
+    digests = {new.sha256 for new in (picture(RED), picture(GREEN), picture(BLUE))}
+    assert names == sorted(["watchlist.json", *(f"pictures/{digest}.data" for digest in digests)])
+    jsonschema.validate(document, watchlist_schema())
+    assert document["identities"][0]["name"] == "Zoé"
+    assert document["identities"][0]["valid_until"] == "2026-11-24T06:00:00.123456Z"
+
+
+def test_the_schema_refuses_what_import_refuses() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"identities": []}, watchlist_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(
+            {"schema": "musewatch.watchlist/1", "identities": [], "more": 1}, watchlist_schema()
+        )
+
+
+def test_pictures_get_the_suffix_of_their_format(tmp_path: Path, store: WatchlistStore) -> None:
+    jpeg = b"\xff\xd8\xff" + bytes(50)
+    store.add(Identity("p3", None, None, None, NOW), [NewPicture(jpeg, NOW)])
+    listing = export_watchlist(store, tmp_path / "w.zip")
+    assert listing.identities[2].enrolments[0].file.endswith(".jpg")
+
+
+def test_an_empty_watchlist_travels_too(other: WatchlistStore, tmp_path: Path) -> None:
+    export_watchlist(other, tmp_path / "w.zip")
+    assert import_watchlist(other, tmp_path / "w.zip", CODEC).identities == ()
+
+
+def test_importing_again_changes_nothing_and_others_stay(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path
+) -> None:
+    export_watchlist(store, tmp_path / "w.zip")
+    other.add(Identity("p9", None, None, None, NOW), [picture(RED)])
+    import_watchlist(other, tmp_path / "w.zip", CODEC)
+    before = content(other)
+    import_watchlist(other, tmp_path / "w.zip", CODEC)
+    assert content(other) == before
+    assert [identity.id for identity in other.identities()] == ["p1", "p2", "p9"]
+
+
+def test_somebody_else_of_the_same_id_is_replaced_only_when_told(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path
+) -> None:
+    export_watchlist(store, tmp_path / "w.zip")
+    other.add(Identity("p1", "Another", None, None, NOW), [picture(RED)])
+    before = content(other)
+    with pytest.raises(InputError, match=r"other content: p1\..*--replace"):
+        import_watchlist(other, tmp_path / "w.zip", CODEC)
+    assert content(other) == before
+    import_watchlist(other, tmp_path / "w.zip", CODEC, replace=True)
+    assert content(other) == content(store)
+
+
+def test_a_place_that_cannot_be_written(store: WatchlistStore, tmp_path: Path) -> None:
+    with pytest.raises(OutsideError, match="cannot be written"):
+        export_watchlist(store, tmp_path / "no" / "w.zip")
+
+
+def rewritten(source: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    with zipfile.ZipFile(source) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return target
+
+
+def edited(**facts: Any) -> Callable[[dict[str, bytes]], None]:
+    def change(members: dict[str, bytes]) -> None:
+        document = json.loads(members["watchlist.json"])
+        document["identities"][0] |= facts
+        members["watchlist.json"] = json.dumps(document).encode()
+
+    return change
+
+
+def of_listing(data: bytes) -> Callable[[dict[str, bytes]], None]:
+    return lambda members: members.update({"watchlist.json": data})
+
+
+def swap_pictures(members: dict[str, bytes]) -> None:
+    first, second = [name for name in members if name.startswith("pictures/")][:2]
+    members[first], members[second] = members[second], members[first]
+
+
+def not_a_picture(members: dict[str, bytes]) -> None:
+    new = NewPicture(b"rubbish", NOW)
+    members[f"pictures/{new.sha256}.data"] = new.picture
+    entry = {"kind": "picture", "file": f"pictures/{new.sha256}.data", "sha256": new.sha256}
+    edited(id="p5", enrolments=[entry | {"added_at": "2026-11-21T07:00:00Z"}])(members)
+    for name in [name for name in members if name.startswith("pictures/") and new.sha256 not in name]:
+        if name not in members["watchlist.json"].decode():
+            del members[name]
+
+
+def drop_picture(members: dict[str, bytes]) -> None:
+    del members[next(name for name in members if name.startswith("pictures/"))]
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
+    "no listing": (lambda members: members.__delitem__("watchlist.json"), "must hold one watchlist.json"),
+    "listing is no json": (of_listing(b"{"), "Invalid JSON"),
+    "listing is deeply nested": (of_listing(b"[" * 200_000), "would unpack to"),
+    "listing of another format": (of_listing(b'{"schema": "x", "identities": []}'), "musewatch.watchlist/1"),
+    "an unknown key": (edited(nickname="x"), "identities.0.nickname: unknown key"),
+    "a key is missing": (of_listing(b'{"schema": "musewatch.watchlist/1"}'), "identities: Field required"),
+    "a bad id": (edited(id="../p1"), "identities.0.id"),
+    "one id twice": (edited(id="p2"), "two identities are called p2"),
+    "a time without a zone": (edited(created_at="2026-11-21T07:00:00"), "timezone"),
+    "a path that climbs": (lambda members: members.update({"../evil.jpg": b"x"}), r"also holds ../evil.jpg"),
+    "an absolute path": (lambda members: members.update({"/etc/evil": b"x"}), "also holds /etc/evil"),
+    "a picture too many": (lambda members: members.update({"pictures/x.jpg": b"x"}), "also holds pictures/x.jpg"),
+    "a picture too few": (drop_picture, "it lacks pictures/"),
+    "pictures swapped": (swap_pictures, "is not the picture that watchlist.json names"),
+    "a picture that is none": (not_a_picture, "not a fake picture"),
+    "a picture that is a bomb": (
+        lambda members: members.update({"pictures/bomb.png": bytes(3_000_000)}), "would unpack to 3000000 bytes",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_archive_changes_nothing(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path, case: str
+) -> None:
+    change, message = WRONG[case]
+    export_watchlist(store, tmp_path / "w.zip")
+    wrong = rewritten(tmp_path / "w.zip", tmp_path / "wrong.zip", change)
+    with pytest.raises(InputError) as caught:
+        import_watchlist(other, wrong, CODEC)
+    assert message in str(caught.value)
+    assert content(other) == []
+    assert other.version == 0
+
+
+def test_files_that_are_no_archives(other: WatchlistStore, tmp_path: Path) -> None:
+    (tmp_path / "text.zip").write_text("hello")
+    (tmp_path / "empty.zip").touch()
+    for name in ("text.zip", "empty.zip", "missing.zip", "."):
+        with pytest.raises(InputError):
+            import_watchlist(other, tmp_path / name, CODEC)
+
+
+def test_a_flipped_bit_or_a_cut_never_gets_in(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path
+) -> None:
+    export_watchlist(store, tmp_path / "w.zip")
+    good = (tmp_path / "w.zip").read_bytes()
+    here = content(store)
+    generator = np.random.default_rng(7)
+    for position in generator.integers(0, len(good), 150).tolist():
+        flipped = bytearray(good)
+        flipped[position] ^= 1 << position % 8
+        for damaged in (bytes(flipped), good[:position]):
+            (tmp_path / "d.zip").write_bytes(damaged)
+            try:
+                import_watchlist(other, tmp_path / "d.zip", CODEC)
+            except InputError:
+                assert content(other) == []
+            else:  # a bit that carries no meaning, such as a date of the zip
+                assert content(other) == here
+                other.remove("p1")
+                other.remove("p2")
+
+
+def test_an_encrypted_archive_is_refused(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path
+) -> None:
+    export_watchlist(store, tmp_path / "w.zip")
+    data = bytearray((tmp_path / "w.zip").read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + offset] |= 1
+            at = data.find(mark, at + 4)
+    (tmp_path / "e.zip").write_bytes(data)
+    with pytest.raises(InputError, match=r"encrypted|password"):
+        import_watchlist(other, tmp_path / "e.zip", CODEC)
