@@ -64,7 +64,7 @@ zoo:  ## make the bundled engines again: pictures, training, export (hours; goes
 	@requirements/install test
 	@configs/training/zoo.sh
 
-tree:  ## write the file list in README.md again
+tree:  ## write docs/tree.md again
 	@requirements/install core
 	@$(BIN)/python -m tests.tree
 

@@ -1,4 +1,4 @@
-"""Writes the list of source files in README.md, one line each, from the first lines of their docstrings."""
+"""Writes docs/tree.md: every source file, one line each, from the first lines of their docstrings."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("pipeline", "plugins", "engines", "trainers")
-BEGIN, END = "<!-- tree -->", "<!-- /tree -->"
+LIST = ROOT / "docs" / "tree.md"
 
 
 def source_files() -> list[Path]:
@@ -37,12 +37,10 @@ def tree() -> str:
     return "```\n" + "".join(f"{name:<{width}}  {says}".rstrip() + "\n" for name, says in lines) + "```"
 
 
-def with_tree(readme: str) -> str:
-    """The text with the list in its place."""
-    head, _, rest = readme.partition(BEGIN)
-    return f"{head}{BEGIN}\n{tree()}\n{END}{rest.partition(END)[2]}"
+def document() -> str:
+    """docs/tree.md as it should be."""
+    return f"# Every file\n\nWritten by `make tree`.\n\n{tree()}\n"
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(with_tree(path.read_text(encoding="utf-8")), encoding="utf-8")
+    LIST.write_text(document(), encoding="utf-8")
