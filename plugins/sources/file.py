@@ -17,7 +17,7 @@ from pipeline.errors import InputError
 from pipeline.messages import Clock, Frame
 from plugins.sources.file_content import content_name
 from plugins.sources.pace import Pace, PaceName
-from plugins.sources.video import Decoder, TimeLine, upright_bgr
+from plugins.sources.video import Decoder, NoDecoderError, TimeLine, upright_bgr
 
 _log = logging.getLogger("musewatch.source")
 _UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,10 +100,10 @@ class FileSource:
             yield from self._one_pass(f"{content}-{number}")
 
     def _one_pass(self, epoch: str) -> Iterator[Frame]:
-        pace = Pace(self._wait, self._clock)
+        pace = Pace(self._wait, self._clock, str(self._config.path))
         with closing(self._open()) as container:
             start = _recorded_at(container)
-            decoder = Decoder(container, threads="AUTO")
+            decoder = self._decoder(container)
             times = TimeLine(decoder.frame_s)
             for index, picture in enumerate(self._decoded(decoder)):
                 pts_s = times.place(picture.time)
@@ -125,6 +125,15 @@ class FileSource:
             container.close()
             raise self._no_video()
         return container
+
+    def _decoder(self, container: InputContainer) -> Decoder:
+        try:
+            return Decoder(container, threads="AUTO")
+        except NoDecoderError:
+            raise InputError(
+                f"{self._config.path}: the codec of its video cannot be decoded here",
+                "convert it to H.264 or H.265",
+            ) from None
 
     def _decoded(self, decoder: Decoder) -> Iterator[av.VideoFrame]:
         count = 0

@@ -15,7 +15,7 @@ from pipeline.errors import InputError
 from pipeline.messages import Clock, Frame
 from plugins.codec_opencv import OpenCVCodec
 from plugins.sources.file_content import content_name
-from plugins.sources.pace import Pace, PaceName
+from plugins.sources.pace import LONGEST_WAIT_S, Pace, PaceName
 
 _log = logging.getLogger("musewatch.source")
 _SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
@@ -68,7 +68,8 @@ class FolderSource:
         """
         paths = self._pictures()
         epoch = f"{content_name(paths)}-1"
-        pace = Pace(self._wait, self._clock)
+        longest_s = max(LONGEST_WAIT_S, 2 / self._config.fps)
+        pace = Pace(self._wait, self._clock, str(self._config.path), longest_s)
         codec = OpenCVCodec(OpenCVCodec.Config())
         for index, path in enumerate(paths):
             pts_s = index / self._config.fps

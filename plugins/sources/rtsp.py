@@ -1,5 +1,6 @@
 """A network camera over RTSP: fetched from it, or pushed by it to an address of ours."""
 
+import errno
 import logging
 import math
 import threading
@@ -17,8 +18,9 @@ from pipeline.config import Settings
 from pipeline.errors import StreamError
 from pipeline.messages import Clock, Frame
 from pipeline.secrets import redact
+from plugins.sources.challenge import wanted_digest
 from plugins.sources.hardware import HardwareName, hardware
-from plugins.sources.video import Decoder, TimeLine, upright_bgr
+from plugins.sources.video import Decoder, NoDecoderError, SilentTrackError, TimeLine, upright_bgr
 
 _log = logging.getLogger("musewatch.source")
 _NOTABLE_SKEW_S = 5.0
@@ -82,7 +84,7 @@ class RtspSource:
             default="none", description="Decoder; software where it does not start."
         )
         max_clock_skew_s: float = Field(
-            default=3600.0, ge=0, description="A camera clock that is off by more is not believed."
+            default=10.0, ge=0, description="A camera clock that is off by more is not believed."
         )
 
         @model_validator(mode="after")
@@ -136,7 +138,14 @@ class RtspSource:
             raise StreamError(f"{self._shown}: the stream ended: the camera closed the connection")
 
     def _fetch(self) -> InputContainer:
-        return self._open(rtsp_transport=self._config.transport, allowed_media_types="video")
+        try:
+            return self._open(rtsp_transport=self._config.transport, allowed_media_types="video")
+        except _NoTcpError:
+            container = self._open(rtsp_transport="udp", allowed_media_types="video")
+        _log.warning(
+            "%s: the camera gives no video over TCP, so UDP is used: set transport: udp", self._shown
+        )
+        return container
 
     def _open(self, **options: str) -> InputContainer:
         container: InputContainer
@@ -171,7 +180,7 @@ class RtspSource:
         )
 
     def _read(self, container: InputContainer) -> Iterator[Frame]:
-        decoder = Decoder(container, threads="SLICE")
+        decoder = self._decoder(container)
         times = TimeLine(decoder.frame_s)
         try:
             for index, picture in enumerate(decoder.frames()):
@@ -179,16 +188,25 @@ class RtspSource:
                     return
                 captured_at, clock = self._captured(decoder.wall_s(picture))
                 yield Frame("", index, upright_bgr(picture), times.place(picture.time), captured_at, clock)
-        except (av.error.ExitError, av.error.TimeoutError):
+        except (av.error.ExitError, av.error.TimeoutError, SilentTrackError):
             raise StreamError(
                 f"{self._shown}: no picture for {self._config.read_s:g} s or more",
-                "look at the camera and the network",
+                "look at the camera and the network; read_s must be longer than from one picture to the next",
             ) from None
         except av.error.FFmpegError as error:
             raise StreamError(f"{self._shown}: the stream broke off: {error.strerror}") from None
         finally:
             if decoder.damaged:
                 _log.warning("%s: damaged packets skipped: %d", self._shown, decoder.damaged)
+
+    def _decoder(self, container: InputContainer) -> Decoder:
+        try:
+            return Decoder(container, threads="SLICE", silent_s=self._config.read_s)
+        except NoDecoderError:
+            raise StreamError(
+                f"{self._shown}: the codec of its video cannot be decoded here",
+                "set the camera to H.264 or H.265, without a vendor's own additions (smart, plus)",
+            ) from None
 
     def _captured(self, wall_s: float | None) -> tuple[datetime, Clock]:
         now = self._now()
@@ -206,11 +224,27 @@ class RtspSource:
     def _unopened(self, error: Exception) -> StreamError:
         if self._config.listen and isinstance(error, av.error.TimeoutError | av.error.ExitError):
             return _NobodyCameError(self._shown)
+        if isinstance(error, OSError) and error.errno == errno.EPROTONOSUPPORT:
+            kind_of = (
+                _NoTcpError if self._config.transport == "tcp" and not self._config.listen else StreamError
+            )
+            return kind_of(f"{self._shown}: it refuses this transport (461)", "set transport: tcp or udp")
+        if isinstance(error, av.error.HTTPUnauthorizedError) and "@" in _parts(self._url).netloc:
+            digest = wanted_digest(self._url, self._config.open_s)
+            if digest is not None:
+                return StreamError(
+                    f"{self._shown}: it asks for digest {digest}, which cannot be answered",
+                    "set the camera's RTSP authentication to digest MD5, or to basic over rtsps",
+                )
         for kind, problem, fix in _REFUSALS:
             if isinstance(error, kind):
                 return StreamError(f"{self._shown}: {problem}", fix)
         reason = getattr(error, "strerror", None) or type(error).__name__
         return StreamError(f"{self._shown} cannot be opened: {reason}", "check the address")
+
+
+class _NoTcpError(StreamError):
+    """The camera refuses to send over the connection itself."""
 
 
 class _NobodyCameError(StreamError):

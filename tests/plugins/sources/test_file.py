@@ -4,6 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -109,6 +110,25 @@ def test_real_pace_follows_the_clip_and_skips_without_waiting(clip):
     assert paced.finite
     shown = [time.now_s - 100 for _ in paced.frames()]
     assert shown == pytest.approx([i / 10 for i in range(10)])
+
+
+def test_real_pace_passes_over_a_gap_of_an_hour_and_says_so(tmp_path, caplog):
+    """As recorders leave it that record motion only."""
+    path = tmp_path / "gap.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 9 * index, np.uint8), format="bgr24")
+            frame.pts, frame.time_base = 100 * index + 3_600_000 * (index >= 10), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    time = FakeTime()
+    frames = list(FileSource(FileSource.Config(path=path), lambda: time.now_s, time.wait).frames())
+    assert [round(frame.pts_s, 1) for frame in frames[9:11]] == [0.9, 3601.0]
+    assert time.now_s - 100 == pytest.approx(1.8)
+    assert "a gap of 3600 s before 3601.0 s is passed over" in caplog.text
 
 
 def test_real_pace_does_not_wait_for_what_is_late(clip):
