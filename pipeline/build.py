@@ -16,7 +16,8 @@ from pipeline.deliver.outbox import Outbox, sink_names
 from pipeline.errors import ConfigError
 from pipeline.files import make_folder
 from pipeline.follow.buffer import TrackBuffer
-from pipeline.follow.stages import DetectStage, OnError, TrackStage
+from pipeline.follow.detect import DetectStage, OnError
+from pipeline.follow.follow import TrackStage
 from pipeline.identify.decide import CoolDown
 from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher

@@ -119,6 +119,25 @@ class Detected:
     detections: Detections
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame, and who of those found in it is who.
+
+    Attributes:
+        frame: The frame.
+        detections: The people found in it.
+        track_ids: (N,) int64, the `TrackKey.track_id` of each; -1 = in no track yet.
+    """
+
+    frame: Frame
+    detections: Detections
+    track_ids: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.track_ids.shape != (len(self.detections),):
+            raise ValueError(f"{len(self.detections)} people, track ids of shape {self.track_ids.shape}")
+
+
 class TrackKey(NamedTuple):
     """Identity of a track; a bare track id repeats across streams and epochs."""
 

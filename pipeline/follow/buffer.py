@@ -1,10 +1,11 @@
-"""What is remembered of every track: its best crops, and when to ask about it.
+"""What is remembered of every track: its best crops, when to ask about it, and which lost one it continues.
 
 State is keyed by `TrackKey` and ends when the track has been unseen for `idle_s + relink_s`, when its
 stream ends, or when more than `max_tracks` of its stream are kept (the stalest go first). The clock is the stream's own
 time; nothing here reads another.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,11 +20,14 @@ FRESH_GAIN = 1.25  # the evidence must have grown by this much before the same q
 CROP_GAP_S = 0.15  # crops nearer in time show the same picture
 SAMPLE_S = 1.0  # a crop no better than the others, but so much later, still makes the mean a better one
 SAMPLE_QUALITY = 0.5  # of the best crop's
+HEIGHTS_PER_S = 1.5  # how far a person may have gone while unseen, in their own heights...
+SLACK_HEIGHTS = 0.75  # ...plus this
+GROWTH = 1.6  # how much taller or smaller they may look afterwards
 
 
 @dataclass(slots=True)
 class Record:
-    """One track while it lives; mutable, owned by the buffer."""
+    """One track while it lives; mutable, written by the buffer alone."""
 
     key: TrackKey
     clock: Clock
@@ -83,38 +87,42 @@ class TrackBuffer:
             return quality > BEST_LEAD * max(crop.quality for crop in near)
         return len(record.crops) < self._config.crops or quality > record.crops[-1].quality * BEST_LEAD
 
-    def would_lead(self, record: Record, quality: float, pts_s: float) -> bool:
-        """Whether a crop of that quality would be the track's best."""
-        if not record.crops or abs(record.crops[0].pts_s - pts_s) < CROP_GAP_S:
-            return True
-        return quality > record.crops[0].quality * BEST_LEAD
+    def add(self, record: Record, crop: Crop, scene: Callable[[], Scene]) -> bool:
+        """Takes a crop into the mean and, if it is good enough, among the kept; whether it is the new best.
 
-    def add(self, record: Record, crop: Crop) -> bool:
-        """Takes a crop into the mean and, if it is good enough, among the kept.
-
-        True when it is the new best and `record.scene` has to follow.
+        Args:
+            record: The track.
+            crop: What `wants` would take.
+            scene: Makes the frame of the crop, kept with a new best one; what it raises leaves the track as it was.
         """
+        leads = _would_lead(record, crop)
+        shown = scene() if leads else record.scene
         _weigh_in(record, crop.quality, crop.quality * crop.embedding)
         record.taken_pts_s = max(record.taken_pts_s, crop.pts_s)
         others = [kept for kept in record.crops if abs(kept.pts_s - crop.pts_s) >= CROP_GAP_S]
-        leads = self.would_lead(record, crop.quality, crop.pts_s)
         best, rest = (crop, others) if leads else (others[0], [*others[1:], crop])
         rest.sort(key=lambda kept: -kept.quality)
-        record.crops = [best, *rest][: self._config.crops]
+        record.crops, record.scene = [best, *rest][: self._config.crops], shown
         return leads
 
-    def lost_before(self, stream_id: str, pts_s: float) -> list[Record]:
-        """Tracks of a stream last seen before that time and not yet over."""
-        return [record for record in self._of(stream_id) if record.last_pts_s < pts_s]
+    def relink(self, new: Record, max_distance: float) -> Record | None:
+        """Makes a new track the continuation of the lost one that it continues: same id, the best crops of both.
 
-    def adopt(self, old: Record, new: Record) -> Record:
-        """Makes `new` the continuation of `old`: same track id, the best crops of both."""
-        records = self._streams[new.key.stream_id]
-        del records[new.key.track_id]
+        Args:
+            new: A track with at least one crop; it is no more when a lost one is taken up.
+            max_distance: As of `find_predecessor`.
+
+        Returns:
+            The one taken up, None where there is none.
+        """
+        lost = [other for other in self._of(new.key.stream_id) if other.last_pts_s < new.first_pts_s]
+        old = find_predecessor(new, lost, max_distance)
+        if old is None:
+            return None
+        del self._streams[new.key.stream_id][new.key.track_id]
         old.last_pts_s, old.last_box = new.last_pts_s, new.last_box
         for crop in new.crops:
-            if self.add(old, crop):
-                old.scene = new.scene
+            self.add(old, crop, lambda: _scene_of(new))
         return old
 
     def due(self, stream_id: str, pts_s: float) -> list[Tracklet]:
@@ -153,14 +161,13 @@ class TrackBuffer:
         return is_later and record.weight > FRESH_GAIN * record.asked_weight
 
     def _ask(self, record: Record, pts_s: float, end: EndReason | None = None) -> Tracklet:
-        assert record.scene is not None
         record.questions += 1
         record.asked_pts_s, record.asked_weight = pts_s, record.weight
         return Tracklet(
             key=record.key,
             number=record.questions,
             crops=tuple(record.crops),
-            scene=record.scene,
+            scene=_scene_of(record),
             embedding=record.embedding,
             first_pts_s=record.first_pts_s,
             last_pts_s=record.last_pts_s,
@@ -185,3 +192,41 @@ class TrackBuffer:
 def _weigh_in(record: Record, weight: float, weighted: NDArray[np.float32]) -> None:
     record.weight += weight
     record.weighted = weighted if record.weighted is None else record.weighted + weighted
+
+
+def _would_lead(record: Record, crop: Crop) -> bool:
+    if not record.crops or abs(record.crops[0].pts_s - crop.pts_s) < CROP_GAP_S:
+        return True
+    return crop.quality > record.crops[0].quality * BEST_LEAD
+
+
+def _scene_of(record: Record) -> Scene:
+    assert record.scene is not None, "a track with crops has the scene of the best"
+    return record.scene
+
+
+def find_predecessor(new: Record, lost: Sequence[Record], max_distance: float) -> Record | None:
+    """The lost track nearest in appearance, if it is near enough in appearance, place and time.
+
+    Args:
+        new: A track with at least one crop.
+        lost: Tracks of the same stream, last seen before the new one began.
+        max_distance: Largest Euclidean distance between the two, in [0, 2].
+    """
+    possible = [old for old in lost if old.crops and _could_have_walked(old, new)]
+    if not possible:
+        return None
+    distances = [float(np.linalg.norm(old.embedding - new.embedding)) for old in possible]
+    nearest = int(np.argmin(distances))
+    return possible[nearest] if distances[nearest] <= max_distance else None
+
+
+def _could_have_walked(old: Record, new: Record) -> bool:
+    gap_s = new.first_pts_s - old.last_pts_s
+    if gap_s < 0:
+        return False
+    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = old.last_box, new.last_box
+    tall, other = max(ay1 - ay0, 1e-6), max(by1 - by0, 1e-6)
+    moved = np.hypot((ax0 + ax1 - bx0 - bx1) / 2, ay1 - by1)
+    grown = max(tall / other, other / tall)
+    return bool(grown <= GROWTH and moved <= (SLACK_HEIGHTS + HEIGHTS_PER_S * gap_s) * max(tall, other))

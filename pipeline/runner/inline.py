@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from pipeline.follow.stages import DetectStage, TrackStage
+from pipeline.follow.detect import DetectStage
+from pipeline.follow.follow import TrackStage
 from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import EndReason, Frame, Hit, StreamEnd
 

@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from pipeline.follow.stages import DetectStage, TrackStage
+from pipeline.follow.detect import DetectStage
+from pipeline.follow.follow import TrackStage
 from pipeline.messages import Detected, StreamEnd, Tracklet
 from pipeline.protocols import Bus
 from pipeline.runner.gate import Arrived, FrameGate

@@ -1,4 +1,4 @@
-"""What is kept of a track, and when it is asked about."""
+"""What is kept of a track, when it is asked about, and which lost track a new one continues."""
 
 from datetime import timedelta
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.config import TracksConfig
-from pipeline.follow.buffer import Record, TrackBuffer
+from pipeline.follow.buffer import Record, TrackBuffer, find_predecessor
+from pipeline.follow.geometry import Box
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 from pipeline.testing import UNDATED
 
@@ -30,8 +31,8 @@ def see(buffer: TrackBuffer, pts_s: float, track_id: int = 1, stream_id: str = "
 
 def feed(buffer: TrackBuffer, pts_s: float, quality: float = 0.5, track_id: int = 1) -> list[Tracklet]:
     record = see(buffer, pts_s, track_id)
-    if buffer.wants(record, quality, pts_s) and buffer.add(record, crop(pts_s, quality)):
-        record.scene = SCENE
+    if buffer.wants(record, quality, pts_s):
+        buffer.add(record, crop(pts_s, quality), lambda: SCENE)
     return buffer.due("door", pts_s)
 
 
@@ -75,7 +76,7 @@ def test_it_keeps_the_best_crops_apart_in_time_and_the_mean_of_all(buffer: Track
         (0.6, 0.6, 0.6),
     ]:
         if buffer.wants(record, quality, pts_s):
-            buffer.add(record, crop(pts_s, quality, angle))
+            buffer.add(record, crop(pts_s, quality, angle), lambda: SCENE)
     assert [(c.pts_s, c.quality) for c in record.crops] == [(0.2, 0.9), (0.6, 0.6), (0.4, 0.5)]
     taken = [(0.3, 0.0), (0.9, 0.2), (0.5, 0.4), (0.6, 0.6)]
     mean = sum(quality * np.array([np.cos(angle), np.sin(angle)]) for quality, angle in taken)
@@ -84,9 +85,26 @@ def test_it_keeps_the_best_crops_apart_in_time_and_the_mean_of_all(buffer: Track
 
 def test_the_scene_follows_the_best_crop_only(buffer: TrackBuffer) -> None:
     record = see(buffer, 0.0)
-    leads = [buffer.add(record, crop(t, q)) for t, q in [(0.0, 0.5), (0.3, 0.51), (0.6, 0.6), (0.9, 0.2)]]
+    scenes = [Scene(b"scene %d" % n, (640, 480)) for n in range(4)]
+    shown = [(0.0, 0.5), (0.3, 0.51), (0.6, 0.6), (0.9, 0.2)]
+    leads = [
+        buffer.add(record, crop(t, q), lambda scene=scene: scene)  # type: ignore[misc]
+        for (t, q), scene in zip(shown, scenes, strict=True)
+    ]
     assert leads == [True, False, True, False]
-    assert record.crops[0].pts_s == 0.6
+    assert (record.crops[0].pts_s, record.scene) == (0.6, scenes[2])
+
+
+def test_a_frame_that_cannot_be_kept_leaves_the_track_as_it_was(buffer: TrackBuffer) -> None:
+    def fail() -> Scene:
+        raise ValueError("too large for a JPEG")
+
+    record = see(buffer, 0.0)
+    buffer.add(record, crop(0.0, 0.5), lambda: SCENE)
+    before = (list(record.crops), record.scene, record.weight, record.taken_pts_s)
+    with pytest.raises(ValueError, match="too large"):
+        buffer.add(record, crop(1.0, 0.9), fail)
+    assert (record.crops, record.scene, record.weight, record.taken_pts_s) == before
 
 
 def test_poor_crops_are_no_evidence(buffer: TrackBuffer) -> None:
@@ -125,16 +143,66 @@ def test_memory_is_bounded_by_tracks_and_crops(buffer: TrackBuffer) -> None:
         for t in range(10):
             feed(buffer, track_id + t / 10, quality=0.5 + t / 100, track_id=track_id)
             assert len(buffer) <= 4
-    assert all(len(r.crops) <= 3 for r in buffer.lost_before("door", np.inf))
+            assert len(see(buffer, track_id + t / 10, track_id).crops) <= 3
 
 
-def test_an_adopted_track_goes_on_under_the_old_id(buffer: TrackBuffer) -> None:
+def test_a_lost_track_that_is_continued_goes_on_under_its_id(buffer: TrackBuffer) -> None:
+    old = see(buffer, 0.0)
     for t in range(4):
-        feed(buffer, t / 5, track_id=1)
-    old = buffer.lost_before("door", 2.0)[0]
-    new = see(buffer, 2.0, track_id=2)
-    buffer.add(new, crop(2.0, 0.9))
-    new.scene = Scene(b"later", (640, 480))
-    buffer.adopt(old, new)
+        feed(buffer, t / 5)
+    new, later = see(buffer, 2.0, track_id=2), Scene(b"later", (640, 480))
+    buffer.add(new, crop(2.0, 0.9), lambda: later)
+    assert buffer.relink(new, max_distance=0.1) is old
     assert buffer.track_ids("door") == {1}
-    assert (old.last_pts_s, old.crops[0].pts_s, old.scene) == (2.0, 2.0, new.scene)
+    assert (old.last_pts_s, old.crops[0].pts_s, old.scene) == (2.0, 2.0, later)
+
+
+def test_a_track_that_was_still_seen_is_not_continued(buffer: TrackBuffer) -> None:
+    feed(buffer, 2.0)
+    new = see(buffer, 2.0, track_id=2)
+    buffer.add(new, crop(2.0, 0.9), lambda: SCENE)
+    assert buffer.relink(new, max_distance=2.0) is None
+    assert buffer.track_ids("door") == {1, 2}
+
+
+def lone(pts_s: float, box: Box, angle: float = 0.0, track_id: int = 1) -> Record:
+    buffer = TrackBuffer(TracksConfig())
+    made = buffer.see(TrackKey("door", "e1", track_id), box, pts_s, Clock.FILE)
+    vector = np.array([np.cos(angle), np.sin(angle)], np.float32)
+    taken = Crop(np.zeros((4, 2, 3), np.uint8), box, pts_s, UNDATED, 0.5, vector)
+    buffer.add(made, taken, lambda: SCENE)
+    return made
+
+
+def at(x: float, height: float = 100.0) -> Box:
+    return (x, 100.0, x + 40.0, 100.0 + height)
+
+
+@pytest.mark.parametrize(
+    ("new", "continues"),
+    [
+        # The same place, a second later, alike.
+        (lone(2.0, at(0)), True),
+        # As far as one may walk in a second: 0.75 + 1.5 heights; and a little farther.
+        (lone(2.0, at(224)), True),
+        (lone(2.0, at(226)), False),
+        # More time allows more way.
+        (lone(4.0, at(400)), True),
+        # Somebody else's appearance: 2 sin(angle / 2) apart.
+        (lone(2.0, at(0), angle=0.51), True),
+        (lone(2.0, at(0), angle=0.53), False),
+        # Suddenly much taller.
+        (lone(2.0, at(0, height=170)), False),
+        # Already there while the other was still seen.
+        (lone(0.9, at(0)), False),
+    ],
+)
+def test_near_in_appearance_place_and_time(new: Record, continues: bool) -> None:
+    old = lone(1.0, at(0))
+    assert (find_predecessor(new, [old], max_distance=0.51) is old) == continues
+
+
+def test_the_nearest_in_appearance_wins() -> None:
+    old = [lone(1.0, at(0), angle=0.3, track_id=1), lone(1.0, at(50), angle=0.1, track_id=2)]
+    assert find_predecessor(lone(2.0, at(20)), old, 0.5) is old[1]
+    assert find_predecessor(lone(2.0, at(20)), [], 0.5) is None

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pipeline.config import TracksConfig
 from pipeline.follow.buffer import TrackBuffer
-from pipeline.follow.stages import DetectStage, TrackStage
-from pipeline.messages import Detected, Detections, EndReason, Frame, StreamEnd, Tracklet
+from pipeline.follow.detect import DetectStage
+from pipeline.follow.follow import TrackStage
+from pipeline.messages import Detected, Detections, EndReason, Frame, Seen, StreamEnd, Tracklet
 from pipeline.testing import FakeCodec, FakeDetector, FakeEmbedder, frame
 
 LEFT, RIGHT = (10.0, 10.0, 40.0, 90.0), (60.0, 10.0, 90.0, 90.0)
@@ -69,6 +70,12 @@ class Fixture:
             make, self.embedder, FakeCodec(), self.buffer, zones or {}, relink,
             lambda stream, error: self.errors.append((stream, str(error))), min_height_px=40,
         )  # fmt: skip
+
+    def watch(self) -> list[Seen]:
+        """What observers are told from now on."""
+        told: list[Seen] = []
+        self.stage.observe(told.append)
+        return told
 
     def feed(self, *items: Detected | StreamEnd) -> list[Tracklet]:
         return list(self.stage.on_batch(items))
@@ -159,8 +166,38 @@ def test_a_new_track_that_continues_a_lost_one_keeps_its_id() -> None:
     nobody_then_again = [seen(2), seen(3)]
     f.feed(*nobody_then_again)
     f.trackers[0].update = lambda frame, found, _: np.full(len(found), 77)  # type: ignore[method-assign, assignment]
+    told = f.watch()
     f.feed(seen(4, LEFT))
     assert f.buffer.track_ids("door") == {1}
+    assert told[0].track_ids.tolist() == [1], "the first frame shows the old id already"
+
+
+def test_an_observer_is_told_who_was_where_in_every_frame() -> None:
+    f = Fixture()
+    told = f.watch()
+    f.feed(seen(0, LEFT, RIGHT), seen(0, RIGHT, stream="yard"), seen(1))
+    f.trackers[0].update = lambda frame, found, _: np.array([-1, 5])  # type: ignore[method-assign, assignment]
+    f.feed(seen(2, LEFT, RIGHT))
+    assert [(s.frame.stream_id, s.frame.index, s.track_ids.tolist()) for s in told] == [
+        ("door", 0, [1, 2]), ("yard", 0, [1]), ("door", 1, []), ("door", 2, [-1, 3]),
+    ]  # fmt: skip
+    assert told[0].detections.xyxy.tolist() == [list(LEFT), list(RIGHT)]
+
+
+def test_an_observer_that_fails_is_heard_no_more_and_costs_nobody_a_frame(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    f, calls = Fixture(), []
+
+    def fail(what: Seen) -> None:
+        calls.append(what)
+        raise OSError("the page was closed")
+
+    f.stage.observe(fail)
+    told = f.watch()
+    assert [t.number for t in f.feed(seen(0, LEFT), seen(1, LEFT))] == [1]
+    assert (len(calls), len(told), f.errors) == (1, 2, [])
+    assert "the page was closed" in caplog.text
 
 
 def test_a_crop_that_cannot_be_embedded_costs_itself_only() -> None:

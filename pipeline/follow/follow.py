@@ -1,18 +1,19 @@
-"""The steps between a frame and a tracklet: detect, then follow.
+"""From the people in frames to tracklets: who is the same from frame to frame, and whom to ask about.
 
-A stage owns no thread, never sleeps and reads no clock. It takes a batch of messages, hands on what came of it, and
-lets one stream's failure cost that stream's frame only.
+Whoever wants to know where everybody was in each frame observes the stage: it is handed a `Seen` a frame.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.follow.buffer import Record, TrackBuffer
 from pipeline.follow.crops import cut, quality, view
+from pipeline.follow.detect import OnError
 from pipeline.follow.geometry import Box, inside_any
-from pipeline.follow.relink import find_predecessor
 from pipeline.messages import (
     Crop,
     Detected,
@@ -20,47 +21,19 @@ from pipeline.messages import (
     EndReason,
     Frame,
     Scene,
+    Seen,
     StreamEnd,
     TrackKey,
     Tracklet,
 )
-from pipeline.protocols import Codec, Detector, Embedder, Tracker
+from pipeline.protocols import Codec, Embedder, Tracker
+from pipeline.secrets import redact
 
-OnError = Callable[[str, Exception], None]
+logger = logging.getLogger("musewatch.follow")
+
 Zones = dict[str, list[NDArray[np.float32]]]
 Wanted = tuple[Record, Detected, int, float]  # track, frame, row of the detection, quality of the crop
-
-
-class DetectStage:
-    """Finds people in a batch of frames of many streams.
-
-    Args:
-        detector: Asked once a batch; asked frame by frame when that fails, so that one bad frame costs itself only.
-        on_error: Told the stream and what happened.
-    """
-
-    def __init__(self, detector: Detector, on_error: OnError) -> None:
-        self._detector = detector
-        self._on_error = on_error
-
-    def on_batch(self, items: Sequence[Frame | StreamEnd]) -> Iterable[Detected | StreamEnd]:
-        """Detections of each frame; ends of streams pass through in their place."""
-        frames = [item for item in items if isinstance(item, Frame)]
-        found = iter(self._detect(frames))
-        results = [item if isinstance(item, StreamEnd) else next(found) for item in items]
-        return [result for result in results if result is not None]
-
-    def _detect(self, frames: list[Frame]) -> list[Detected | None]:
-        if not frames:
-            return []
-        try:
-            detections = self._detector.detect(frames)
-        except Exception as error:
-            if len(frames) > 1:
-                return [self._detect([frame])[0] for frame in frames]
-            self._on_error(frames[0].stream_id, error)
-            return [None]
-        return [Detected(frame, found) for frame, found in zip(frames, detections, strict=True)]
+Observer = Callable[[Seen], None]
 
 
 class StreamTracks:
@@ -141,6 +114,14 @@ class TrackStage:
         self._on_error = on_error
         self._min_height_px = min_height_px
         self._streams: dict[str, StreamTracks] = {}
+        self._observers: tuple[Observer, ...] = ()
+
+    def observe(self, observer: Observer) -> None:
+        """Hands on what is seen in each frame from now on, in the thread of the stage.
+
+        An observer that raises is heard no more, and costs nobody a frame.
+        """
+        self._observers += (observer,)
 
     def use_zones(self, zones: Zones) -> None:
         """Looks at these zones from the next frame on."""
@@ -167,15 +148,20 @@ class TrackStage:
         """One frame of each of several streams."""
         tracklets: list[Tracklet] = []
         wanted: list[Wanted] = []
+        followed: list[tuple[Detected, NDArray[np.int64]]] = []
         vectors = self._embed_for_trackers(items)
         items = [item for item in items if self._can_follow(item, vectors)]
         for item in items:
             try:
                 tracklets += self._begin_anew(item.frame)
-                wanted += self._wanted(item, vectors.get(item.frame.stream_id))
+                ids = self._track(item, vectors.get(item.frame.stream_id))
+                wanted += self._wanted(item, ids)
+                followed.append((item, ids))
             except Exception as error:
                 self._on_error(item.frame.stream_id, error)
         self._take(wanted, vectors)
+        if self._observers:
+            self._show(followed)
         for item in items:
             stream_id = item.frame.stream_id
             tracklets += self._buffer.due(stream_id, item.frame.pts_s)
@@ -214,11 +200,28 @@ class TrackStage:
         stream_id = item.frame.stream_id
         return stream_id in vectors or not self._stream(stream_id).tracker.needs_embeddings
 
-    def _wanted(self, item: Detected, vectors: NDArray[np.float32] | None) -> list[Wanted]:
+    def _track(self, item: Detected, vectors: NDArray[np.float32] | None) -> NDArray[np.int64]:
+        """The tracker's id of each detection, (N,); -1 = none."""
+        tracker = self._streams[item.frame.stream_id].tracker
+        return tracker.update(item.frame, item.detections, vectors)
+
+    def _show(self, followed: Sequence[tuple[Detected, NDArray[np.int64]]]) -> None:
+        """Tells the observers; by now a new track that continues a lost one has its id."""
+        for item, ids in followed:
+            stream = self._streams[item.frame.stream_id]
+            own = [stream.own_id(int(theirs)) if theirs >= 0 else -1 for theirs in ids]
+            seen = Seen(item.frame, item.detections, np.array(own, np.int64))
+            for observer in self._observers:
+                try:
+                    observer(seen)
+                except Exception as error:
+                    self._observers = tuple(other for other in self._observers if other is not observer)
+                    logger.error("an observer failed and is told no more: %s", redact(str(error)))
+
+    def _wanted(self, item: Detected, ids: NDArray[np.int64]) -> list[Wanted]:
         """Rows of the detections whose crop would improve their track."""
         frame, detections = item.frame, item.detections
         stream = self._streams[frame.stream_id]
-        ids = stream.tracker.update(frame, detections, vectors)
         counts = self._in_zone(frame, detections)
         wanted = []
         for row in np.flatnonzero(ids >= 0):
@@ -259,23 +262,20 @@ class TrackStage:
             embedding = new_rows[i] if i in new_rows else vectors[frame.stream_id][row]
             if embedding is None:
                 continue
-            if self._buffer.would_lead(record, value, frame.pts_s) and not self._keep_scene(frame, scenes):
-                continue
             box = _box(item.detections.xyxy[row])
             crop = Crop(images[i], box, frame.pts_s, frame.captured_at, value, embedding)
-            if self._buffer.add(record, crop):
-                record.scene = scenes[frame.stream_id]
+            try:
+                self._buffer.add(record, crop, partial(self._scene, frame, scenes))
+            except Exception as error:
+                self._on_error(frame.stream_id, error)
+                continue
             self._relink(record)
 
-    def _keep_scene(self, frame: Frame, scenes: dict[str, Scene]) -> bool:
-        """Encodes the frame once for all its people; False when it cannot be."""
-        try:
-            if frame.stream_id not in scenes:
-                scenes[frame.stream_id] = Scene(self._codec.encode(frame.image, 80), frame.size)
-        except Exception as error:
-            self._on_error(frame.stream_id, error)
-            return False
-        return True
+    def _scene(self, frame: Frame, scenes: dict[str, Scene]) -> Scene:
+        """The frame, encoded once for all its people."""
+        if frame.stream_id not in scenes:
+            scenes[frame.stream_id] = Scene(self._codec.encode(frame.image, 80), frame.size)
+        return scenes[frame.stream_id]
 
     def _embed(self, crops: list[tuple[str, NDArray[np.uint8]]]) -> list[NDArray[np.float32] | None]:
         """Vectors of (stream id, crop); one that fails alone is None and reported."""
@@ -293,10 +293,8 @@ class TrackStage:
         """Takes up an old track of the same person again, at the first look at a new one."""
         if self._relink_distance is None or record.questions or len(record.crops) > 1:
             return
-        lost = self._buffer.lost_before(record.key.stream_id, record.first_pts_s)
-        old = find_predecessor(record, lost, self._relink_distance)
+        old = self._buffer.relink(record, self._relink_distance)
         if old is not None:
-            self._buffer.adopt(old, record)
             self._streams[record.key.stream_id].rename(record.key.track_id, old.key.track_id)
 
 

@@ -1,0 +1,45 @@
+"""From frames to the people in them.
+
+A stage owns no thread, never sleeps and reads no clock. It takes a batch of messages, hands on what came of it, and
+lets one stream's failure cost that stream's frame only.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from pipeline.messages import Detected, Frame, StreamEnd
+from pipeline.protocols import Detector
+
+OnError = Callable[[str, Exception], None]
+"""Told the stream and what happened to a frame of it."""
+
+
+class DetectStage:
+    """Finds people in a batch of frames of many streams.
+
+    Args:
+        detector: Asked once a batch; asked frame by frame when that fails, so that one bad frame costs itself only.
+        on_error: Told the stream and what happened.
+    """
+
+    def __init__(self, detector: Detector, on_error: OnError) -> None:
+        self._detector = detector
+        self._on_error = on_error
+
+    def on_batch(self, items: Sequence[Frame | StreamEnd]) -> Iterable[Detected | StreamEnd]:
+        """Detections of each frame; ends of streams pass through in their place."""
+        frames = [item for item in items if isinstance(item, Frame)]
+        found = iter(self._detect(frames))
+        results = [item if isinstance(item, StreamEnd) else next(found) for item in items]
+        return [result for result in results if result is not None]
+
+    def _detect(self, frames: list[Frame]) -> list[Detected | None]:
+        if not frames:
+            return []
+        try:
+            detections = self._detector.detect(frames)
+        except Exception as error:
+            if len(frames) > 1:
+                return [self._detect([frame])[0] for frame in frames]
+            self._on_error(frames[0].stream_id, error)
+            return [None]
+        return [Detected(frame, found) for frame, found in zip(frames, detections, strict=True)]
