@@ -1,13 +1,15 @@
-"""Architectures by name: the builders of torch networks, found through the entry points `musewatch.network`."""
+"""Architectures by name: torch networks built through the entry points `musewatch.network`, and filled with weights."""
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from engines.errors import ManifestError
+from engines.errors import EngineFileError, ManifestError
 
 if TYPE_CHECKING:
     import torch
+
+NAMED = 3  # tensors that a message names
 
 
 def build_network(use: str, arguments: Mapping[str, Any], where: str) -> "torch.nn.Module":
@@ -37,6 +39,36 @@ def build_network(use: str, arguments: Mapping[str, Any], where: str) -> "torch.
     return module
 
 
+def fill_network(module: "torch.nn.Module", data: bytes, where: str) -> None:
+    """Puts safetensors weights into a network that has exactly these tensors, and sets it to eval mode.
+
+    Args:
+        module: Is changed.
+        data: The file's bytes.
+        where: Whose they are, for messages.
+
+    Raises:
+        EngineFileError: The bytes are no safetensors, or the tensors are not the network's.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise EngineFileError(
+            f"{where}: the weights are damaged: {error}", "get the whole file again, or save it again"
+        ) from None
+    difference = _difference(module.state_dict(), tensors)
+    if difference:
+        raise EngineFileError(
+            f"{where}: the weights are not this network's: {difference}",
+            "correct the network's arguments, or give the weights that were saved with them",
+        )
+    module.load_state_dict(tensors)
+    module.eval()
+
+
 def _find(use: str, where: str) -> Any:
     points = {point.name: point for point in entry_points(group="musewatch.network")}
     if use not in points:
@@ -55,3 +87,21 @@ def _find(use: str, where: str) -> Any:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
+
+
+def _difference(wanted: "Mapping[str, torch.Tensor]", given: "Mapping[str, torch.Tensor]") -> str:
+    """What is missing, too many or of another shape; empty when nothing is."""
+    missing = [name for name in wanted if name not in given]
+    strange = sorted(name for name in given if name not in wanted)
+    reshaped = [
+        f"{name} {tuple(given[name].shape)} for {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in given and wanted[name].shape != given[name].shape
+    ]
+    found = (("missing", missing), ("unknown", strange), ("of another shape", reshaped))
+    return "; ".join(f"{fault}: {_some(names)}" for fault, names in found if names)
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

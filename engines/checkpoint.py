@@ -5,26 +5,22 @@ by the card's digest. Nothing here is ever a pickle.
 """
 
 import hashlib
-import os
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from engines.architectures import build_network
+from engines.architectures import build_network, fill_network
 from engines.documents import explain, read_document
 from engines.errors import EngineFileError, ManifestError
+from engines.files import refuse_pickle, replace_file
 from engines.manifest import Decoder, OperatingPoint, Preprocess, refuse_wrong_decoder
-from engines.sessions.base import refuse_pickle
 
 if TYPE_CHECKING:
     import torch
 
 CARD, WEIGHTS = "network.yaml", "weights.safetensors"
-NAMED = 3  # tensors that a message names
 
 
 class NetworkCard(BaseModel):
@@ -120,53 +116,6 @@ def read_card(folder: Path) -> NetworkCard:
         raise ManifestError(explain(error, NetworkCard, str(path))) from None
 
 
-def fill_network(module: "torch.nn.Module", data: bytes, where: str) -> None:
-    """Puts safetensors weights into a network that has exactly these tensors, and sets it to eval mode.
-
-    Args:
-        module: Is changed.
-        data: The file's bytes.
-        where: Whose they are, for messages.
-
-    Raises:
-        EngineFileError: The bytes are no safetensors, or the tensors are not the network's.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        tensors = load(data)
-    except SafetensorError as error:
-        raise EngineFileError(
-            f"{where}: the weights are damaged: {error}", "get the whole file again, or save it again"
-        ) from None
-    difference = _difference(module.state_dict(), tensors)
-    if difference:
-        raise EngineFileError(
-            f"{where}: the weights are not this network's: {difference}",
-            "correct the network's arguments, or give the weights that were saved with them",
-        )
-    module.load_state_dict(tensors)
-    module.eval()
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Writes a file so that its name never stands for half of it.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
-        try:
-            draft.write(data)
-            draft.flush()
-            os.fsync(draft.fileno())
-            os.chmod(draft.fileno(), 0o644)
-            Path(draft.name).replace(path)
-        finally:
-            Path(draft.name).unlink(missing_ok=True)
-
-
 def read_weights(folder: Path, card: NetworkCard) -> bytes:
     """The weights' bytes, once their digest is the card's.
 
@@ -190,21 +139,3 @@ def read_weights(folder: Path, card: NetworkCard) -> bytes:
             "get the right file again, or resume the training that saves it",
         )
     return data
-
-
-def _difference(wanted: "Mapping[str, torch.Tensor]", given: "Mapping[str, torch.Tensor]") -> str:
-    """What is missing, too many or of another shape; empty when nothing is."""
-    missing = [name for name in wanted if name not in given]
-    strange = sorted(name for name in given if name not in wanted)
-    reshaped = [
-        f"{name} {tuple(given[name].shape)} for {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in given and wanted[name].shape != given[name].shape
-    ]
-    found = (("missing", missing), ("unknown", strange), ("of another shape", reshaped))
-    return "; ".join(f"{fault}: {_some(names)}" for fault, names in found if names)
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -11,9 +11,10 @@ import yaml
 
 from engines.compile.cli import register
 from engines.errors import EngineError, ManifestError
-from engines.fit import try_out
 from engines.manifest import Manifest, load_manifest
-from engines.sessions.base import Session, open_session
+from engines.network import try_out
+from engines.sessions.base import Session
+from engines.sessions.open import open_session
 from engines.shelf import open_shelf
 
 app = typer.Typer(no_args_is_help=True, help="Networks: list, show, add, check; made, judged and compared.")

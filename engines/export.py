@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.checkpoint import NetworkCard, load_checkpoint, replace_file
+from engines.checkpoint import NetworkCard, load_checkpoint
 from engines.errors import EngineFileError
-from engines.fit import try_out
+from engines.files import replace_file
 from engines.manifest import Manifest, Precision, Preprocess, TensorRt, parse_manifest, write_manifest
+from engines.network import try_out
 from engines.preprocess import preprocess
 from engines.sessions.ort import OrtSession
+from engines.sessions.torch import INPUT, output_names
 
 if TYPE_CHECKING:
     import torch
 
-INPUT = "pictures"
 OPSET = 18  # the oldest that this exporter writes: what reads ONNX at all reads it
 CHECKED_BATCHES = (1, 2, 5)
 TOLERANCE = 1e-3  # of the largest value: float32 in another order of summation
@@ -112,15 +113,6 @@ def onnx_bytes(module: "torch.nn.Module", size: tuple[int, int], where: str) -> 
     _forget_origin(model)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
-
-
-def output_names(count: int) -> list[str]:
-    """What the outputs are called.
-
-    >>> output_names(1), output_names(2)
-    (['answer'], ['answer_0', 'answer_1'])
-    """
-    return ["answer"] if count == 1 else [f"answer_{i}" for i in range(count)]
 
 
 def manifest_keys(

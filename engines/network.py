@@ -1,4 +1,4 @@
-"""A network on pictures: a manifest, its session, and batches that the session can take."""
+"""Networks on pictures: fed as a manifest says, in batches that a session takes, read as its role says."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import TensorError
-from engines.manifest import Manifest
+from engines.decode import Boxes, Reading, decode
+from engines.errors import EngineError, ManifestError, OutputError, TensorError
+from engines.manifest import Decoder, Manifest
 from engines.preprocess import Placement, preprocess
-from engines.sessions.base import Session, TensorSpec
-
-ANY_BATCH = 32
+from engines.sessions.base import ANY_BATCH, Session, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,132 @@ class PictureNetwork:
         """What it says of black pictures: of two, where a call takes more than one."""
         black = np.zeros((*self.manifest.preprocess.size, 3), np.uint8)
         return next(self.run([black] * min(2, self.max_batch)))
+
+
+class BoxNetwork:
+    """Finds boxes in pictures.
+
+    Args:
+        manifest: Of a detector.
+        session: Its network, tried once on black pictures.
+        min_score: Boxes below are left out.
+        nms_iou: Greatest overlap of two boxes that both stay, for networks that leave suppression to us.
+
+    Raises:
+        ManifestError: Not a detector.
+        TensorError: Input or output do not fit the manifest.
+    """
+
+    def __init__(
+        self, manifest: Manifest, session: Session, *, min_score: float = 0.3, nms_iou: float = 0.45
+    ) -> None:
+        if manifest.decoder is None:
+            raise ManifestError(
+                f"engine {manifest.name} is no detector, its role is {manifest.role}",
+                "name a detector's manifest here",
+            )
+        self._decoder: Decoder = manifest.decoder
+        self._min_score = min_score
+        self._nms_iou = nms_iou
+        self._network = PictureNetwork(manifest, session)
+        self._read(self._network.dry_run())
+
+    def find(self, images: Sequence[NDArray[np.uint8]]) -> list[Boxes]:
+        """One result a BGR picture, in its own pixels, not clipped to it; sizes may differ.
+
+        Raises:
+            OutputError: The network's answer is not a number.
+        """
+        found: list[Boxes] = []
+        for answer in self._network.run(images):
+            for boxes, placement in zip(self._read(answer), answer.placements, strict=False):
+                found.append(Boxes(placement.to_source(boxes.xyxy), boxes.score))
+        return found
+
+    def _read(self, answer: Answer) -> list[Boxes]:
+        manifest = self._network.manifest
+        reading = Reading(manifest.preprocess.size, answer.batch, self._min_score, self._nms_iou)
+        try:
+            return decode(answer.outputs, self._decoder, reading)
+        except EngineError as error:
+            raise type(error)(f"engine {manifest.name}: {error.problem}", error.fix) from None
+
+
+class VectorNetwork:
+    """Turns pictures into unit vectors.
+
+    Args:
+        manifest: Of an embedder.
+        session: Its network, tried once on black pictures.
+
+    Attributes:
+        dimension: Length of a vector.
+
+    Raises:
+        ManifestError: Not an embedder.
+        TensorError: Input or output do not fit the manifest.
+        OutputError: The network answers black pictures with what is not a number.
+    """
+
+    def __init__(self, manifest: Manifest, session: Session) -> None:
+        if manifest.role != "embedder":
+            raise ManifestError(
+                f"engine {manifest.name} is no embedder, its role is {manifest.role}",
+                "name an embedder's manifest here",
+            )
+        self._network = PictureNetwork(manifest, session)
+        rows = self._rows(self._network.dry_run())
+        self._refuse(~np.isfinite(rows.sum(axis=1)), "is not a number")
+        self.dimension: int = rows.shape[1]
+
+    def embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Unit rows (N, D) of BGR pictures of any sizes.
+
+        Raises:
+            OutputError: A vector has no length or is not a number; the message says which picture's.
+        """
+        answers = [self._rows(answer)[: len(answer.placements)] for answer in self._network.run(images)]
+        rows = np.concatenate([np.zeros((0, self.dimension), np.float32), *answers])
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        self._refuse(~np.isfinite(lengths), "is not a number")
+        self._refuse(lengths == 0, "has no length")
+        unit: NDArray[np.float32] = rows / lengths
+        return unit
+
+    def _refuse(self, bad: NDArray[np.bool_], fault: str) -> None:
+        """Raises when a picture's vector is bad."""
+        if bad.any():
+            raise OutputError(
+                f"engine {self._network.manifest.name}: the vector of picture {int(bad.argmax()) + 1} "
+                f"of {len(bad)} {fault}",
+                "replace the engine's file",
+            )
+
+    def _rows(self, answer: Answer) -> NDArray[np.float32]:
+        """The answer as (N, D): whatever follows the batch is flattened."""
+        shapes = " and ".join(str(output.shape) for output in answer.outputs)
+        if len(answer.outputs) != 1 or answer.outputs[0].shape[:1] != (answer.batch,):
+            raise TensorError(
+                f"engine {self._network.manifest.name}: an embedder gives one output ({answer.batch}, D) for "
+                f"{answer.batch} pictures; the network gives {shapes}",
+                "name the embedding's output in outputs; set max_batch: 1 where the batch size is not free",
+            )
+        return answer.outputs[0].reshape(answer.batch, -1).astype(np.float32)
+
+
+def try_out(manifest: Manifest, session: Session) -> int | None:
+    """Runs it once; returns the length of an embedder's vectors, None for other roles.
+
+    Raises:
+        EngineError: Input or output are not what the manifest says.
+    """
+    if manifest.role == "embedder":
+        return VectorNetwork(manifest, session).dimension
+    if manifest.role == "detector":
+        BoxNetwork(manifest, session)
+    else:
+        PictureNetwork(manifest, session).dry_run()
+    return None
 
 
 def _picture_input(manifest: Manifest, session: Session) -> TensorSpec:

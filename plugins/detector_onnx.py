@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from engines.boxes import BoxNetwork
 from engines.decode import Boxes
 from engines.manifest import load_manifest
-from engines.sessions.base import Device, open_session
+from engines.network import BoxNetwork
+from engines.sessions.base import Device
+from engines.sessions.open import open_session
 from pipeline.config import ConfigPath, Settings
 from pipeline.follow import geometry
 from pipeline.messages import Detections, Frame

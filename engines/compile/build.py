@@ -9,16 +9,16 @@ from typing import Any, Literal
 from engines.checkpoint import CARD, WEIGHTS, NetworkCard, load_checkpoint, read_card, read_weights
 from engines.compile.calibrate import PICTURES, Calibration, calibrate
 from engines.compile.gate import Trial, judge
-from engines.compile.half import to_half
 from engines.compile.pictures import choose
-from engines.compile.quantise import to_eight_bits
+from engines.compile.precisions import to_eight_bits, to_half
 from engines.errors import EngineError, EngineFileError
 from engines.export import describe_engine, exported, manifest_keys, write_engine
+from engines.files import read_network
 from engines.manifest import Manifest, Precision, TensorRt, load_manifest, parse_manifest
-from engines.sessions.base import Session, read_network
+from engines.sessions.base import Session
 from engines.sessions.ort import OrtSession
 from engines.sessions.torch import TorchSession, open_torch
-from engines.sessions.trt.errors import TensorRtError
+from engines.sessions.trt.complaints import TensorRtError
 from engines.sessions.trt.opening import open_tensorrt
 
 JUDGED = 128  # pictures that the gate looks at

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engines.compile.quantise import quantisable
+from engines.compile.precisions import quantisable
 from engines.documents import explain
 from engines.errors import EngineFileError, ManifestError
 from engines.manifest import Manifest

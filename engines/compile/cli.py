@@ -55,7 +55,7 @@ def calibrate(
     from engines.compile.calibrate import calibrate as measure
     from engines.compile.calibrate import save_calibration
     from engines.compile.pictures import choose
-    from engines.sessions.base import read_network
+    from engines.files import read_network
 
     manifest = load_manifest(open_shelf(config).find(m))
     found = measure(manifest, read_network(manifest), choose(_needed(images), count))

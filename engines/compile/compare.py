@@ -14,9 +14,10 @@ from engines.compile.gate import score
 from engines.compile.likeness import Said, answers, likeness
 from engines.errors import EngineError
 from engines.export import sample_pictures
+from engines.files import read_network
 from engines.manifest import Manifest
 from engines.preprocess import preprocess
-from engines.sessions.base import Session, read_network
+from engines.sessions.base import Session
 from engines.sessions.ort import OrtSession, gpu_works
 from engines.sessions.torch import open_torch
 from engines.sessions.trt.opening import open_tensorrt

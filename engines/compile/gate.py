@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.boxes import BoxNetwork
 from engines.compile.likeness import answers, likeness
 from engines.errors import EngineError, GateError
 from engines.manifest import Manifest, Precision
+from engines.network import BoxNetwork, VectorNetwork
 from engines.sessions.base import Session
-from engines.vectors import VectorNetwork
 
 LEAST_COSINE: dict[Precision, float] = {
     "fp32": 0.9999,

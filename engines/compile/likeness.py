@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.boxes import BoxNetwork
 from engines.decode import Boxes
 from engines.manifest import Manifest
-from engines.network import PictureNetwork
+from engines.network import BoxNetwork, PictureNetwork, VectorNetwork
 from engines.sessions.base import Session
-from engines.vectors import VectorNetwork
 
 MIN_SCORE = 0.3  # of the boxes that are compared
 

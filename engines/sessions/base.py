@@ -1,25 +1,16 @@
-"""A loaded network: one narrow interface, whatever runs it."""
+"""A loaded network: one narrow interface, whatever runs it; and pictures in runs of a few fixed sizes."""
 
-import hashlib
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from engines.errors import EngineFileError
-from engines.manifest import Manifest
-
 Tensors = Mapping[str, NDArray[Any]]
 Device = Literal["auto", "cpu", "cuda"]
 
-logger = logging.getLogger("musewatch.engines")
-
-PLANS = {".plan", ".engine", ".trt"}
-PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"}
-PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
+ANY_BATCH = 32
+"""Pictures of one run, where neither network nor manifest limits them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,89 +54,42 @@ class Session(Protocol):
         ...
 
 
-def open_session(manifest: Manifest, *, threads: int = 1, device: Device = "auto") -> Session:
-    """Loads the file behind a manifest, once its digest is right.
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Pictures `start` to `stop`, run as a batch of `size`; what is missing in it is filled up."""
+
+    start: int
+    stop: int
+    size: int
+
+
+def split(count: int, sizes: Sequence[int]) -> list[Run]:
+    """Runs that cover all pictures in order: the largest size again and again, then the smallest that suffices.
 
     Args:
-        manifest: The engine.
-        threads: Processor threads of one run.
-        device: `auto` takes a GPU when there is one that works.
+        count: How many pictures.
+        sizes: Sizes there are, growing.
 
-    Raises:
-        EngineFileError: The file is missing, has another digest, is a pickle, or cannot be loaded; or `cuda`
-            is asked for and cannot be had.
+    >>> split(70, (1, 8, 32))
+    [Run(start=0, stop=32, size=32), Run(start=32, stop=64, size=32), Run(start=64, stop=70, size=8)]
     """
-    data = read_network(manifest)
-    if manifest.path.suffix == ".onnx":
-        return _open_onnx(manifest, data, threads, device)
-    if manifest.path.suffix == ".safetensors":
-        from engines.sessions.torch import open_torch
-
-        return open_torch(manifest, data, threads=threads, device=device)
-    if manifest.path.suffix in PLANS:
-        raise EngineFileError(
-            f"engine {manifest.name}: {manifest.path} is a plan compiled for one GPU and one TensorRT, and would not "
-            "run on another",
-            "give the .onnx file it was compiled from, with the key tensorrt: the plan for this machine is then "
-            "compiled at the first start, and kept",
-        )
-    raise EngineFileError(
-        f"engine {manifest.name}: nothing here runs {manifest.path.suffix!r} files: {manifest.path}",
-        "give an .onnx or a .safetensors file",
-    )
+    largest = sizes[-1]
+    return [
+        Run(start, stop, next(size for size in sizes if size >= stop - start))
+        for start in range(0, count, largest)
+        for stop in [min(start + largest, count)]
+    ]
 
 
-def _open_onnx(manifest: Manifest, data: bytes, threads: int, device: Device) -> Session:
-    """By TensorRT where the manifest wants it and it works, else by onnxruntime."""
-    from engines.sessions.ort import OrtSession
+def ladder(smallest: int, largest: int) -> tuple[int, ...]:
+    """Sizes that double from the smallest, and the largest.
 
-    if manifest.tensorrt is not None and device != "cpu":
-        from engines.sessions.trt.errors import TensorRtError
-        from engines.sessions.trt.opening import open_tensorrt
-
-        try:
-            return open_tensorrt(manifest, data)
-        except TensorRtError as error:
-            logger.warning(
-                "engine %s: onnxruntime runs it, TensorRT cannot: %s", manifest.name, error.problem
-            )
-    return OrtSession(data, manifest.name, threads=threads, device=device, precision=manifest.precision)
-
-
-def read_network(manifest: Manifest) -> bytes:
-    """The file's bytes, once their digest is right: those that were checked are those that are loaded.
-
-    Raises:
-        EngineFileError: The file is missing, has another digest, or is a pickle.
+    >>> ladder(1, 24)
+    (1, 2, 4, 8, 16, 24)
     """
-    try:
-        data = manifest.path.read_bytes()
-    except OSError as error:
-        raise EngineFileError(
-            f"engine {manifest.name}: {manifest.path} cannot be read: {error.strerror or error}",
-            "put the network's file where the manifest's 'file' says",
-        ) from None
-    refuse_pickle(manifest.path, data, f"engine {manifest.name}", "export the network to ONNX")
-    found = hashlib.sha256(data).hexdigest()
-    if found != manifest.sha256:
-        raise EngineFileError(
-            f"engine {manifest.name}: {manifest.path} has sha256 {found}, not {manifest.sha256}",
-            "get the right file again, or correct the manifest if you trust this one",
-        )
-    return data
-
-
-def refuse_pickle(path: Path, data: bytes, whose: str, fix: str) -> None:
-    """Nothing, when a file is none.
-
-    Args:
-        path: Where it lies; its suffix alone can give it away.
-        data: Its bytes.
-        whose: For the message.
-        fix: What to do instead.
-
-    Raises:
-        EngineFileError: It is a pickle, by its name or by its first bytes.
-    """
-    if path.suffix.lower() in PICKLES or data.startswith(PICKLE_STARTS):
-        raise EngineFileError(f"{whose}: {path} is a pickle, which can run code when it is opened", fix)
+    sizes = []
+    size = smallest
+    while size < largest:
+        sizes.append(size)
+        size *= 2
+    return (*sizes, largest)

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.architectures import build_network
-from engines.batches import ladder
-from engines.checkpoint import fill_network
+from engines.architectures import build_network, fill_network
 from engines.errors import EngineFileError, TensorError
-from engines.export import INPUT, output_names
 from engines.manifest import Manifest, Precision
-from engines.network import ANY_BATCH
-from engines.sessions.base import Device, Tensors, TensorSpec
+from engines.sessions.base import ANY_BATCH, Device, Tensors, TensorSpec, ladder
 
 if TYPE_CHECKING:
     import torch
 
     from engines.sessions.torch_graphs import GraphRunner
 
+INPUT = "pictures"
 ROUNDED = {"fp16": "float16", "bf16": "bfloat16"}
 
 
@@ -161,6 +158,15 @@ def open_torch(manifest: Manifest, data: bytes, *, threads: int = 1, device: Dev
         threads=threads,
         device=device,
     )
+
+
+def output_names(count: int) -> list[str]:
+    """What the outputs are called.
+
+    >>> output_names(1), output_names(2)
+    (['answer'], ['answer_0', 'answer_1'])
+    """
+    return ["answer"] if count == 1 else [f"answer_{i}" for i in range(count)]
 
 
 def _rounded(name: str, precision: Precision) -> str | None:

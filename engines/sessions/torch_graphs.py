@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.batches import split
+from engines.sessions.base import split
 
 logger = logging.getLogger("musewatch.engines")
 

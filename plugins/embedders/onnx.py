@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from engines.manifest import load_manifest
-from engines.sessions.base import Device, open_session
-from engines.vectors import VectorNetwork
+from engines.network import VectorNetwork
+from engines.sessions.base import Device
+from engines.sessions.open import open_session
 from pipeline.config import ConfigPath, Settings
 
 

@@ -5,14 +5,13 @@ import onnx
 import pytest
 
 from engines import export
-from engines.boxes import BoxNetwork
 from engines.checkpoint import load_checkpoint, save_checkpoint
 from engines.errors import EngineError, EngineFileError
 from engines.export import export_onnx, sample_pictures
 from engines.manifest import load_manifest
+from engines.network import BoxNetwork, VectorNetwork
 from engines.preprocess import preprocess
-from engines.sessions.base import open_session
-from engines.vectors import VectorNetwork
+from engines.sessions.open import open_session
 from tests.engines.networks import (
     SIZE,
     detector_card,

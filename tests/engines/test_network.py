@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 
-from engines.boxes import BoxNetwork
 from engines.errors import ManifestError, OutputError, TensorError
 from engines.manifest import parse_manifest
-from engines.network import PictureNetwork
+from engines.network import BoxNetwork, PictureNetwork, VectorNetwork
 from engines.sessions.base import TensorSpec
 from engines.testing import FunctionSession
-from engines.vectors import VectorNetwork
 
 SIZE = (16, 8)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engines.nms import nms
+from engines.decode import nms
 from tests.oracles import nms as oracle
 
 

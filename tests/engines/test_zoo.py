@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.boxes import BoxNetwork
 from engines.manifest import load_manifest
-from engines.sessions.base import open_session
+from engines.network import BoxNetwork, VectorNetwork
+from engines.sessions.open import open_session
 from engines.shelf import ZOO
-from engines.vectors import VectorNetwork
 
 MANIFESTS = sorted(ZOO.glob("*.yaml"))
 NAMED = ("hall", "street", "night", "infrared", "garage", "park")

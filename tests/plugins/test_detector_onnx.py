@@ -195,7 +195,7 @@ def test_exports_of_ultralytics_are_read_as_their_makers_read_them(export, yolo1
     from ultralytics.utils.nms import non_max_suppression
 
     from engines.manifest import load_manifest
-    from engines.sessions.base import open_session
+    from engines.sessions.open import open_session
 
     keys = {
         "role": "detector",

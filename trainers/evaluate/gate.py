@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.boxes import BoxNetwork
-from engines.vectors import VectorNetwork
+from engines.network import BoxNetwork, VectorNetwork
 from pipeline.errors import InputError
 from trainers.detection.judge import truth_of
 from trainers.detection.picture_store import PictureStore

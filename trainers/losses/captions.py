@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from engines.checkpoint import replace_file
+from engines.files import replace_file
 from pipeline.config import Settings
 from pipeline.errors import InputError
 from trainers.datasets.sample import Sample

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from engines.checkpoint import replace_file
+from engines.files import replace_file
 
 
 class Best:

@@ -1,11 +1,18 @@
-"""What TensorRT finds wrong, kept for our messages; it prints nothing itself."""
+"""What TensorRT finds wrong, kept for our messages; it prints nothing itself.
+
+Whoever opens a network falls back to onnxruntime on `TensorRtError`.
+"""
 
 from typing import TYPE_CHECKING
 
-from engines.sessions.trt.errors import TensorRtError
+from engines.errors import EngineError
 
 if TYPE_CHECKING:
     import tensorrt as trt
+
+
+class TensorRtError(EngineError):
+    """TensorRT or its GPU is not there, or refuses this network; the text is the reason, without the engine."""
 
 
 class Complaints:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from engines.sessions.trt.errors import TensorRtError
+from engines.sessions.trt.complaints import TensorRtError
 
 
 class Gpu(Protocol):

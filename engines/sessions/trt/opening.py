@@ -4,7 +4,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from engines.manifest import Manifest, TensorRt
-from engines.sessions.trt.errors import TensorRtError
+from engines.sessions.trt.complaints import TensorRtError
 from engines.sessions.trt.gpu import CudaGpu, Gpu
 from engines.sessions.trt.plan_cache import PlanCache, PlanKey
 

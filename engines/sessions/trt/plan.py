@@ -7,8 +7,7 @@ TensorRT 11 knows nothing else, and 10 does the same when it is asked to.
 from typing import TYPE_CHECKING
 
 from engines.manifest import TensorRt
-from engines.sessions.trt.complaints import Complaints
-from engines.sessions.trt.errors import TensorRtError
+from engines.sessions.trt.complaints import Complaints, TensorRtError
 
 if TYPE_CHECKING:
     import tensorrt as trt

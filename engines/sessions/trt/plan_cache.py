@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.checkpoint import replace_file
+from engines.files import replace_file
 from engines.manifest import TensorRt
 
 logger = logging.getLogger("musewatch.engines")

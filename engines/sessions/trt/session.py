@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.batches import ladder, split
 from engines.errors import TensorError
-from engines.sessions.base import Tensors, TensorSpec
-from engines.sessions.trt.complaints import Complaints
-from engines.sessions.trt.errors import TensorRtError
+from engines.sessions.base import Tensors, TensorSpec, ladder, split
+from engines.sessions.trt.complaints import Complaints, TensorRtError
 from engines.sessions.trt.gpu import Gpu
 
 if TYPE_CHECKING:

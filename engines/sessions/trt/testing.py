@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from engines.errors import EngineFileError
 from engines.sessions.ort import OrtSession
-from engines.sessions.trt.errors import TensorRtError
+from engines.sessions.trt.complaints import TensorRtError
 
 PAGE = 4096
 

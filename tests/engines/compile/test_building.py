@@ -14,11 +14,11 @@ import yaml
 from engines.checkpoint import save_checkpoint
 from engines.compile import gate
 from engines.manifest import load_manifest
-from engines.sessions.base import open_session
+from engines.network import VectorNetwork
+from engines.sessions.open import open_session
 from engines.sessions.trt import opening
 from engines.sessions.trt.testing import FakeGpu, FakeLibrary
 from engines.testing import stripe_embedder, write_engine
-from engines.vectors import VectorNetwork
 from pipeline.cli.main import main
 from tests.engines.networks import (
     detector_card,

@@ -6,10 +6,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.compile.calibrate import Calibration, best_clip, calibrate, load_calibration, save_calibration
-from engines.compile.half import to_half
 from engines.compile.likeness import agreement, likeness
 from engines.compile.pictures import choose
-from engines.compile.quantise import to_eight_bits
+from engines.compile.precisions import to_eight_bits, to_half
 from engines.decode import Boxes
 from engines.errors import EngineFileError, ManifestError, PictureError
 from engines.export import sample_pictures

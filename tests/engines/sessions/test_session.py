@@ -12,7 +12,8 @@ import pytest
 from engines.errors import EngineError, EngineFileError, TensorError
 from engines.manifest import load_manifest
 from engines.sessions import ort as session_ort
-from engines.sessions.base import TensorSpec, open_session
+from engines.sessions.base import TensorSpec
+from engines.sessions.open import open_session
 from engines.testing import stripe_embedder, write_engine
 
 NETWORK = stripe_embedder((64, 32))
@@ -109,7 +110,7 @@ def test_without_a_gpu_auto_is_the_processor_and_cuda_is_refused(tmp_path, monke
 LOAD = """
 import sys, pathlib
 from engines.manifest import load_manifest
-from engines.sessions.base import open_session
+from engines.sessions.open import open_session
 open_session(load_manifest(pathlib.Path(sys.argv[1])))
 """
 LOAD_AS_ONNXRUNTIME_DOES = """

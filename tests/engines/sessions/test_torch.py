@@ -11,8 +11,9 @@ from engines.checkpoint import save_checkpoint
 from engines.compile.build import Order, build, engine_of
 from engines.errors import EngineFileError, ManifestError, TensorError
 from engines.manifest import load_manifest, parse_manifest
-from engines.sessions.base import TensorSpec, open_session
-from engines.vectors import VectorNetwork
+from engines.network import VectorNetwork
+from engines.sessions.base import TensorSpec
+from engines.sessions.open import open_session
 from tests.engines.networks import SIZE, embedder_card, know_tiny_networks, tiny_embedder
 
 torch = pytest.importorskip("torch", reason="needs torch")

@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from engines.boxes import BoxNetwork
 from engines.manifest import load_manifest
-from engines.sessions.base import open_session
+from engines.network import BoxNetwork, VectorNetwork
+from engines.sessions.open import open_session
 from engines.testing import brightness_network, stripe_embedder, write_engine
-from engines.vectors import VectorNetwork
 from pipeline.errors import InputError
 
 pytest.importorskip("torch", reason="needs torch")

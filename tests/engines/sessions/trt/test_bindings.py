@@ -141,7 +141,7 @@ import logging, pathlib
 logging.basicConfig(format='%(message)s')
 from engines.manifest import TensorRt
 from engines.sessions.trt.complaints import Complaints
-from engines.sessions.trt.errors import TensorRtError
+from engines.sessions.trt.complaints import TensorRtError
 from engines.sessions.trt.plan import build_plan
 from engines.sessions.trt.session import TensorRtSession
 complaints = Complaints()
@@ -172,7 +172,7 @@ def test_all_goes_on_with_onnxruntime(run, tmp_path):
     path = write_engine(tmp_path, stripe_embedder((64, 32)), tensorrt={})
     code = (
         "import logging, pathlib\nlogging.basicConfig(format='%(message)s')\n"
-        "from engines.manifest import load_manifest\nfrom engines.sessions.base import open_session\n"
+        "from engines.manifest import load_manifest\nfrom engines.sessions.open import open_session\n"
         f"print(type(open_session(load_manifest(pathlib.Path({str(path)!r})))).__name__)"
     )
     out, err = run(code)

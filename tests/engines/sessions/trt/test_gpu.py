@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from engines.sessions.trt import gpu as module
-from engines.sessions.trt.errors import TensorRtError
+from engines.sessions.trt.complaints import TensorRtError
 from engines.sessions.trt.gpu import CudaGpu
 
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from engines.compile.calibrate import calibrate
-from engines.compile.half import to_half
-from engines.compile.quantise import to_eight_bits
+from engines.compile.precisions import to_eight_bits, to_half
 from engines.export import onnx_bytes
 from engines.manifest import load_manifest
-from engines.sessions.base import open_session
+from engines.sessions.open import open_session
 from engines.sessions.ort import OrtSession, gpu_works
 from engines.testing import write_engine
 from tests.engines.networks import SIZE, tiny_embedder

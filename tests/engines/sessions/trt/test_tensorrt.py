@@ -8,10 +8,10 @@ import pytest
 
 from engines.errors import TensorError
 from engines.manifest import load_manifest
-from engines.sessions.base import open_session
+from engines.sessions.open import open_session
 from engines.sessions.ort import OrtSession
 from engines.sessions.trt import opening, testing
-from engines.sessions.trt.errors import TensorRtError
+from engines.sessions.trt.complaints import TensorRtError
 from engines.sessions.trt.opening import open_tensorrt
 from engines.sessions.trt.testing import FakeGpu, FakeLibrary
 from engines.testing import stripe_embedder, write_engine
