@@ -1,4 +1,4 @@
-"""Whether files can be written where a config wants them."""
+"""Files and folders where a config wants them: for this user alone, since they are about people."""
 
 import os
 from pathlib import Path
@@ -9,15 +9,38 @@ FIX = "give another path, or this user the right to write there"
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder where it is missing.
+    """Makes a folder where it is missing, 0700; one that is there stays as it is.
 
     Raises:
         OutsideError: It cannot be made.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        for folder in (*reversed(path.absolute().parents), path):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise OutsideError(f"the folder {path} cannot be made: {error.strerror}", FIX) from None
+
+
+def make_private(path: Path, *, missing: bool = True) -> None:
+    """Nobody else may read or write a file, 0600; where it is another user's it stays as it is.
+
+    Args:
+        path: The file.
+        missing: Made, empty, where there is none; False = then nothing happens.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if missing and not path.exists():
+        os.close(open_private(str(path), os.O_WRONLY | os.O_CREAT))
+    if path.exists() and path.stat().st_uid == os.geteuid():
+        path.chmod(0o600)
+
+
+def open_private(path: str, flags: int) -> int:
+    """Opens a file as `os.open` does, and makes it 0600; the `opener` of `open`."""
+    return os.open(path, flags, 0o600)
 
 
 def need_writable(path: Path) -> None:

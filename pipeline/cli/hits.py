@@ -14,7 +14,7 @@ from rich.table import Table
 from pipeline import build, registry
 from pipeline.cli.common import STILL_WAITING, ConfigOption, JsonOption, config_of, console, print_json, say
 from pipeline.config import Config, PluginChoice, choose
-from pipeline.deliver import refused
+from pipeline.deliver import outbox
 from pipeline.deliver.events import encode, trial_event
 from pipeline.errors import ConfigError, InputError
 from pipeline.protocols import Readable, Sink
@@ -95,11 +95,9 @@ def list_refused(
 
     JSON: {"refused": [{"sink", "id", "reason"}], "sent_again"}.
     """
-    outbox = config_of(config).outbox_path
-    rows = [
-        {"sink": row.sink, "id": row.event["id"], "reason": row.reason} for row in refused.refused(outbox)
-    ]
-    again = refused.send_again(outbox) if send_again else 0
+    path = config_of(config).outbox_path
+    rows = [{"sink": row.sink, "id": row.event["id"], "reason": row.reason} for row in outbox.refused(path)]
+    again = outbox.send_again(path) if send_again else 0
     if as_json:
         print_json({"refused": rows, "sent_again": again})
         return

@@ -6,22 +6,45 @@ so and stays, out of the others' way. Beside the queue stands a ledger of the hi
 transactions, so that a crash leaves none open for ever.
 """
 
+import fcntl
 import json
 import logging
 import sqlite3
-import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from pipeline.config import PluginChoice
 from pipeline.deliver.events import encode, interrupted
-from pipeline.deliver.outbox_file import claim, in_our_words, open_file
+from pipeline.errors import ConfigError, OutboxError, OutboxFullError
+from pipeline.files import make_folder, open_private
 from pipeline.messages import HitState
+from pipeline.store.sqlite import Database, Format
 
 logger = logging.getLogger(__name__)
+
+OUTBOX = Format(
+    "outbox",
+    (
+        (
+            "CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, body BLOB NOT NULL)",
+            "CREATE TABLE pending (sink TEXT, seq INTEGER, PRIMARY KEY (sink, seq)) WITHOUT ROWID",
+            "CREATE INDEX pending_seq ON pending (seq)",
+            "CREATE TABLE open_hits (hit_id TEXT PRIMARY KEY, body BLOB NOT NULL)",
+        ),
+        (
+            "ALTER TABLE pending ADD COLUMN refused TEXT",  # why; null = it waits
+            "CREATE INDEX pending_refused ON pending (sink) WHERE refused IS NOT NULL",
+        ),
+    ),
+    outlives_power=True,
+    unusable=OutboxError,
+    full=OutboxFullError,
+    damaged=ConfigError,
+    cure="move it away; what waited in it is lost",
+)
 
 
 class Waiting(NamedTuple):
@@ -79,14 +102,11 @@ class Outbox:
 
     def __init__(self, path: Path, sinks: Sequence[str], max_mb: float | None = None) -> None:
         self._sinks = tuple(sinks)
-        self._lock = threading.Lock()
-        self._path = path
-        self._claim = claim(path)
+        self._claim = _claim(path)
         try:
-            self._db = open_file(path)
+            self._file = Database(path, OUTBOX)
             if max_mb is not None:
-                page = self._db.execute("PRAGMA page_size").fetchone()[0]
-                self._db.execute(f"PRAGMA max_page_count = {max(1, int(max_mb * 1e6 / page))}")
+                self._file.limit(max_mb)
             self._drop_strangers()
         except BaseException:
             self._claim.close()
@@ -101,7 +121,7 @@ class Outbox:
             OutboxError: Nothing was taken; hold the events and try again.
             OutboxFullError: The same, for want of room on the disk.
         """
-        with self._transaction() as db:
+        with self._file.changing() as db:
             for event in events:
                 self._insert(db, event)
 
@@ -115,7 +135,7 @@ class Outbox:
             "SELECT seq, body FROM pending JOIN events USING (seq) WHERE sink = ? AND refused IS NULL "
             "ORDER BY seq LIMIT ?"
         )
-        with self._transaction() as db:
+        with self._file.reading() as db:
             return [Waiting(seq, json.loads(body)) for seq, body in db.execute(query, (sink, n))]
 
     def done(self, sink: str, seqs: Sequence[int]) -> None:
@@ -124,7 +144,7 @@ class Outbox:
         Raises:
             OutboxError: Nothing was forgotten; publishing again is harmless, ids repeat.
         """
-        with self._transaction() as db:
+        with self._file.changing() as db:
             db.executemany("DELETE FROM pending WHERE sink = ? AND seq = ?", [(sink, seq) for seq in seqs])
             _drop_delivered(db, seqs)
 
@@ -134,7 +154,7 @@ class Outbox:
         Raises:
             OutboxError: It was not set aside.
         """
-        with self._transaction() as db:
+        with self._file.changing() as db:
             db.execute("UPDATE pending SET refused = ? WHERE sink = ? AND seq = ?", (reason, sink, seq))
 
     def refused(self) -> dict[str, int]:
@@ -144,7 +164,7 @@ class Outbox:
             OutboxError: The file cannot be read.
         """
         query = "SELECT sink, count(*) FROM pending WHERE refused IS NOT NULL GROUP BY sink"
-        with self._transaction() as db:
+        with self._file.reading() as db:
             return dict(db.execute(query).fetchall())
 
     def progress(self) -> Progress:
@@ -153,7 +173,7 @@ class Outbox:
         Raises:
             OutboxError: The file cannot be read.
         """
-        with self._transaction() as db:
+        with self._file.reading() as db:
             taken = (
                 db.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'").fetchone()[0] or 0
             )
@@ -166,7 +186,7 @@ class Outbox:
         Raises:
             OutboxError: The file cannot be read.
         """
-        with self._transaction() as db:
+        with self._file.reading() as db:
             rows = db.execute("SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (seq, n))
             return [Waiting(place, json.loads(body)) for place, body in rows]
 
@@ -176,7 +196,7 @@ class Outbox:
         Raises:
             OutboxError: All are as they were.
         """
-        with self._transaction() as db:
+        with self._file.changing() as db:
             changed = [(encode(row.event), row.seq) for row in rows]
             db.executemany("UPDATE events SET body = ? WHERE seq = ?", changed)
 
@@ -186,12 +206,7 @@ class Outbox:
         Raises:
             OutboxError: The file cannot be read.
         """
-        with self._transaction() as db:
-            size, pages, free = (
-                int(db.execute(f"PRAGMA {name}").fetchone()[0])
-                for name in ("page_size", "page_count", "freelist_count")
-            )
-            return size * (pages - free)
+        return self._file.used_bytes()
 
     def waiting(self, sink: str | None = None) -> int:
         """Events that the sink, or any sink, has not acknowledged; those it has refused among them.
@@ -199,7 +214,7 @@ class Outbox:
         Raises:
             OutboxError: The file cannot be read.
         """
-        with self._transaction() as db:
+        with self._file.reading() as db:
             if sink is None:
                 rows = db.execute("SELECT count(*) FROM events")
             else:
@@ -215,7 +230,7 @@ class Outbox:
         Raises:
             OutboxError: Nothing was closed.
         """
-        with self._transaction() as db:
+        with self._file.changing() as db:
             rows = db.execute("SELECT body FROM open_hits ORDER BY rowid").fetchall()
             closes = [interrupted(json.loads(body)) for (body,) in rows]
             for event in closes:
@@ -228,14 +243,13 @@ class Outbox:
         Raises:
             OutboxError: Nothing was forgotten.
         """
-        with self._transaction() as db:
+        with self._file.changing() as db:
             return db.execute("DELETE FROM open_hits").rowcount
 
     def close(self) -> None:
         """Gives the file back."""
-        with self._lock:
-            self._db.close()
-            self._claim.close()
+        self._file.close()
+        self._claim.close()
 
     def _insert(self, db: sqlite3.Connection, event: Mapping[str, Any]) -> None:
         body = encode(event)
@@ -263,7 +277,7 @@ class Outbox:
             )
 
     def _drop_strangers(self) -> None:
-        with self._transaction() as db:
+        with self._file.changing() as db:
             counts = db.execute("SELECT sink, count(*) FROM pending GROUP BY sink").fetchall()
             for sink, count in counts:
                 if sink not in self._sinks:
@@ -273,17 +287,58 @@ class Outbox:
                     db.execute("DELETE FROM pending WHERE sink = ?", (sink,))
             db.execute("DELETE FROM events WHERE seq NOT IN (SELECT seq FROM pending)")
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, in_our_words(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+
+def refused(path: Path) -> list[Refused]:
+    """Events set aside, oldest first; told beside a run, too.
+
+    Args:
+        path: The outbox; without a file nothing was.
+
+    Raises:
+        ConfigError: The file is newer than this program, or damaged.
+        OutboxError: It cannot be read.
+    """
+    query = "SELECT sink, body, refused FROM pending JOIN events USING (seq) WHERE refused IS NOT NULL ORDER BY seq"
+    if not path.exists():
+        return []
+    with closing(Database(path, OUTBOX)) as file, file.reading() as db:
+        return [Refused(sink, json.loads(body), reason) for sink, body, reason in db.execute(query)]
+
+
+def send_again(path: Path) -> int:
+    """Has the sinks asked again, at once by a run that goes on, else by the next one; how many events.
+
+    They come behind events of their streams that were delivered meanwhile. The file is not claimed: one short
+    statement does not disturb who has it.
+
+    Args:
+        path: The outbox.
+
+    Raises:
+        ConfigError: The file is newer than this program, or damaged.
+        OutboxError: Nothing was changed.
+    """
+    if not path.exists():
+        return 0
+    with closing(Database(path, OUTBOX)) as file, file.changing() as db:
+        return db.execute("UPDATE pending SET refused = NULL WHERE refused IS NOT NULL").rowcount
+
+
+def _claim(path: Path) -> TextIO:
+    """Holds the outbox for this process; the system lets go when the process dies."""
+    make_folder(path.parent)
+    try:
+        file = open(path.with_suffix(".lock"), "w", opener=open_private)  # noqa: SIM115
+    except OSError as error:
+        raise OutboxError(f"{path.parent} cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ConfigError(
+            f"another musewatch is running on {path.parent}", "stop it, or give this one another data_dir"
+        ) from None
+    return file
 
 
 def _drop_delivered(db: sqlite3.Connection, seqs: Sequence[int]) -> None:

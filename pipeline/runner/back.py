@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from pipeline import build
 from pipeline.config import Config
-from pipeline.deliver.relay_thread import RelayThread
+from pipeline.deliver.relay import RelayThread
 from pipeline.deliver.slimming import Slimming
 from pipeline.deliver.tracklets import to_message
 from pipeline.messages import Tracklet

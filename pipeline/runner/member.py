@@ -10,8 +10,7 @@ from typing import Any
 
 from pipeline import build
 from pipeline.config import Config
-from pipeline.deliver.relay import Relay
-from pipeline.deliver.relay_thread import RelayThread
+from pipeline.deliver.relay import Relay, RelayThread
 from pipeline.errors import OutsideError
 from pipeline.runner.commits import Commits
 from pipeline.runner.identifying import Identifying

@@ -10,8 +10,7 @@ from typing import Any
 
 from pipeline import build
 from pipeline.config import Config, StreamConfig
-from pipeline.deliver.relay import Relay
-from pipeline.deliver.relay_thread import RelayThread
+from pipeline.deliver.relay import Relay, RelayThread
 from pipeline.errors import OutboxError, OutsideError
 from pipeline.messages import EndReason
 from pipeline.runner.back import Back

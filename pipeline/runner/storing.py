@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.deliver.outbox import Outbox
-from pipeline.deliver.relay_thread import RelayThread
+from pipeline.deliver.relay import RelayThread
 from pipeline.errors import OutboxFullError, OutsideError
 from pipeline.store.pictures import EvidenceStore
 

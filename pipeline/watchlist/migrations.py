@@ -1,13 +1,6 @@
-"""The tables of the watchlist, and how an older file becomes a newer one.
+"""The tables of the watchlist, and how an older file becomes a newer one."""
 
-`PRAGMA user_version` counts the steps that a file has seen. A step, once released, is never changed: add
-another.
-"""
-
-import sqlite3
-from collections.abc import Sequence
-
-from pipeline.errors import ConfigError, InputError
+from pipeline.store.sqlite import Format
 
 APPLICATION_ID = 0x6D757365  # "muse", in the file's header
 
@@ -68,49 +61,4 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
-
-def check_version(connection: sqlite3.Connection, where: str, known: int = len(STEPS)) -> int:
-    """The steps that a file has seen.
-
-    Raises:
-        ConfigError: A newer program wrote it.
-        InputError: It is a database of something else.
-    """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables and application != APPLICATION_ID:
-        raise InputError(f"{where} is a database, but not a watchlist", "give another file or data_dir")
-    if version > known:
-        raise ConfigError(
-            f"{where} has watchlist format {version}; this musewatch knows formats up to {known}",
-            "use the newer musewatch, or restore a backup made by this one",
-        )
-    return int(version)
-
-
-def migrate(connection: sqlite3.Connection, where: str, steps: Sequence[Sequence[str]] = STEPS) -> None:
-    """Brings a file to the newest format, all steps or none; several processes may try at once.
-
-    Args:
-        connection: In autocommit mode.
-        where: Path of the file, for messages.
-        steps: SQL statements of each format.
-
-    Raises:
-        ConfigError: A newer program wrote it.
-        InputError: It is a database of something else.
-    """
-    if check_version(connection, where, len(steps)) == len(steps):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for step in steps[check_version(connection, where, len(steps)) :]:
-            for statement in step:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(steps)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+WATCHLIST = Format("watchlist", STEPS, mark=APPLICATION_ID)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.watchlist.database import Database
+from pipeline.store.sqlite import Database
+from pipeline.watchlist.migrations import WATCHLIST
 from pipeline.watchlist.records import PICTURE, TEXT, Enrolment, Identity, NewEnrolment
 from pipeline.watchlist.vectors import to_blob
 
@@ -32,7 +33,7 @@ class WatchlistStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path)
+        self._database = Database(path, WATCHLIST)
 
     @classmethod
     def in_folder(cls, data_dir: Path) -> "WatchlistStore":

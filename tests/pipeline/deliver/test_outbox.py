@@ -6,18 +6,19 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.deliver import outbox_file as module
-from pipeline.deliver import refused
+from pipeline.deliver import outbox as module
 from pipeline.deliver.events import encode
 from pipeline.deliver.outbox import Outbox
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError
+from pipeline.store.sqlite import Database, Format
 
 Open = Callable[..., Outbox]
 
@@ -33,6 +34,10 @@ def event(number: int, state: str = "opened", revision: int = 1) -> dict[str, An
 
 def ids(outbox: Outbox, sink: str = "a", n: int = 100) -> list[str]:
     return [waiting.event["id"] for waiting in outbox.take(sink, n)]
+
+
+def with_steps(*steps: Sequence[str]) -> Format:
+    return replace(module.OUTBOX, steps=steps)
 
 
 @pytest.fixture
@@ -137,8 +142,8 @@ def test_append_is_all_or_nothing(open_outbox: Open) -> None:
 
 def test_a_full_disk_loses_nothing_and_is_not_the_end(open_outbox: Open) -> None:
     outbox = open_outbox()
-    pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
-    outbox._db.execute(f"PRAGMA max_page_count = {pages + 20}")
+    pages = outbox._file._connection.execute("PRAGMA page_count").fetchone()[0]
+    outbox._file._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
     taken = 0
     with suppress(OutboxError):
         while taken < 10_000:
@@ -156,7 +161,7 @@ def test_a_full_disk_loses_nothing_and_is_not_the_end(open_outbox: Open) -> None
 
 def test_a_locked_file_is_an_outside_error(open_outbox: Open, path: Path) -> None:
     outbox = open_outbox()
-    outbox._db.execute("PRAGMA busy_timeout = 10")
+    outbox._file._connection.execute("PRAGMA busy_timeout = 10")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(OutboxError, match="locked"):
@@ -207,12 +212,12 @@ def test_an_older_file_migrates_and_a_newer_one_is_refused(
     old.append([event(1)])
     old.close()
     with monkeypatch.context() as patch:
-        patch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, ("CREATE TABLE later (x)",)))
+        patch.setattr(module, "OUTBOX", with_steps(*module.OUTBOX.steps, ("CREATE TABLE later (x)",)))
         newer = open_outbox()
         assert ids(newer) == ["h1-1"]
-        newer._db.execute("SELECT x FROM later")
+        newer._file._connection.execute("SELECT x FROM later")
         newer.close()
-    with pytest.raises(ConfigError, match="version 3, newer than this program knows"):
+    with pytest.raises(ConfigError, match="outbox format 3; this musewatch knows formats up to 2"):
         open_outbox()
 
 
@@ -220,13 +225,10 @@ def test_a_file_from_before_refusals_is_taken_up(
     open_outbox: Open, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(module, "MIGRATIONS", module.MIGRATIONS[:1])
-        claimed = module.claim(path)
-        db = module.open_file(path)
-        db.execute("INSERT INTO events (id, body) VALUES ('h1-1', ?)", (encode(event(1)),))
-        db.execute("INSERT INTO pending VALUES ('a', 1)")
-        db.close()
-        claimed.close()
+        patch.setattr(module, "OUTBOX", with_steps(*module.OUTBOX.steps[:1]))
+        with closing(Database(path, module.OUTBOX)) as older, older.changing() as db:
+            db.execute("INSERT INTO events (id, body) VALUES ('h1-1', ?)", (encode(event(1)),))
+            db.execute("INSERT INTO pending VALUES ('a', 1)")
     newer = open_outbox()
     assert ids(newer) == ["h1-1"]
     newer.refuse("a", 1, "no")
@@ -246,16 +248,16 @@ def test_what_is_refused_stays_and_lets_the_others_pass(open_outbox: Open, path:
     outbox.close()
 
     again = open_outbox("a", "b")
-    assert [(r.sink, r.event["id"], r.reason) for r in refused.refused(path)] == [("a", "h2-1", "too large")]
+    assert [(r.sink, r.event["id"], r.reason) for r in module.refused(path)] == [("a", "h2-1", "too large")]
     again.append([event(4)])
-    assert refused.send_again(path) == 1
+    assert module.send_again(path) == 1
     assert ids(again) == ["h2-1", "h4-1"]
     again.done("a", [waiting.seq for waiting in again.take("a", 9)])
-    assert (again.refused(), refused.refused(path), ids(again, "b")) == ({}, [], ["h4-1"])
+    assert (again.refused(), module.refused(path), ids(again, "b")) == ({}, [], ["h4-1"])
 
 
 def test_where_there_is_no_outbox_nothing_was_refused(path: Path) -> None:
-    assert (refused.refused(path), refused.send_again(path), path.exists()) == ([], 0, False)
+    assert (module.refused(path), module.send_again(path), path.exists()) == ([], 0, False)
 
 
 def test_progress_is_up_to_the_oldest_that_any_sink_lacks(open_outbox: Open) -> None:
@@ -299,8 +301,8 @@ def test_a_file_that_is_no_database_is_named(open_outbox: Open, path: Path) -> N
 
 def test_the_order_of_power_loss_safety_is_set(open_outbox: Open) -> None:
     outbox = open_outbox()
-    assert outbox._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-    assert outbox._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    assert outbox._file._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert outbox._file._connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
 
 
 KILLED = """

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.deliver.outbox import Outbox
-from pipeline.deliver.refused import send_again
-from pipeline.deliver.relay import FIRST_PAUSE_S, IDLE_S, LONGEST_PAUSE_S, REFUSALS, Relay
-from pipeline.deliver.relay_thread import RelayThread
+from pipeline.deliver.outbox import Outbox, send_again
+from pipeline.deliver.relay import FIRST_PAUSE_S, IDLE_S, LONGEST_PAUSE_S, REFUSALS, Relay, RelayThread
 from pipeline.errors import BackpressureError, OutboxError, OutsideError, RefusedError
 
 
@@ -178,7 +176,7 @@ def test_an_event_refused_for_good_is_set_aside_and_the_others_keep_their_order(
     assert errors == ["sink a refused event e013 for good, see musewatch hits refused: 400 Bad Request"]
 
     sink.error = None
-    assert send_again(outbox._path) == 1
+    assert send_again(outbox._file.path) == 1
     run_until_idle(relay, now_s + 60)
     assert sink.events[-1] == "e013"
     assert (outbox.waiting(), outbox.refused()) == (0, {})

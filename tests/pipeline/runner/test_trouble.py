@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline import build
 from pipeline.deliver import relay
-from pipeline.deliver.outbox import Outbox
-from pipeline.deliver.refused import refused
+from pipeline.deliver.outbox import Outbox, refused
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError, OutsideError
 from pipeline.runner.runner import Runner
 from pipeline.runner.threads import FAILURES_IN_A_ROW

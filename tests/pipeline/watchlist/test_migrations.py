@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, InputError
-from pipeline.watchlist.migrations import STEPS, migrate
+from pipeline.store.sqlite import migrate
+from pipeline.watchlist.migrations import STEPS, WATCHLIST
 from pipeline.watchlist.records import Identity, NewText
 from pipeline.watchlist.roster import WatchlistStore
 
+PATH = Path("w.db")
 NEXT = (*STEPS, ("ALTER TABLE identity ADD COLUMN colour TEXT", "UPDATE identity SET colour = 'red'"))
 
 FIRST_FORMAT = """
@@ -71,7 +74,7 @@ def test_texts_come_in_and_everything_else_stays(old: sqlite3.Connection, tmp_pa
 
 def test_the_first_text_of_an_empty_watchlist_gets_an_id(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "w.db", isolation_level=None)) as first:
-        migrate(first, "w.db", STEPS[:1])
+        migrate(first, PATH, replace(WATCHLIST, steps=STEPS[:1]))
     now = datetime(2026, 11, 21, tzinfo=UTC)
     with WatchlistStore(tmp_path / "w.db") as store:
         assert store.add(Identity("p1", None, None, None, now), [NewText("a red coat", now)]) == [1]
@@ -84,16 +87,16 @@ def test_an_empty_file_becomes_a_watchlist(tmp_path: Path) -> None:
 
 
 def test_an_older_file_is_migrated_with_its_content(old: sqlite3.Connection) -> None:
-    migrate(old, "w.db", NEXT)
+    migrate(old, PATH, replace(WATCHLIST, steps=NEXT))
     assert old.execute("SELECT id, colour FROM identity").fetchall() == [("p3", "red")]
     assert old.execute("PRAGMA user_version").fetchone() == (len(NEXT),)
-    migrate(old, "w.db", NEXT)
+    migrate(old, PATH, replace(WATCHLIST, steps=NEXT))
 
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(old: sqlite3.Connection) -> None:
     broken = (*NEXT, ("CREATE TABLE half (x)", "CREATE TABLE half (x)"))
     with pytest.raises(sqlite3.OperationalError):
-        migrate(old, "w.db", broken)
+        migrate(old, PATH, replace(WATCHLIST, steps=broken))
     assert old.execute("PRAGMA user_version").fetchone() == (1,)
     assert old.execute("SELECT * FROM identity").fetchall()[0][0] == "p3"
     assert old.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)

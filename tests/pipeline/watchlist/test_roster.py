@@ -135,7 +135,7 @@ def test_the_file_is_in_wal_mode_with_foreign_keys(store: WatchlistStore, tmp_pa
 
 
 def test_a_locked_store_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.watchlist.database.BUSY_S", 0.05)
+    monkeypatch.setattr("pipeline.store.sqlite.BUSY_S", 0.05)
     with WatchlistStore(tmp_path / "w.db") as store:
         other = sqlite3.connect(tmp_path / "w.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -154,7 +154,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(OutsideError, match="cannot be written"):
+    with pytest.raises(OutsideError, match="cannot be made"):
         WatchlistStore.in_folder(tmp_path / "data")
 
 
