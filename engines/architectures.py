@@ -1,10 +1,11 @@
 """Architectures by name: torch networks built through the entry points `musewatch.network`, and filled with weights."""
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import EngineFileError, ManifestError
+from pipeline.errors import ConfigError
+from pipeline.registry import load as load_entry_point
 
 if TYPE_CHECKING:
     import torch
@@ -70,19 +71,10 @@ def fill_network(module: "torch.nn.Module", data: bytes, where: str) -> None:
 
 
 def _find(use: str, where: str) -> Any:
-    points = {point.name: point for point in entry_points(group="musewatch.network")}
-    if use not in points:
-        raise ManifestError(
-            f"{where}: no network is called {use!r}; known: {', '.join(sorted(points)) or 'none'}",
-            "install the package that brings it, or reinstall it if the entry point is new",
-        )
     try:
-        return points[use].load()
-    except ImportError as error:
-        raise ManifestError(
-            f"{where}: network {use!r} cannot be loaded: {error}",
-            "install the training extra: pip install -e '.[train]' in the checkout",
-        ) from error
+        return load_entry_point("network", use)
+    except ConfigError as error:
+        raise ManifestError(f"{where}: {error.problem}", error.fix) from error
 
 
 def _line(error: Exception) -> str:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from engines.architectures import build_network, fill_network
-from engines.documents import explain, read_document
 from engines.errors import EngineFileError, ManifestError
 from engines.files import refuse_pickle, replace_file
 from engines.manifest import Decoder, OperatingPoint, Preprocess, refuse_wrong_decoder
+from pipeline.settings import checked, read_yaml
 
 if TYPE_CHECKING:
     import torch
@@ -107,13 +107,9 @@ def read_card(folder: Path) -> NetworkCard:
         ManifestError: Missing, unreadable, or with keys or values that it may not have; all of them are named.
     """
     path = folder / CARD
-    document = read_document(path, "checkpoint's card", f"a checkpoint is a folder with {CARD} and {WEIGHTS}")
-    if not isinstance(document, dict):
-        raise ManifestError(f"{path}: expected keys and values", "start with 'schema: musewatch.network/1'")
-    try:
-        return NetworkCard.model_validate(document)
-    except ValidationError as error:
-        raise ManifestError(explain(error, NetworkCard, str(path))) from None
+    fix = f"a checkpoint is a folder with {CARD} and {WEIGHTS}"
+    document = read_yaml(path, "checkpoint's card", fix, ManifestError)
+    return checked(NetworkCard, document, str(path), refusal=ManifestError)
 
 
 def read_weights(folder: Path, card: NetworkCard) -> bytes:

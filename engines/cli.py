@@ -1,6 +1,5 @@
 """`musewatch engines`: the engines at hand, and whether they work here; how they are made is in `engines.compile`."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from engines.network import try_out
 from engines.sessions.base import Session
 from engines.sessions.open import open_session
 from engines.shelf import open_shelf
+from pipeline.output import JsonOption, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Networks: list, show, add, check; made, judged and compared.")
 
@@ -26,7 +26,6 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("-c", "--config", metavar="FILE", help="Config whose data_dir holds the added engines."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
 
 @app.command("list")
@@ -39,7 +38,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         except ManifestError as error:
             problems.append(_problem(path, error))
     if as_json:
-        _print_json({"engines": rows, "problems": problems})
+        print_json({"engines": rows, "problems": problems})
         return
     _print_table(("name", "role", "max_distance", "licence", "manifest"), rows)
     for problem in problems:
@@ -52,7 +51,7 @@ def show(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> N
     path = open_shelf(config).find(m)
     document = load_manifest(path).model_dump(mode="json", by_alias=True)
     if as_json:
-        _print_json({**document, "manifest": str(path)})
+        print_json({**document, "manifest": str(path)})
     else:
         sys.stdout.write(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
@@ -67,7 +66,7 @@ def check(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> 
     except EngineError as error:
         problem = _problem(path, error)
         if as_json:
-            _print_json({"ok": False, "problems": [problem]})
+            print_json({"ok": False, "problems": [problem]})
         else:
             sys.stdout.write(f"{problem['where']}: {problem['problem']}\n  {problem['fix']}\n")
         raise typer.Exit(ANSWER_IS_NO) from None
@@ -76,7 +75,7 @@ def check(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> 
         "outputs": [str(spec) for spec in session.outputs],
     }
     if as_json:
-        _print_json({"ok": True, "problems": [], "name": manifest.name, **tensors})
+        print_json({"ok": True, "problems": [], "name": manifest.name, **tensors})
     else:
         sys.stdout.write(
             f"{manifest.name} fits: {', '.join(tensors['inputs'])} -> {', '.join(tensors['outputs'])}\n"
@@ -91,7 +90,7 @@ def add(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> No
     _opened(manifest)
     kept = open_shelf(config).keep(manifest, path)
     if as_json:
-        _print_json(_summary(manifest, kept))
+        print_json(_summary(manifest, kept))
     else:
         sys.stdout.write(f"{manifest.name} is now {kept}\n")
 
@@ -120,10 +119,6 @@ def _summary(manifest: Manifest, path: Path) -> dict[str, Any]:
 
 def _problem(path: Path, error: EngineError) -> dict[str, str]:
     return {"where": str(path), "problem": error.problem, "fix": error.fix}
-
-
-def _print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:

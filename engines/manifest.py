@@ -13,14 +13,13 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from engines.documents import explain, read_document
 from engines.errors import ManifestError
+from pipeline.settings import checked, read_yaml
 
 Triple = tuple[float, float, float]
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
@@ -207,7 +206,7 @@ def load_manifest(path: Path) -> Manifest:
     Raises:
         ManifestError: Missing, not YAML, or with keys or values that it may not have; all of them are named.
     """
-    document = read_document(path, "manifest", "see `musewatch engines list`")
+    document = read_yaml(path, "manifest", "see `musewatch engines list`", ManifestError)
     return parse_manifest(document, path.resolve().parent, str(path))
 
 
@@ -217,12 +216,7 @@ def parse_manifest(document: Any, folder: Path, where: str = "manifest") -> Mani
     Raises:
         ManifestError: It says something that it may not.
     """
-    if not isinstance(document, dict):
-        raise ManifestError(f"{where}: expected keys and values", "start with 'schema: musewatch.engine/1'")
-    try:
-        return Manifest.model_validate(document, context={"folder": folder})
-    except ValidationError as error:
-        raise ManifestError(explain(error, Manifest, where)) from None
+    return checked(Manifest, document, where, {"folder": folder}, ManifestError)
 
 
 def manifest_schema() -> dict[str, Any]:

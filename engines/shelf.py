@@ -3,13 +3,13 @@
 import os
 import shutil
 import tempfile
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import yaml
 
 from engines.errors import EngineError, ManifestError
 from engines.manifest import Manifest
+from pipeline.settings import data_dir_of
 
 ZOO = Path(__file__).parent / "zoo"
 
@@ -72,8 +72,6 @@ class Shelf:
 def open_shelf(config: Path | None) -> Shelf:
     """The shelf under the config's data_dir; under ./data where there is no config.
 
-    What a config may say is known elsewhere, and found like a plugin.
-
     Args:
         config: None = `$MUSEWATCH_CONFIG`, else ./musewatch.yaml where it is.
     """
@@ -81,5 +79,4 @@ def open_shelf(config: Path | None) -> Shelf:
     path = Path(named or "musewatch.yaml")
     if not named and not path.exists():
         return Shelf(Path("data", "engines"))
-    (reader,) = entry_points(group="musewatch.config", name="data_dir")
-    return Shelf(reader.load()(path) / "engines")
+    return Shelf(data_dir_of(path) / "engines")

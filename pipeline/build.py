@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import registry
-from pipeline.config import Config, PluginChoice, StreamConfig, choose
+from pipeline.config import Config, StreamConfig
 from pipeline.deliver.outbox import Outbox, sink_names
 from pipeline.errors import ConfigError
 from pipeline.files import make_folder
@@ -35,6 +35,7 @@ from pipeline.protocols import (
     Verifier,
 )
 from pipeline.remote_bus import RemoteBus
+from pipeline.settings import PluginChoice, choose
 from pipeline.store.pictures import EvidenceStore
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.roster import WatchlistStore

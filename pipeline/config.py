@@ -1,57 +1,19 @@
-"""What a config file may say; unknown keys are refused.
+"""What a config file may say, and from the file to a checked `Config`; unknown keys are refused.
 
 Relative paths start at the config file. A role's `use` is an entry-point name; its other keys are the
 plugin's own.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+
+from pipeline.secrets import fill_in
+from pipeline.settings import DATA_DIR, ConfigPath, PluginChoice, Settings, checked, choose, place, read_yaml
 
 STREAM_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
-
-
-def _from_config_file(path: Path, info: ValidationInfo) -> Path:
-    base = (info.context or {}).get("base_dir")
-    return path if base is None else Path(base, path.expanduser())
-
-
-ConfigPath = Annotated[Path, AfterValidator(_from_config_file)]
-"""A path that starts at the config file; for plugins too."""
-
-
-class Settings(BaseModel):
-    """Base of every part of the config, and of a plugin's own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PluginChoice(BaseModel):
-    """`use` names the plugin, every other key is the plugin's own and checked by it."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    use: str = Field(min_length=1, description="Entry-point name of the plugin.")
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The plugin's own keys."""
-        return dict(self.model_extra or {})
-
-
-def choose(name: str, /, **settings: Any) -> PluginChoice:
-    """A choice made in code."""
-    return PluginChoice.model_validate({"use": name, **settings})
 
 
 Point = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
@@ -178,7 +140,7 @@ class Config(Settings):
 
     version: Literal[1]
     site: str = Field(default="site", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
-    data_dir: ConfigPath = Field(default=Path("data"), validate_default=True)
+    data_dir: ConfigPath = Field(default=DATA_DIR, validate_default=True)
     streams: tuple[StreamConfig, ...] = ()
     detector: PluginChoice = Field(default_factory=lambda: choose("hog"))
     tracker: PluginChoice = Field(default_factory=lambda: choose("bytetrack"))
@@ -222,3 +184,31 @@ class Config(Settings):
     def base_dir(self) -> Path:
         """Folder of the config file."""
         return self._base_dir
+
+
+def load_config(path: Path) -> Config:
+    """Reads and checks a config file; plugins' own keys are checked when the plugins are built.
+
+    Raises:
+        ConfigError: The file is missing, not YAML, or says something that it may not.
+    """
+    return parse_config(read_yaml(path), path.resolve().parent, str(path))
+
+
+def parse_config(document: Any, base_dir: Path, where: str = "config") -> Config:
+    """Checks a config already read; relative paths start at `base_dir`.
+
+    Raises:
+        ConfigError: It says something that it may not.
+    """
+    return checked(Config, _fill_in(document, where, [], base_dir), where, {"base_dir": base_dir})
+
+
+def _fill_in(value: Any, where: str, keys: list[str], base_dir: Path) -> Any:
+    if isinstance(value, str):
+        return fill_in(value, place(where, keys), base_dir)
+    if isinstance(value, Mapping):
+        return {key: _fill_in(inner, where, [*keys, str(key)], base_dir) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_fill_in(inner, where, [*keys, str(i)], base_dir) for i, inner in enumerate(value)]
+    return value

@@ -5,11 +5,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from pipeline.config import PluginChoice
-from pipeline.config_file import explain
 from pipeline.errors import ConfigError, UnknownPluginError
+from pipeline.settings import PluginChoice, checked
 
 ROLES = (
     "source", "detector", "tracker", "embedder", "index", "verifier", "masker", "codec", "sink", "bus",
@@ -90,8 +89,5 @@ def settings_of(plugin: Any, choice: PluginChoice, base_dir: Path, where: str) -
         raise ConfigError(
             f"{where}: {choice.use!r} has no Config", "nest a pydantic model of that name in the class"
         )
-    try:
-        model: BaseModel = plugin.Config.model_validate(choice.settings, context={"base_dir": base_dir})
-    except ValidationError as error:
-        raise ConfigError(explain(error, plugin.Config, where)) from None
-    return model
+    model: type[BaseModel] = plugin.Config
+    return checked(model, choice.settings, where, {"base_dir": base_dir})

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from pipeline.config import Settings
 from pipeline.messages import Tracklet
+from pipeline.settings import Settings
 
 
 class MemoryBus:

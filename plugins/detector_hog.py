@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.config import Settings
 from pipeline.follow.geometry import area, clip, intersection
 from pipeline.messages import Detections, Frame
+from pipeline.settings import Settings
 
 _WINDOW_PX = (64, 128)  # what the SVM looks at
 _WINDOW_PERSON_PX = 96  # height of the person in it

@@ -10,9 +10,9 @@ from engines.manifest import load_manifest
 from engines.network import BoxNetwork
 from engines.sessions.base import Device
 from engines.sessions.open import open_session
-from pipeline.config import ConfigPath, Settings
 from pipeline.follow import geometry
 from pipeline.messages import Detections, Frame
+from pipeline.settings import ConfigPath, Settings
 
 
 class OnnxDetector:

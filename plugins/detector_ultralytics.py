@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from pipeline.config import ConfigPath, Settings
 from pipeline.errors import ConfigError
 from pipeline.messages import Detections, Frame
+from pipeline.settings import ConfigPath, Settings
 
 _SETTINGS = mkdtemp(prefix="musewatch-ultralytics-")
 atexit.register(shutil.rmtree, _SETTINGS, ignore_errors=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.config import Settings
+from pipeline.settings import Settings
 
 
 class ExactIndex:

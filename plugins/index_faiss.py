@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.config import Settings
+from pipeline.settings import Settings
 
 _METRIC = faiss.METRIC_INNER_PRODUCT
 _CODE = faiss.ScalarQuantizer.QT_fp16

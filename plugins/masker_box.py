@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from pipeline.config import Settings
 from pipeline.messages import Mask, Tracklet
+from pipeline.settings import Settings
 
 
 class BoxMasker:

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.config import Settings
 from pipeline.errors import ConfigError
 from pipeline.rerank import Distances, MuEntries, checks
+from pipeline.settings import Settings
 from plugins.torch_table import Sparse, Table, Tensor
 
 

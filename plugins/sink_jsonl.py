@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline.config import ConfigPath, Settings
 from pipeline.deliver.events import encode
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import need_writable
+from pipeline.settings import ConfigPath, Settings
 
 _CHUNK = 4096
 

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AnyHttpUrl, Field, field_validator
 
-from pipeline.config import Settings
 from pipeline.deliver.events import CONTENT_TYPE, encode
 from pipeline.errors import BackpressureError, OutsideError, RefusedError
 from pipeline.secrets import remember
+from pipeline.settings import Settings
 
 _BUSY = (429, 503)
 _NOT_THIS = (400, 413, 415, 422)  # what is wrong is in the request; of 401, 403, 404... it is in the settings

@@ -19,9 +19,9 @@ from boxmot.utils.checks import RequirementsChecker
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.config import Settings
 from pipeline.errors import ConfigError
 from pipeline.messages import Detections, Frame
+from pipeline.settings import Settings
 
 boxmot.utils.logger.handlers.clear()
 boxmot.utils.logger.setLevel(logging.CRITICAL)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from trackers import ByteTrackTracker
 
-from pipeline.config import Settings
 from pipeline.messages import Detections, Frame
+from pipeline.settings import Settings
 
 _LIBRARY_FPS = 30.0  # the library counts its lost-track buffer in frames of this rate
 

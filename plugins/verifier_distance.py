@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from pipeline.config import Settings
 from pipeline.messages import Candidate, Tracklet, Verdict
 from pipeline.protocols import Enrolled
+from pipeline.settings import Settings
 
 
 class DistanceVerifier:

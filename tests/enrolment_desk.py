@@ -14,8 +14,8 @@ from scipy.ndimage import find_objects, label
 from engines.testing import stripe_embedder, write_engine
 from pipeline import registry
 from pipeline.cli.main import main
-from pipeline.config import Settings
 from pipeline.messages import Detections, Frame
+from pipeline.settings import Settings
 from plugins.codec_opencv import OpenCVCodec
 
 CODEC = OpenCVCodec(OpenCVCodec.Config())

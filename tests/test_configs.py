@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from pipeline import registry
-from pipeline.config import Config, PluginChoice
-from pipeline.config_file import load_config
+from pipeline.config import Config, load_config
 from pipeline.errors import ConfigError
+from pipeline.settings import PluginChoice
 from tests.tree import ROOT
 
 FILES = sorted((ROOT / "configs").glob("*.yaml"))

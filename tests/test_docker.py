@@ -12,8 +12,7 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.config import OutboxConfig
-from pipeline.config_file import load_config
+from pipeline.config import OutboxConfig, load_config
 from pipeline.runner.gate import StreamCounts
 from pipeline.runner.telemetry import Telemetry
 from tests.tree import ROOT

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from pipeline.config_file import explain, read_yaml
-from pipeline.errors import ConfigError
+from pipeline.settings import checked, read_yaml
 
 app = typer.Typer(no_args_is_help=True, help="Trains networks; each job ends with a checkpoint folder.")
 
@@ -28,10 +27,7 @@ def read_config(model: type[Settings], path: Path) -> Settings:
     Raises:
         ConfigError: It cannot be read, or says something that it may not; all of it is named.
     """
-    try:
-        return model.model_validate(read_yaml(path), context={"base_dir": path.resolve().parent})
-    except ValidationError as error:
-        raise ConfigError(explain(error, model, str(path))) from None
+    return checked(model, read_yaml(path), str(path), {"base_dir": path.resolve().parent})
 
 
 @app.command()

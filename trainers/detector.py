@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from engines.architectures import build_network
 from engines.checkpoint import NetworkCard, load_checkpoint, save_checkpoint
 from engines.manifest import Pixels, Preprocess, YoloxDecoder
-from pipeline.config import ConfigPath, PluginChoice, Settings
 from pipeline.errors import ConfigError
+from pipeline.settings import ConfigPath, PluginChoice, Settings
 from trainers.detection.augment import PAD, Augmentation
 from trainers.detection.batches import Batches
 from trainers.detection.cells import make_cells

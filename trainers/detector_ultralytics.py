@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import Field
 
 from engines.export import write_engine
-from pipeline.config import ConfigPath, Settings
 from pipeline.errors import ConfigError, InputError
+from pipeline.settings import ConfigPath, Settings
 
 PAD = 114
 

@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from engines.architectures import build_network
 from engines.checkpoint import CARD, NetworkCard, load_checkpoint, read_card, save_checkpoint
 from engines.manifest import Preprocess
-from pipeline.cli.common import say
-from pipeline.config import ConfigPath, PluginChoice, Settings
 from pipeline.errors import ConfigError
+from pipeline.output import say
+from pipeline.settings import ConfigPath, PluginChoice, Settings
 from trainers.augment import Augment, AugmentSettings
 from trainers.judging import at_cut, embed, judge, operating_point, scores
 from trainers.losses.captions import CaptionSettings, Reader, caption_loss

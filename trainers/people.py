@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.config import ConfigPath, Settings
 from pipeline.errors import InputError
+from pipeline.settings import ConfigPath, Settings
 from trainers.datasets.catalogue import load
 from trainers.datasets.sample import JUNK, Sample
 

@@ -14,14 +14,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from engines.compile.precisions import quantisable
-from engines.documents import explain
 from engines.errors import EngineFileError, ManifestError
 from engines.manifest import Manifest
 from engines.preprocess import preprocess
 from engines.sessions.ort import OrtSession
+from pipeline.settings import checked
 
 PICTURES = 256
 BATCH = 8
@@ -125,11 +125,10 @@ def load_calibration(path: Path) -> Calibration:
         ManifestError: Missing, not JSON, or with keys or values that it may not have.
     """
     try:
-        return Calibration.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         raise ManifestError(f"{path} is not a calibration", "make one: musewatch engines calibrate") from None
-    except ValidationError as error:
-        raise ManifestError(explain(error, Calibration, str(path))) from None
+    return checked(Calibration, document, str(path), refusal=ManifestError)
 
 
 def _opened_up(manifest: Manifest, data: bytes) -> tuple[OrtSession, list[str]]:

@@ -1,6 +1,5 @@
 """`musewatch engines export | calibrate | build | compare`: engines made, held to their reference, compared."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ import typer
 from engines.errors import EngineError
 from engines.manifest import Manifest, TensorRt, load_manifest
 from engines.shelf import open_shelf
+from pipeline.output import JsonOption, print_json
 
 Images = Annotated[
     list[Path] | None,
@@ -22,7 +22,6 @@ Labels = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the new engine.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 Config = Annotated[
     Path | None,
     typer.Option("-c", "--config", metavar="FILE", help="Config whose data_dir holds the added engines."),
@@ -35,7 +34,7 @@ Source = Annotated[
 def export(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Folder with network.yaml.")],
     out: Out,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Writes a trained network as one ONNX file, checked against torch, and its manifest."""
     from engines.export import export_onnx
@@ -49,7 +48,7 @@ def calibrate(
     images: Images = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures to look at.")] = 256,
     config: Config = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measures how large a network's activations get, for `build --calibration`."""
     from engines.compile.calibrate import calibrate as measure
@@ -61,7 +60,7 @@ def calibrate(
     found = measure(manifest, read_network(manifest), choose(_needed(images), count))
     save_calibration(found, out)
     if as_json:
-        _print_json({"calibration": str(out), "engine": found.engine, "pictures": len(found.pictures)})
+        print_json({"calibration": str(out), "engine": found.engine, "pictures": len(found.pictures)})
     else:
         sys.stdout.write(f"{out}: {len(found.activations)} activations on {len(found.pictures)} pictures\n")
 
@@ -89,7 +88,7 @@ def build(
     ] = (1, 8, 32),
     name: Annotated[str | None, typer.Option(help="Of the new engine.")] = None,
     config: Config = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Makes an engine of another precision; exit code 1 when it strays too far from its reference."""
     from engines.compile.build import Order, is_checkpoint
@@ -120,7 +119,7 @@ def compare(
     batch: Annotated[list[int] | None, typer.Option(min=1, max=1024, help="To measure; repeatable.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Processor threads of one run.")] = 1,
     config: Config = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Size, latency, throughput and likeness to the first, on every runtime that a format has."""
     from engines.compile.build import JUDGED, engine_of, is_checkpoint
@@ -137,7 +136,7 @@ def compare(
     pictures = list(choose(images, JUDGED).values()) if images else []
     rows = measure(engines, Task(pictures, labels, tuple(sorted(set(batch or BATCHES))), threads))
     if as_json:
-        _print_json({"rows": rows})
+        print_json({"rows": rows})
     else:
         sys.stdout.write(as_table(rows))
 
@@ -199,13 +198,9 @@ def _say_made(manifest: Manifest, out: Path, as_json: bool) -> None:
     path = out / f"{manifest.name}.yaml"
     gate = manifest.accuracy.get("gate")
     if as_json:
-        _print_json({"name": manifest.name, "manifest": str(path), "digest": manifest.digest, "gate": gate})
+        print_json({"name": manifest.name, "manifest": str(path), "digest": manifest.digest, "gate": gate})
     else:
         judged = (
             ", ".join(f"{key} {value}" for key, value in gate.items()) if gate else "not judged: no --images"
         )
         sys.stdout.write(f"{path}: {manifest.precision}, {judged}\n")
-
-
-def _print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")

@@ -6,7 +6,6 @@ must give the same numbers. On labelled pictures, no score may drop by more than
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from engines.errors import EngineError, GateError
 from engines.manifest import Manifest, Precision
 from engines.network import BoxNetwork, VectorNetwork
 from engines.sessions.base import Session
+from pipeline.registry import known, load
 
 LEAST_COSINE: dict[Precision, float] = {
     "fp32": 0.9999,
@@ -91,13 +91,12 @@ def score(manifest: Manifest, session: Session, labels: Path) -> dict[str, float
     Raises:
         EngineError: Nothing installed scores this role.
     """
-    points = {point.name: point for point in entry_points(group="musewatch.gate")}
-    if manifest.role not in points:
+    if manifest.role not in known("gate"):
         raise EngineError(
             f"nothing installed scores a {manifest.role} on labels",
             "leave --labels out, or install what does",
         )
-    scorer: Scorer = points[manifest.role].load()
+    scorer: Scorer = load("gate", manifest.role)
     network = (
         BoxNetwork(manifest, session, min_score=SCORED)
         if manifest.role == "detector"

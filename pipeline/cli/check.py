@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from pipeline import build
-from pipeline.cli.common import ANSWER_IS_NO, JsonOption, print_json, say
+from pipeline.cli.common import ANSWER_IS_NO
 from pipeline.cli.logs import start_logging
-from pipeline.config_file import load_config
+from pipeline.config import load_config
 from pipeline.desk.check import Problem, Sight, check, save_snapshots
 from pipeline.errors import ConfigError
+from pipeline.output import JsonOption, print_json, say
 
 
 def command(

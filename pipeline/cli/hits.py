@@ -12,13 +12,15 @@ import typer
 from rich.table import Table
 
 from pipeline import build, registry
-from pipeline.cli.common import STILL_WAITING, ConfigOption, JsonOption, config_of, console, print_json, say
-from pipeline.config import Config, PluginChoice, choose
+from pipeline.cli.common import STILL_WAITING, ConfigOption, config_of
+from pipeline.config import Config
 from pipeline.deliver import outbox
 from pipeline.deliver.events import encode, trial_event
 from pipeline.errors import ConfigError, InputError
+from pipeline.output import JsonOption, console, print_json, say
 from pipeline.protocols import Readable, Sink
 from pipeline.secrets import redact
+from pipeline.settings import PluginChoice, choose
 
 app = typer.Typer(no_args_is_help=True, help="What was found: tail, test, refused.")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.common import print_json, say
 from pipeline.errors import UnknownPluginError
+from pipeline.output import print_json, say
 from pipeline.registry import known, load
 
 GROUPS = {"watchlist": "pipeline.cli.watchlist", "hits": "pipeline.cli.hits"}

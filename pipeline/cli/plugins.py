@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline.cli.common import JsonOption, console, print_json
 from pipeline.errors import ConfigError
+from pipeline.output import JsonOption, console, print_json
 from pipeline.registry import ROLES, known
 
 

@@ -11,15 +11,16 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
-from pipeline.cli.common import STILL_WAITING, JsonOption, console, print_json, say
+from pipeline.cli.common import STILL_WAITING
 from pipeline.cli.logs import start_logging
 from pipeline.cli.signals import DrainOnSignals
 from pipeline.cli.status import status_line
-from pipeline.config import Config
-from pipeline.config_file import load_config, parse_config, read_yaml
+from pipeline.config import Config, load_config, parse_config
 from pipeline.errors import ConfigError
+from pipeline.output import JsonOption, console, print_json, say
 from pipeline.runner.runner import Runner, RunSummary, Status
 from pipeline.secrets import redact
+from pipeline.settings import read_yaml
 
 
 def command(

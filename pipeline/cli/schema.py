@@ -5,20 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.common import print_json
+from engines.manifest import manifest_schema
 from pipeline.config import Config
 from pipeline.deliver.events import hit_schema
 from pipeline.deliver.tracklets import tracklet_schema
 from pipeline.errors import ConfigError
-from pipeline.registry import load
+from pipeline.output import print_json
 from pipeline.watchlist.exchange import watchlist_schema
 from pipeline.watchlist.shared import identity_schema
-
-
-def _engine_schema() -> dict[str, Any]:
-    schema: dict[str, Any] = load("schema", "engine")()
-    return schema
-
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "config": Config.model_json_schema,
@@ -26,7 +20,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "tracklet": tracklet_schema,
     "watchlist": watchlist_schema,
     "identity": identity_schema,
-    "engine": _engine_schema,
+    "engine": manifest_schema,
 }
 
 

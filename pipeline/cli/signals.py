@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from pipeline.cli.common import say
+from pipeline.output import say
 
 SECOND_SIGNAL = 130
 STDERR = 2

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.common import STILL_WAITING, JsonOption, print_json, say
+from pipeline.cli.common import STILL_WAITING
 from pipeline.cli.logs import start_logging
 from pipeline.cli.signals import DrainOnSignals
-from pipeline.config_file import load_config
+from pipeline.config import load_config
+from pipeline.output import JsonOption, print_json, say
 from pipeline.runner.member import Member, MemberSummary
 
 

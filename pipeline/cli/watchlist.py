@@ -11,9 +11,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline import registry
-from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json
+from pipeline.cli.common import ConfigOption, config_of
 from pipeline.cli.watchlist_add import ManyImages, add, enrolments_text
 from pipeline.errors import ConfigError, InputError
+from pipeline.output import JsonOption, console, print_json
 from pipeline.protocols import Codec
 from pipeline.watchlist.exchange import Listing, export_watchlist, import_watchlist
 from pipeline.watchlist.records import Enrolment, Identity

@@ -9,12 +9,13 @@ import typer
 from typer.core import TyperCommand
 
 from pipeline import registry
-from pipeline.cli.common import REFUSED_INPUT, ConfigOption, JsonOption, config_of, console, print_json, say
+from pipeline.cli.common import REFUSED_INPUT, ConfigOption, config_of
 from pipeline.config import Config
 from pipeline.desk.enrol import EnrolReport, Refused, enrol
 from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import ConfigError
 from pipeline.follow.geometry import Box
+from pipeline.output import JsonOption, console, print_json, say
 from pipeline.protocols import Codec, Detector, Embedder
 from pipeline.watchlist.attributes import parse_attributes, sentence
 from pipeline.watchlist.records import Identity

@@ -16,11 +16,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from pipeline.config import PluginChoice
 from pipeline.deliver.events import encode, interrupted
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError
 from pipeline.files import make_folder, open_private
 from pipeline.messages import HitState
+from pipeline.settings import PluginChoice
 from pipeline.store.sqlite import Database, Format
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def sink_names(choices: Sequence[PluginChoice]) -> tuple[str, ...]:
 
     A changed address keeps the name, so what waits goes to the new one.
 
-    >>> from pipeline.config import choose
+    >>> from pipeline.settings import choose
     >>> sink_names([choose("jsonl"), choose("kafka"), choose("jsonl")])
     ('jsonl', 'kafka', 'jsonl-2')
     """

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import build
-from pipeline.config import Config, PluginChoice, StreamConfig
+from pipeline.config import Config, StreamConfig
 from pipeline.files import need_writable
 from pipeline.messages import Detections, Frame
 from pipeline.secrets import redact
+from pipeline.settings import PluginChoice
 
 FRAMES = 25  # looked at per stream; the one with most people is shown
 EVERY = 5

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import choose
 from pipeline.registry import build
 from pipeline.rerank.camera import camera_jaccard_blocks
 from pipeline.rerank.distances import Distances
@@ -18,6 +17,7 @@ from pipeline.rerank.ecn import Method, ecn_blocks
 from pipeline.rerank.k_reciprocal import Blocks, k_reciprocal_blocks
 from pipeline.rerank.mu import MuEntries
 from pipeline.rerank.sliding import SlidingGallery
+from pipeline.settings import choose
 
 __all__ = [
     "Blocks",

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
-from pipeline.config_file import explain
 from pipeline.desk.portrait import MAX_FILE_BYTES
 from pipeline.errors import InputError, OutsideError
 from pipeline.protocols import Codec
+from pipeline.settings import explain
 from pipeline.watchlist.records import (
     IDENTITY_ID,
     MAX_TEXT,

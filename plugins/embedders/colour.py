@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import Settings
+from pipeline.settings import Settings
 
 Array = NDArray[np.float32]
 

@@ -9,8 +9,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config import ConfigPath, Settings
 from pipeline.errors import ConfigError
+from pipeline.settings import ConfigPath, Settings
 from plugins.embedders.public_weights import PUBLIC, PublicWeights, find_public
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from engines.manifest import load_manifest
 from engines.network import VectorNetwork
 from engines.sessions.base import Device
 from engines.sessions.open import open_session
-from pipeline.config import ConfigPath, Settings
+from pipeline.settings import ConfigPath, Settings
 
 
 class OnnxEmbedder:

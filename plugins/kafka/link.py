@@ -19,8 +19,8 @@ from kafka.errors import (
 from kafka.record import default_records
 from pydantic import Field, SecretStr, model_validator
 
-from pipeline.config import ConfigPath, Settings
 from pipeline.errors import BackpressureError, OutsideError, RefusedError
+from pipeline.settings import ConfigPath, Settings
 from plugins.kafka.damage import poll_undamaged
 
 logger = logging.getLogger(__name__)

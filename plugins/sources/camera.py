@@ -10,9 +10,9 @@ from typing import Annotated
 import cv2
 from pydantic import Field
 
-from pipeline.config import Settings
 from pipeline.errors import StreamError
 from pipeline.messages import Clock, Frame
+from pipeline.settings import Settings
 
 
 def open_device(device: int | str) -> cv2.VideoCapture:

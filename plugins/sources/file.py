@@ -12,9 +12,9 @@ import av
 from av.container import InputContainer
 from pydantic import Field, field_validator
 
-from pipeline.config import ConfigPath, Settings
 from pipeline.errors import InputError
 from pipeline.messages import Clock, Frame
+from pipeline.settings import ConfigPath, Settings
 from plugins.sources.file_content import content_name
 from plugins.sources.pace import Pace, PaceName
 from plugins.sources.video import Decoder, NoDecoderError, TimeLine, upright_bgr

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.config import ConfigPath, Settings
 from pipeline.errors import InputError
 from pipeline.messages import Clock, Frame
+from pipeline.settings import ConfigPath, Settings
 from plugins.codec_opencv import OpenCVCodec
 from plugins.sources.file_content import content_name
 from plugins.sources.pace import LONGEST_WAIT_S, Pace, PaceName

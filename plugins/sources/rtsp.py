@@ -14,10 +14,10 @@ import av
 from av.container import InputContainer
 from pydantic import Field, SecretStr, model_validator
 
-from pipeline.config import Settings
 from pipeline.errors import StreamError
 from pipeline.messages import Clock, Frame
 from pipeline.secrets import redact
+from pipeline.settings import Settings
 from plugins.sources.challenge import wanted_digest
 from plugins.sources.hardware import HardwareName, hardware
 from plugins.sources.video import Decoder, NoDecoderError, SilentTrackError, TimeLine, upright_bgr

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from pipeline import registry
-from pipeline.config import choose
 from pipeline.messages import Clock, Frame
+from pipeline.settings import choose
 from trainers.detection.judge import LEAST_PX, LEAST_VISIBLE
 from trainers.detection.picture_store import PictureStore
 from trainers.metrics.boxes import Found, Truth, box_scores

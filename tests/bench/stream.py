@@ -14,8 +14,7 @@ import cv2
 import yaml
 
 from pipeline import build
-from pipeline.config import Config
-from pipeline.config_file import parse_config
+from pipeline.config import Config, parse_config
 from pipeline.messages import Frame
 from pipeline.runner.runner import Runner
 from tests.bench.small_yolo import SIZE, small_yolo

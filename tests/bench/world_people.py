@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import registry
-from pipeline.config import choose
 from pipeline.follow.geometry import iou
 from pipeline.messages import Frame
+from pipeline.settings import choose
 from trainers.metrics import retrieval_scores
 from trainers.world.crops import Shooting, make_views
 from trainers.world.crowd import Crowd

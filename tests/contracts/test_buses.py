@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from pipeline import registry
-from pipeline.config import choose
 from pipeline.messages import TrackKey
 from pipeline.protocols import Bus
 from pipeline.remote_bus import RemoteBus
+from pipeline.settings import choose
 from pipeline.testing import tracklet
 from tests.servers.kafka import KafkaBroker
 

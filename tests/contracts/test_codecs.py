@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.config import choose
 from pipeline.errors import InputError
 from pipeline.protocols import Codec
 from pipeline.registry import build, known
+from pipeline.settings import choose
 from tests.pictures import person
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from engines.testing import brightness_network, write_engine
-from pipeline.config import choose
 from pipeline.protocols import Detector
 from pipeline.registry import build, known
+from pipeline.settings import choose
 from tests.oracles import raw_answers
 from tests.servers import hall
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from engines.testing import stripe_embedder, write_engine
-from pipeline.config import choose
 from pipeline.protocols import Embedder, TextEmbedder
 from pipeline.registry import build, known
+from pipeline.settings import choose
 from tests.servers import hall
 from tests.tiny_weights import TINY
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.config import choose
 from pipeline.protocols import Index
 from pipeline.registry import build, known
+from pipeline.settings import choose
 
 HALF_ROUNDING = 0.02  # of a distance near 0, from the rounding of float16 rows; much less elsewhere
 

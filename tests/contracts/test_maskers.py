@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.config import choose
 from pipeline.protocols import Masker
 from pipeline.registry import build, known
+from pipeline.settings import choose
 from tests.oracles.run_lengths import decode
 from tests.tracklets import tracklet
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from pipeline import registry
-from pipeline.config import choose
 from pipeline.deliver.events import CONTENT_TYPE, encode
 from pipeline.deliver.outbox import Outbox
 from pipeline.deliver.relay import Relay
 from pipeline.errors import BackpressureError, ConfigError, OutsideError, RefusedError
 from pipeline.protocols import Readable, Sink
+from pipeline.settings import choose
 from tests.servers.kafka import KafkaBroker
 
 

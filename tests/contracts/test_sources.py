@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from pipeline import registry
-from pipeline.config import choose
 from pipeline.errors import ConfigError, MusewatchError, StreamError
 from pipeline.messages import Frame
 from pipeline.protocols import Source
+from pipeline.settings import choose
 from tests.servers.clips import number_of, picture, write_clip
 from tests.servers.ports import free_port
 from tests.servers.rtsp import RtspServer

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from pipeline.config import choose
 from pipeline.messages import Clock, Detections, Frame
 from pipeline.protocols import Tracker
 from pipeline.registry import build, known
+from pipeline.settings import choose
 
 IMAGE = np.zeros((540, 960, 3), np.uint8)
 LOOKS = np.eye(4, 32, dtype=np.float32)  # what an embedder would say of four people in very different clothes

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.config import choose
 from pipeline.messages import Candidate
 from pipeline.protocols import Enrolled, Verifier
 from pipeline.registry import build, known
+from pipeline.settings import choose
 from tests.pictures import BLUE, RED, person
 from tests.tracklets import tracklet
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.config import choose
 from pipeline.deliver.events import encode
 from pipeline.deliver.outbox import Outbox
 from pipeline.registry import build
+from pipeline.settings import choose
 from tests.servers.kafka import KafkaBroker
 
 # kafka-python leaves the sockets of failed connections to the garbage collector

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.config import choose
 from pipeline.registry import build
+from pipeline.settings import choose
 from plugins.codec_opencv import OpenCVCodec
 from tests import tiny_weights
 from tests.pictures import GREEN, RED, person

@@ -2,8 +2,8 @@
 
 from importlib.metadata import EntryPoint
 
-from engines import architectures
 from engines.checkpoint import NetworkCard
+from pipeline import registry
 
 SIZE = (32, 16)
 
@@ -49,10 +49,10 @@ def know_tiny_networks(monkeypatch):
     values = {
         "tiny-embedder": "tests.engines.networks:tiny_embedder",
         "tiny-detector": "tests.engines.networks:tiny_detector",
-        "without-library": "tests.engines.no_such_library:build",
+        "without-library": "tests.engines.no_such_library:build [train]",
     }
-    points = [EntryPoint(name, value, "musewatch.network") for name, value in values.items()]
-    monkeypatch.setattr(architectures, "entry_points", lambda group: points)
+    for name, value in values.items():
+        monkeypatch.setitem(registry.known("network"), name, EntryPoint(name, value, "musewatch.network"))
 
 
 def embedder_card(**keys):

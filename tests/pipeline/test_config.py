@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from pipeline import registry
-from pipeline.config import Config, choose
-from pipeline.config_file import load_config, parse_config
+from pipeline.config import Config, load_config, parse_config
 from pipeline.errors import ConfigError
+from pipeline.settings import choose
 from plugins.sources.file import FileSource
 
 CLIP = {"id": "clip", "source": {"use": "file", "path": "clip.mp4"}}

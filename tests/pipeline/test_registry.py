@@ -7,8 +7,8 @@ import pytest
 from pydantic import Field
 
 from pipeline import registry
-from pipeline.config import ConfigPath, Settings, choose
 from pipeline.errors import ConfigError, UnknownPluginError
+from pipeline.settings import ConfigPath, Settings, choose
 
 
 class Needy:

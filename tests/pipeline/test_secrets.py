@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import secrets
-from pipeline.cli.common import print_json, say
 from pipeline.cli.logs import start_logging
 from pipeline.cli.main import main
-from pipeline.config_file import load_config
+from pipeline.config import load_config
 from pipeline.errors import ConfigError
+from pipeline.output import print_json, say
 from pipeline.secrets import fill_in, redact, redact_all, remember
 
 PASSWORD = 'hunter2"\\ö/x@y'

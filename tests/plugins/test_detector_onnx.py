@@ -9,10 +9,10 @@ import pytest
 
 from engines.errors import EngineError
 from engines.testing import brightness_network, write_engine
-from pipeline.config import choose
 from pipeline.errors import ConfigError
 from pipeline.messages import Clock, Frame
 from pipeline.registry import build
+from pipeline.settings import choose
 from plugins.detector_onnx import OnnxDetector
 from tests.oracles import raw_answers
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import choose
 from pipeline.errors import ConfigError
 from pipeline.messages import Clock, Frame
 from pipeline.protocols import Detector
 from pipeline.registry import build
+from pipeline.settings import choose
 
 pytestmark = pytest.mark.torch
 pytest.importorskip("ultralytics")

@@ -17,11 +17,11 @@ import yaml
 from kafka import KafkaConsumer
 
 from pipeline import registry
-from pipeline.config import Config, choose
-from pipeline.config_file import parse_config
+from pipeline.config import Config, parse_config
 from pipeline.deliver.tracklets import to_message
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 from pipeline.runner.member import Member, MemberSummary
+from pipeline.settings import choose
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import announce

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.torch
 pytest.importorskip("ultralytics")
 
 from pipeline.cli.main import main  # noqa: E402
-from pipeline.config import choose  # noqa: E402
 from pipeline.messages import Clock, Frame  # noqa: E402
 from pipeline.registry import build  # noqa: E402
+from pipeline.settings import choose  # noqa: E402
 from tests.trainers.detection.pictures import write_pictures  # noqa: E402
 from trainers.detection.picture_store import PictureStore  # noqa: E402
 

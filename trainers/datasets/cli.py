@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pipeline.cli.common import ANSWER_IS_NO, JsonOption, console, print_json, say
+from pipeline.cli.common import ANSWER_IS_NO
+from pipeline.output import JsonOption, console, print_json, say
 from trainers.datasets.catalogue import LAYOUTS, find
 from trainers.datasets.check import Part
 from trainers.datasets.check import check as check_folder

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.config import Settings
 from pipeline.follow.geometry import area, clip
+from pipeline.settings import Settings
 from trainers.detection.picture_store import Floats, Picture
 
 PAD = 114

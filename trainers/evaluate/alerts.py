@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline.cli.common import JsonOption, console, print_json, say
+from pipeline.output import JsonOption, console, print_json, say
 from trainers.evaluate.hits_file import read_hits
 from trainers.evaluate.truth import read_enrolled, read_truth
 from trainers.metrics.alerts import AlertScores, StreamTruth, score_alerts

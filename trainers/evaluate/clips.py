@@ -17,11 +17,13 @@ import typer
 
 from pipeline import build
 from pipeline.build import Networks, Parts
-from pipeline.cli.common import ConfigOption, JsonOption, config_of, console, print_json, say
-from pipeline.config import Config, TelemetryConfig, choose
+from pipeline.cli.common import ConfigOption, config_of
+from pipeline.config import Config, TelemetryConfig
 from pipeline.deliver.events import to_event
 from pipeline.errors import InputError
 from pipeline.messages import Hit, Tracklet
+from pipeline.output import JsonOption, console, print_json, say
+from pipeline.settings import choose
 from trainers.evaluate.alerts import COUNTS, print_rows
 from trainers.evaluate.clips_report import write_clips_report
 from trainers.evaluate.enrolling import Photo, enrol_photo

@@ -15,12 +15,13 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import build
-from pipeline.cli.common import ANSWER_IS_NO, JsonOption, console, print_json, say
-from pipeline.config import Config, StreamConfig, choose
-from pipeline.config_file import load_config
+from pipeline.cli.common import ANSWER_IS_NO
+from pipeline.config import Config, StreamConfig, load_config
 from pipeline.desk.check import check
 from pipeline.errors import ConfigError, InputError, OutsideError
+from pipeline.output import JsonOption, console, print_json, say
 from pipeline.runner.runner import Runner, RunSummary, Status
+from pipeline.settings import choose
 from pipeline.watchlist.roster import WatchlistStore
 from trainers.evaluate.alerts import COUNTS, figures, print_rows, rows_by_identity
 from trainers.evaluate.demo_report import Run, write_demo_report

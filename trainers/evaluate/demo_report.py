@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from pipeline import build
 from pipeline.build import Networks
-from pipeline.config import Config, PluginChoice
+from pipeline.config import Config
 from pipeline.runner.runner import RunSummary
+from pipeline.settings import PluginChoice
 from trainers.evaluate.enrolling import Photo
 from trainers.evaluate.report.content import Person, ReportContent
 from trainers.evaluate.report.gather import hit_details, missed_details, stills

@@ -9,8 +9,8 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from pipeline.cli.common import JsonOption, console, print_json
 from pipeline.errors import ConfigError
+from pipeline.output import JsonOption, console, print_json
 from pipeline.rerank import Distances, MuEntries, checks
 from trainers.evaluate.feature_set import FeatureSet, read_features
 from trainers.evaluate.peak import peak_mb, reset_peak

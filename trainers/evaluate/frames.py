@@ -5,9 +5,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import choose
 from pipeline.messages import Frame
 from pipeline.registry import build
+from pipeline.settings import choose
 
 
 def play(clip: Path) -> Iterator[Frame]:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from pipeline import build
 from pipeline.build import Networks
-from pipeline.config import Config, choose
+from pipeline.config import Config
 from pipeline.messages import Detections, EndReason, Frame, StreamEnd, Tracklet
 from pipeline.protocols import Detector, Embedder
+from pipeline.settings import choose
 
 Span = tuple[float, float]
 

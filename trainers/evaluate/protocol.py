@@ -11,9 +11,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pipeline import config, registry
-from pipeline.cli.common import JsonOption, console, print_json, say
+from pipeline import registry, settings
 from pipeline.errors import ConfigError, InputError
+from pipeline.output import JsonOption, console, print_json, say
 from pipeline.rerank import Distances, MuEntries
 from trainers.evaluate.feature_cache import FeatureCache
 from trainers.evaluate.feature_set import FeatureSet, Opinions, opinions_of, read_arrays, read_features
@@ -57,7 +57,7 @@ class Runs:
 
     def __init__(self, plan: Protocol, base_dir: Path, out: Path) -> None:
         self._plan, self._base_dir, self._out = plan, base_dir, out
-        self._codec = registry.build("codec", config.choose("opencv"), base_dir, "codec")
+        self._codec = registry.build("codec", settings.choose("opencv"), base_dir, "codec")
         self._rerankers = [_reranker(choice) for choice in plan.rerank]
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -168,13 +168,13 @@ class Runs:
             write_rank_page(path, title, pictures, data, table, self._codec, self._plan.rank_pages)
 
 
-def _reranker(choice: config.PluginChoice | str) -> Reranker:
+def _reranker(choice: settings.PluginChoice | str) -> Reranker:
     if isinstance(choice, str):
         return choose([choice])[0]
     return choose([choice.use], [f"{key}={value}" for key, value in choice.settings.items()])[0]
 
 
-def _digest_of(choice: config.PluginChoice) -> str:
+def _digest_of(choice: settings.PluginChoice) -> str:
     text = json.dumps({"use": choice.use, **choice.settings}, sort_keys=True, default=str)
     return f"settings:{hashlib.sha256(text.encode()).hexdigest()}"
 

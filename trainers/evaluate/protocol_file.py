@@ -1,13 +1,11 @@
 """What a protocol file may say: sets, encoders, verifiers, re-rankers, and which combinations to run."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from pipeline.config import ConfigPath, PluginChoice, Settings
-from pipeline.config_file import explain, read_yaml
-from pipeline.errors import ConfigError
+from pipeline.settings import ConfigPath, PluginChoice, Settings, checked, read_yaml
 from trainers.evaluate.rules import RULES
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$")]
@@ -111,14 +109,7 @@ def load_protocol(path: Path) -> Protocol:
     Raises:
         ConfigError: With the path of the key that is wrong.
     """
-    document: Any = read_yaml(path)
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: expected keys and values", "start with 'version: 1'")
-    try:
-        return Protocol.model_validate(document, context={"base_dir": path.resolve().parent})
-    except ValidationError as error:
-        model: type[BaseModel] = Protocol
-        raise ConfigError(explain(error, model, str(path))) from None
+    return checked(Protocol, read_yaml(path), str(path), {"base_dir": path.resolve().parent})
 
 
 def kinds_of(protocol: Protocol, encoder: str, target: str) -> tuple[ProtocolName, ...]:

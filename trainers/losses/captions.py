@@ -15,8 +15,8 @@ from safetensors.torch import save
 from torch import nn
 
 from engines.files import replace_file
-from pipeline.config import Settings
 from pipeline.errors import InputError
+from pipeline.settings import Settings
 from trainers.datasets.sample import Sample
 from trainers.networks.clip_text import ClipTextTower
 

@@ -15,8 +15,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from pipeline.cli.common import say
-from pipeline.config import ConfigPath, Settings
+from pipeline.output import say
+from pipeline.settings import ConfigPath, Settings
 from trainers.networks.clip_text import ClipTextTower
 from trainers.training.schedule import set_rate, warmup_cosine
 

@@ -4,8 +4,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from pipeline.config import Settings
 from pipeline.errors import ConfigError
+from pipeline.settings import Settings
 from trainers.losses.captions import CaptionLoss
 from trainers.losses.identity import IdentityLoss
 from trainers.losses.prototypes import PrototypeLoss

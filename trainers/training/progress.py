@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.common import say
 from pipeline.errors import InputError
+from pipeline.output import say
 
 LOG = "log.jsonl"
 EVERY_S = 10.0

@@ -11,8 +11,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.common import say
 from pipeline.errors import InputError
+from pipeline.output import say
 
 RUN_FILE = "world.json"
 Report = Callable[[int], None]

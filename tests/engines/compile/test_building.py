@@ -19,6 +19,7 @@ from engines.sessions.open import open_session
 from engines.sessions.trt import opening
 from engines.sessions.trt.testing import FakeGpu, FakeLibrary
 from engines.testing import stripe_embedder, write_engine
+from pipeline import registry
 from pipeline.cli.main import main
 from tests.engines.networks import (
     detector_card,
@@ -322,7 +323,7 @@ def test_a_scorer_is_found_by_role(home, call, tmp_path, monkeypatch):
     from importlib.metadata import EntryPoint
 
     point = EntryPoint("embedder", "tests.engines.networks:score_embedder", "musewatch.gate")
-    monkeypatch.setattr(gate, "entry_points", lambda group: [point])
+    monkeypatch.setitem(registry.known("gate"), "embedder", point)
     code, made, _ = call(
         "build", home / "exported/tiny.yaml", "--precision", "fp16", "--images", home / "pictures",
         "--labels", home / "pictures", "--out", tmp_path, "--json",
@@ -331,7 +332,7 @@ def test_a_scorer_is_found_by_role(home, call, tmp_path, monkeypatch):
     assert made["gate"]["reference_scores"] == {
         "first": pytest.approx(made["gate"]["scores"]["first"], abs=1e-3)
     }
-    monkeypatch.setattr(gate, "entry_points", lambda group: [])
+    monkeypatch.delitem(registry.known("gate"), "embedder")
     code, _, err = call(
         "build",
         home / "net",

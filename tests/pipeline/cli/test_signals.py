@@ -36,7 +36,7 @@ def test_the_first_signal_stops_whenever_it_comes(early: bool, capsys: pytest.Ca
 ON_A_TERMINAL = """
 import os, signal
 from rich.live import Live
-from pipeline.cli.common import console
+from pipeline.output import console
 from pipeline.cli.signals import DrainOnSignals
 
 drain = DrainOnSignals()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import registry
-from pipeline.config import Settings
+from pipeline.settings import Settings
 from pipeline.testing import FakeReader
 from tests.enrolment_desk import CONFIG, Desk, drawn_detector
 from tests.pictures import person

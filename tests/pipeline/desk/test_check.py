@@ -13,7 +13,7 @@ import yaml
 
 from engines.testing import stripe_embedder, write_engine
 from pipeline.cli.main import main
-from pipeline.config_file import parse_config
+from pipeline.config import parse_config
 from pipeline.desk.check import check
 from pipeline.errors import StreamError
 from pipeline.testing import StuckSource, frame

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from pipeline import registry
-from pipeline.config import Config, Settings
-from pipeline.config_file import parse_config
+from pipeline.config import Config, parse_config
 from pipeline.errors import RefusedError
 from pipeline.messages import Detections, Frame
 from pipeline.runner.runner import Runner, RunSummary, Status
+from pipeline.settings import Settings
 from pipeline.testing import ListSource, frame
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore

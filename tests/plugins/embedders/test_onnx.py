@@ -5,8 +5,8 @@ import pytest
 
 from engines.errors import EngineError, OutputError
 from engines.testing import brightness_network, stripe_embedder, write_engine
-from pipeline.config import choose
 from pipeline.registry import build
+from pipeline.settings import choose
 from plugins.embedders.onnx import OnnxEmbedder
 
 SIZE = (64, 32)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.config import choose
 from pipeline.errors import ConfigError, InputError, UnknownPluginError
 from pipeline.registry import build
+from pipeline.settings import choose
 from plugins.embedders import local_weights
 from tests import tiny_weights
 

@@ -11,9 +11,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from pipeline import registry
-from pipeline.config import choose
 from pipeline.errors import BackpressureError, ConfigError, OutsideError
 from pipeline.remote_bus import BusMessage, Delivery
+from pipeline.settings import choose
 from plugins.kafka.bus import KafkaBus
 from tests.servers.kafka import KafkaBroker
 

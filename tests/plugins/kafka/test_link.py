@@ -15,8 +15,8 @@ from kafka.record.util import calc_crc32c
 
 from pipeline import registry
 from pipeline.cli.main import main
-from pipeline.config import choose
 from pipeline.errors import ConfigError, OutsideError, RefusedError
+from pipeline.settings import choose
 from plugins.kafka.link import KafkaLink, hasten_checksums
 
 # kafka-python leaves the sockets of failed connections to the garbage collector

@@ -13,9 +13,9 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
 from pipeline import registry
-from pipeline.config import choose
 from pipeline.deliver.events import encode
 from pipeline.errors import BackpressureError, ConfigError, OutsideError
+from pipeline.settings import choose
 from plugins.kafka.link import KafkaLink
 from plugins.kafka.sink import KafkaSink
 from tests.servers.availability import need

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline.build import Networks
-from pipeline.config import choose
-from pipeline.config_file import parse_config
+from pipeline.config import parse_config
 from pipeline.messages import Detections
 from pipeline.registry import build
+from pipeline.settings import choose
 from pipeline.testing import frame
 from tests.servers.clips import number_of, write_clip
 from trainers.evaluate.frames import frames_at

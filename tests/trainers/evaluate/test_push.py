@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 import av
 import pytest
 
-from pipeline.config import choose
 from pipeline.registry import build
+from pipeline.settings import choose
 from tests.servers.clips import number_of, write_clip
 from trainers.evaluate import push
 from trainers.evaluate.demo import free_ports

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from pipeline.config import choose
 from pipeline.registry import build
+from pipeline.settings import choose
 from tests.servers.clips import write_clip
 from trainers.evaluate.report.content import HitDetail, MissedDetail, Person, ReportContent
 from trainers.evaluate.report.gather import clear_to_see, hit_details, missed_details, stills, tallest

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import choose
 from pipeline.follow.crops import cut
 from pipeline.follow.geometry import area, intersection, iou
 from pipeline.protocols import Codec
 from pipeline.registry import build
+from pipeline.settings import choose
 from trainers.evaluate.frames import frames_at
 from trainers.evaluate.report.content import HitDetail, MissedDetail, Still
 from trainers.evaluate.sights import who_is_labelled

@@ -1,0 +1,31 @@
+"""How commands speak: one JSON document or text for people on stdout, everything about it on stderr; no secrets."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pipeline.secrets import redact, redact_all
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that colours only a terminal; people's text goes to stdout, everything about it to stderr."""
+    return Console(
+        stderr=stderr, highlight=False, soft_wrap=not (sys.stderr if stderr else sys.stdout).isatty()
+    )
+
+
+def print_json(document: Any) -> None:
+    """The one document on stdout."""
+    plain = json.loads(json.dumps(document, default=str))
+    sys.stdout.write(json.dumps(redact_all(plain), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line for the operator, on stderr."""
+    sys.stderr.write(redact(text) + "\n")
