@@ -1,6 +1,7 @@
 """How to reach Kafka: settings, errors in our words, and a reader, for the sink and the bus."""
 
 import logging
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -139,10 +140,14 @@ class _Complaints(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.reason = ""
+        self.unknown_host = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         logger.debug("%s: %s", record.name, text)
+        if unknown := _UNKNOWN_HOST.match(text):
+            self.unknown_host = unknown[1]
+            return
         _, found, reason = text.partition(" failed: ")
         if not found or any(late in reason for late in _TIME_IS_UP):
             return
@@ -155,12 +160,20 @@ class _Complaints(logging.Handler):
 # The library drops an answer that arrives together with the end of the connection, as a refusal may.
 _HANGS_UP = "the broker hangs up (wrong username, password or tls can look like this)"
 _TIME_IS_UP = ("KafkaTimeoutError", "RequestTimedOutError")
+_UNKNOWN_HOST = re.compile(r"DNS lookup failed for (\S+),")
 _complaints = _Complaints()
 
 
-def complaint() -> str:
+def complaint(link: KafkaLink) -> str:
     """Why connections have failed since the last client was made; empty when the library does not know."""
-    return _complaints.reason
+    unknown = _complaints.unknown_host
+    if not unknown:
+        return _complaints.reason
+    if unknown in link.bootstrap.split(","):
+        return f"{unknown} has no address here"
+    return (
+        f"the broker sends its clients on to {unknown}, which has no address here (its advertised.listeners)"
+    )
 
 
 def explained(error: KafkaError | OSError, link: KafkaLink, topic: str) -> OutsideError:
@@ -169,12 +182,13 @@ def explained(error: KafkaError | OSError, link: KafkaLink, topic: str) -> Outsi
     if isinstance(error, OSError):
         return OutsideError(f"{where}: {error}", "are the files of tls still there?" if link.tls else "")
     if isinstance(error, KafkaTimeoutError):
-        reason = complaint() or "the broker is silent"
+        reason = complaint(link) or "the broker is silent"
         return BackpressureError(f"{where}: no answer within {link.timeout_s:g} s: {reason}", _RETRY_S)
     if isinstance(error, _NOT_THIS):
         return RefusedError(f"{where}: {error}")
     if error.retriable:
-        return BackpressureError(f"{where}: {error}", _RETRY_S)
+        reason = complaint(link) if _complaints.unknown_host else error
+        return BackpressureError(f"{where}: {reason}", _RETRY_S)
     return OutsideError(f"{where}: {error}")
 
 
@@ -203,7 +217,7 @@ def _hush() -> None:
     library.propagate = False
     library.setLevel(logging.WARNING)
     library.addHandler(_complaints)  # once, however often it is said
-    _complaints.reason = ""
+    _complaints.reason = _complaints.unknown_host = ""
 
 
 class TopicReader:

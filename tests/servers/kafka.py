@@ -30,15 +30,17 @@ _POM = """
  </dependencies></project>
 """
 
+AWAY = "broker-7.invalid"
+
 _PROPERTIES = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SECURE://127.0.0.1:{secure}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SECURE://127.0.0.1:{secure}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SECURE://127.0.0.1:{secure},AWAY://127.0.0.1:{away}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SECURE://127.0.0.1:{secure},AWAY://{away_host}:{away}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,AWAY:PLAINTEXT
 listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.secure.plain.sasl.jaas.config={module}.plain.PlainLoginModule required user_{user}="{password}";
 listener.name.secure.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;
@@ -96,17 +98,21 @@ class KafkaBroker:
 
     Args:
         folder: For its data and its log.
+
+    Attributes:
+        away_port: Answers, and sends its clients on to `AWAY`, which nobody can reach.
     """
 
     def __init__(self, folder: Path) -> None:
         need("kafka")
         self._folder = folder
         self._lib = _jars_or_skip()
-        self.port, self.secure_port, controller = _free_port(), _free_port(), _free_port()
+        self.port, self.secure_port, self.away_port, controller = (_free_port() for _ in range(4))
         self._properties = folder / "server.properties"
         self._properties.write_text(
             _PROPERTIES.format(
-                port=self.port, secure=self.secure_port, controller=controller, data=folder / "data",
+                port=self.port, secure=self.secure_port, away=self.away_port, away_host=AWAY,
+                controller=controller, data=folder / "data",
                 keys=self._certificate(), module=_MODULE, user=USER, password=PASSWORD,
             ),
             encoding="utf-8",

@@ -1,6 +1,7 @@
 """Tracklets over a real broker: membership, offsets, dead letters, the table."""
 
 import gc
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +82,21 @@ def test_what_is_published_is_received_once_and_a_stream_keeps_its_order(group: 
         assert [m.offset for m in own] == sorted(m.offset for m in own)
     assert abs(found[0].at_s - time.time()) < 60
     assert sum(member.lag().values()) == 0
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_whatever_codec_a_broker_sets_is_read(group: Group, codec: str) -> None:
+    """`compression.type` of a topic has the broker pack the records anew."""
+    bus = group.bus()
+    bus.publish([])
+    admin = KafkaAdminClient(bootstrap_servers=group.broker.bootstrap)
+    admin.alter_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, f"{group.name}-topic", {"compression.type": codec})]
+    )
+    admin.close()
+    bus.publish([event(n) | {"data": {"n": n, "text": "again and again " * 500}} for n in range(20)])
+    assert [json.loads(m.value or b"")["data"]["n"] for m in take(group.bus(), 20)] == list(range(20))
 
 
 @pytest.mark.kafka

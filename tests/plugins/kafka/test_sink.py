@@ -19,7 +19,7 @@ from pipeline.settings import choose
 from plugins.kafka.link import KafkaLink
 from plugins.kafka.sink import KafkaSink
 from tests.servers.availability import need
-from tests.servers.kafka import PASSWORD, USER, KafkaBroker
+from tests.servers.kafka import AWAY, PASSWORD, USER, KafkaBroker
 
 # kafka-python leaves the sockets of failed connections to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
@@ -163,6 +163,16 @@ def test_a_broker_that_is_down_costs_time_and_nothing_else(caplog: pytest.LogCap
     ours = [record for record in caplog.records if not record.name.startswith("kafka")]
     assert [record for record in ours if record.levelno > logging.DEBUG] == []
     gc.collect()
+
+
+@pytest.mark.kafka
+def test_an_advertised_address_that_cannot_be_reached_is_named(
+    kafka_broker: KafkaBroker, tmp_path: Path
+) -> None:
+    made = build(bootstrap=f"127.0.0.1:{kafka_broker.away_port}", topic=f"{tmp_path.name}-hits", timeout_s=3)
+    with pytest.raises(OutsideError, match=rf"{AWAY}.*advertised\.listeners"):
+        made.publish([event(1)])
+    made.close()
 
 
 def secure(broker: KafkaBroker, **changed: Any) -> dict[str, Any]:
