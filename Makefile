@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-core check bench faults soak zoo lock tree licences demo-clips clean
+.PHONY: help demo extra test test-core check bench faults soak zoo lock tree licences demo-clips clean
 
 export PYTHON
 BIN := .venv/bin
@@ -14,6 +14,10 @@ help:  ## list the targets
 demo:  ## find six enrolled people in three streams; leaves build/demo/report.html
 	@requirements/install core
 	@$(BIN)/musewatch demo
+
+extra:  ## install extras beside the core: make extra NAMES=lab,train (lab train mllm agpl faiss gpu dev)
+	@requirements/install core
+	@requirements/install extra "$(NAMES)"
 
 test:  ## install what the tests need (as root: system packages too) and run them all
 	@requirements/install test

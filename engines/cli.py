@@ -1,4 +1,4 @@
-"""`musewatch engines`: the engines at hand, and whether they work here; how they are made is in `engines.compile`."""
+"""`musewatch engines`: networks listed, tried, made, judged and compared."""
 
 import sys
 from collections.abc import Sequence

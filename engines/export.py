@@ -23,6 +23,7 @@ from engines.network import try_out
 from engines.preprocess import preprocess
 from engines.sessions.ort import OrtSession
 from engines.sessions.torch import INPUT, output_names
+from pipeline.extras import cure
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,7 @@ def onnx_bytes(module: "torch.nn.Module", size: tuple[int, int], where: str) -> 
     except ImportError as error:
         raise EngineFileError(
             f"{where}: ONNX cannot be written here: {error}",
-            "install the training extra: pip install -e '.[train]' in the checkout",
+            cure(["train"]),
         ) from error
     except Exception as error:  # the exporter has no base class of its own
         raise EngineFileError(

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.errors import ConfigError, UnknownPluginError
+from pipeline.extras import cure
 from pipeline.settings import PluginChoice, checked
 
 ROLES = (
@@ -49,11 +50,10 @@ def load(role: str, name: str) -> Any:
     try:
         return points[name].load()
     except ImportError as error:
-        extras = ",".join(points[name].extras)  # as its entry point says: "module:Class [extra]"
         raise UnknownPluginError(
             f"{role} {name!r} cannot be loaded: {error}",
-            f"install its extra: pip install -e '.[{extras}]' in the checkout"
-            if extras
+            cure(points[name].extras)  # as its entry point says: "module:Class [extra]"
+            if points[name].extras
             else "install the package that brings its library",
         ) from error
     except Exception as error:

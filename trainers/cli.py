@@ -1,4 +1,4 @@
-"""`musewatch train`: the training jobs, one sub-command each."""
+"""`musewatch train`: trains networks; each job ends with a checkpoint."""
 
 from pathlib import Path
 from typing import Annotated, TypeVar

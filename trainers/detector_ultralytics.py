@@ -13,6 +13,7 @@ from pydantic import Field
 
 from engines.export import write_engine
 from pipeline.errors import ConfigError, InputError
+from pipeline.extras import cure
 from pipeline.settings import ConfigPath, Settings
 
 PAD = 114
@@ -67,7 +68,7 @@ def _library(settings: str) -> Any:
     try:
         from ultralytics import YOLO
     except ImportError:
-        raise ConfigError("the library ultralytics is not installed", "pip install -e '.[agpl]'") from None
+        raise ConfigError("the library ultralytics is not installed", cure(["agpl"])) from None
     return YOLO
 
 

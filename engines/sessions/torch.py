@@ -13,6 +13,7 @@ from engines.architectures import build_network, fill_network
 from engines.errors import EngineFileError, TensorError
 from engines.manifest import Manifest, Precision
 from engines.sessions.base import ANY_BATCH, Device, Tensors, TensorSpec, ladder
+from pipeline.extras import cure
 
 if TYPE_CHECKING:
     import torch
@@ -145,7 +146,7 @@ def open_torch(manifest: Manifest, data: bytes, *, threads: int = 1, device: Dev
     except ImportError:
         raise EngineFileError(
             f"{where}: torch is not installed, and it alone runs .safetensors",
-            "install the training extra: pip install -e '.[train]' in the checkout; or give an .onnx file",
+            f"{cure(['train'])}; or give an .onnx file",
         ) from None
     module = build_network(manifest.network.use, manifest.network.arguments, where)
     fill_network(module, data, where)

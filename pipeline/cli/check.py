@@ -1,4 +1,4 @@
-"""`musewatch check`: would a run start, and do the cameras show people large enough?"""
+"""`musewatch check`: would a run start, and are people large enough?"""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`musewatch hits`: what left, whether the sinks take it, and what they have refused."""
+"""`musewatch hits`: what left, whether the sinks take it, what they refused."""
 
 import os
 import sys

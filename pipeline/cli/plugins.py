@@ -1,15 +1,11 @@
 """`musewatch plugins`: what is installed for each role."""
 
-import ast
-from collections.abc import Iterator
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from pipeline.cli.modules import missing_library
 from pipeline.errors import ConfigError
 from pipeline.output import JsonOption, console, print_json
 from pipeline.registry import ROLES, known
@@ -39,31 +35,3 @@ def describe(role: str, name: str) -> dict[str, Any]:
     package = point.dist.name if point.dist else ""
     problem = f"{missing} is not installed" if missing else None
     return {"role": role, "name": name, "package": package, "value": point.value, "problem": problem}
-
-
-def missing_library(module: str) -> str | None:
-    """The first thing that a module imports at its top and that is not there; nothing is imported to see it."""
-    spec = _spec(module)
-    if spec is None:
-        return module
-    if spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    return next((name for name in _imported(tree) if _spec(name.partition(".")[0]) is None), None)
-
-
-def _imported(tree: ast.Module | ast.With) -> Iterator[str]:
-    for node in tree.body:
-        if isinstance(node, ast.With):
-            yield from _imported(node)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-
-
-def _spec(module: str) -> ModuleSpec | None:
-    try:
-        return find_spec(module)
-    except (ImportError, ValueError):
-        return None

@@ -1,4 +1,4 @@
-"""`musewatch run`: the main job on a config."""
+"""`musewatch run`: watches the streams of a config and reports hits."""
 
 import logging
 import signal

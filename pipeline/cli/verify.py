@@ -1,4 +1,4 @@
-"""`musewatch verify`: a member of the group that identifies what `run` publishes."""
+"""`musewatch verify`: joins the group that identifies what `run` publishes."""
 
 from pathlib import Path
 from typing import Annotated

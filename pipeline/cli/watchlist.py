@@ -1,4 +1,4 @@
-"""`musewatch watchlist`: who is looked for."""
+"""`musewatch watchlist`: who is looked for: enrol, show, remove, exchange."""
 
 import difflib
 from collections import Counter

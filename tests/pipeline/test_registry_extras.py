@@ -13,7 +13,7 @@ MISSING = "a_library_nobody_has.tracker:Tracker"
 @pytest.mark.parametrize(
     ("value", "advice"),
     [
-        (f"{MISSING} [agpl]", r"pip install -e '\.\[agpl\]'"),
+        (f"{MISSING} [agpl]", r"make -C /\S+ extra NAMES=agpl"),
         (MISSING, "install the package that brings its library"),
     ],
 )

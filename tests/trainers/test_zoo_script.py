@@ -93,8 +93,8 @@ def test_every_command_parses_and_finds_what_an_earlier_one_made(
         assert [words for words in said[manifest.name] if words not in manifest.provenance] == []
         return manifest
 
-    monkeypatch.setattr("trainers.world.cli.make_crops", draw_crops)
-    monkeypatch.setattr("trainers.world.cli.make_frames", draw_frames)
+    monkeypatch.setattr("trainers.world.crops.make_crops", draw_crops)
+    monkeypatch.setattr("trainers.world.frames.make_frames", draw_frames)
     monkeypatch.setattr(encoder, "train_encoder", train)
     monkeypatch.setattr(detector, "train_detector", train)
     monkeypatch.setattr("engines.compile.build.build", build)

@@ -1,4 +1,4 @@
-"""`musewatch data`: which data sets can be read, and whether a folder holds one."""
+"""`musewatch data`: data sets that can be read; whether a folder holds one."""
 
 from dataclasses import asdict
 from pathlib import Path

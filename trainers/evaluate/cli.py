@@ -1,4 +1,4 @@
-"""`musewatch evaluate`: measuring, one module a command."""
+"""`musewatch evaluate`: measures the main job and its parts."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`musewatch demo`: six people enrolled, three simulated cameras over RTSP on loopback, and a report.
+"""`musewatch demo`: finds six enrolled people in three simulated streams.
 
 Everything is real but the cameras: the config is `configs/demo.yaml`, its clips are pushed over RTSP at their own
 rate, and the hits are counted against what the simulation knows.

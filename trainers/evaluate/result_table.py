@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.extras import cure
 
 KEYS = ("protocol", "sources", "target", "rule", "encoder", "verifier", "tuning", "rerank", "alpha")
 SCORES = ("mAP", "R1", "R5", "R10", "mINP")
@@ -22,7 +23,7 @@ def need_plots() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise ConfigError("drawing table.png needs matplotlib", "pip install 'musewatch[lab]'") from None
+        raise ConfigError("drawing table.png needs matplotlib", cure(["lab"])) from None
 
 
 def write_tables(title: str, rows: Sequence[Row], out: Path) -> None:

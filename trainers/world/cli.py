@@ -1,4 +1,4 @@
-"""`musewatch world`: makes clips, crops, scenes and contact sheets of the simulated world."""
+"""`musewatch world`: makes data of the simulated world, with perfect truth."""
 
 import dataclasses
 from pathlib import Path
@@ -7,14 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.errors import ConfigError
-from trainers.world.clips import ClipsPlan, make_clips
-from trainers.world.crops import CropsPlan, make_crops
-from trainers.world.domains import RANDOM, find_domain, identity_seeds
-from trainers.world.frames import FramesPlan, make_frames
-from trainers.world.hard import darkened, find_case
 from trainers.world.jobs import open_output
-from trainers.world.scenes import ScenesPlan, make_scenes
-from trainers.world.sheet import make_sheet
 
 app = typer.Typer(no_args_is_help=True, help="Makes data of the simulated world, with perfect truth.")
 
@@ -58,6 +51,8 @@ def names_of(text: str) -> list[str]:
     >>> names_of("3-5"), names_of("hall")
     (['random-3', 'random-4', 'random-5'], ['hall'])
     """
+    from trainers.world.domains import RANDOM
+
     first, _, last = text.partition("-")
     if first.isdecimal() and last.isdecimal():
         return [f"{RANDOM}{number}" for number in range(int(first), int(last) + 1)]
@@ -87,6 +82,10 @@ def clips(
     workers: WorkersOption = None,
 ) -> None:
     """Clips of several cameras that people pass, with track labels, presence.csv, people.json and enrol/."""
+    from trainers.world.clips import ClipsPlan, make_clips
+    from trainers.world.domains import find_domain, identity_seeds
+    from trainers.world.hard import darkened, find_case
+
     case = find_case(hard)
     if case.from_behind:
         raise ConfigError("clips show people from all sides", "use --hard from-behind with crops or scenes")
@@ -127,6 +126,10 @@ def crops(
     workers: WorkersOption = None,
 ) -> None:
     """Crops in the tree of Market-1501, with attributes.jsonl, captions of what is visible, and masks."""
+    from trainers.world.crops import CropsPlan, make_crops
+    from trainers.world.domains import find_domain, identity_seeds
+    from trainers.world.hard import darkened, find_case
+
     if cameras == per_camera == 1:
         raise ConfigError(
             "of one picture of each person, none is left to be searched",
@@ -171,6 +174,10 @@ def sheet(
     wardrobe: WardrobeOption = None,
 ) -> None:
     """A contact sheet: a row for each person."""
+    from trainers.world.domains import find_domain
+    from trainers.world.hard import find_case
+    from trainers.world.sheet import make_sheet
+
     make_sheet(
         out, find_domain(domain, scene, style, wardrobe), split, seed, people, per_camera, find_case(hard)
     )
@@ -196,6 +203,10 @@ def scenes(
     workers: WorkersOption = None,
 ) -> None:
     """Whole pictures to find people in, by crop and text: boxes, masks, galleries of 50, 100 and 500."""
+    from trainers.world.domains import find_domain, identity_seeds
+    from trainers.world.hard import darkened, find_case
+    from trainers.world.scenes import ScenesPlan, make_scenes
+
     case = find_case(hard)
     found = darkened(find_domain(domain, scene, style, wardrobe), case)
     identity_seeds(split, seed, people)
@@ -221,6 +232,9 @@ def frames(
     workers: WorkersOption = None,
 ) -> None:
     """Single pictures of many places with everybody's box, to train and judge a detector on."""
+    from trainers.world.domains import find_domain, identity_seeds
+    from trainers.world.frames import FramesPlan, make_frames
+
     names = tuple(name for text in domain for name in names_of(text))
     for name in names:
         find_domain(name, scene, style)

@@ -3,7 +3,9 @@
 import importlib
 import json
 import subprocess
+import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
@@ -65,6 +67,53 @@ def test_every_command_has_help(run: Run) -> None:
         printed = run(name, "--help")
         assert (printed.code, printed.err) == (0, "")
         assert printed.out.startswith(f"Usage: musewatch {name}")
+
+
+NOT_IN_THE_CORE = (
+    "numba", "matplotlib", "torch", "torchvision", "transformers", "timm", "accelerate", "onnx", "onnxscript",
+    "open_clip", "safetensors", "tensorboard", "peft", "sam2", "boxmot", "ultralytics", "faiss", "cuda", "tensorrt",
+)  # fmt: skip
+EVERY_HELP = f"""
+import sys
+sys.modules.update(dict.fromkeys({NOT_IN_THE_CORE}))  # as if none of them were installed
+from pipeline.cli.main import application, main
+for name in application(["--help"]).list_commands(None):
+    codes = [main([name, "--help"])]
+    for inner in getattr(application([name]).commands[name], "commands", ()):
+        codes.append(main([name, inner, "--help"]))
+    assert codes == [0] * len(codes), (name, codes)
+sys.exit(main(["world", "sheet", "here.jpg"]))
+"""
+
+
+def test_commands_that_lack_an_extra_keep_their_options_and_name_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_HELP], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 2, done.stderr
+    assert {"--enrolled", "--per-camera", "--resume", "--precision", "--rerank"} <= set(done.stdout.split())
+    assert done.stderr.startswith(
+        "musewatch: this needs numba, which is not installed. install the extra: make"
+    )
+    assert done.stderr.endswith("NAMES=lab\n")
+
+
+def test_no_line_of_help_is_cut_off(run: Run) -> None:
+    for arguments in ((), ("engines",), ("watchlist",), ("world",), ("evaluate",)):
+        assert "..." not in run(*arguments, "--help").out.replace("[ARGS]...", "")
+
+
+def test_help_imports_no_command() -> None:
+    code = "import sys; from pipeline.cli.main import main; main(['--help']); print(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert not {"numpy", "pydantic", "rich", "pipeline.cli.run"} & set(done.stdout.split())
+
+
+def test_the_version_is_that_of_the_package(run: Run) -> None:
+    printed = run("--version")
+    assert (printed.code, printed.out) == (0, f"musewatch {version('musewatch')}\n")
 
 
 @pytest.mark.parametrize("arguments", [(), ("watchlist",), ("hits",), ("engines",)])

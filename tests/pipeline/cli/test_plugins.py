@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.cli.plugins import missing_library
+from pipeline.cli.modules import missing_library
 
 
 def test_every_role_is_listed_and_nothing_is_missing_here(capsys: pytest.CaptureFixture[str]) -> None:
