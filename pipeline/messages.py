@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bounds import Box, Count, Moment, Side, StreamSeconds
+
 
 class Clock(StrEnum):
     """Where `captured_at` comes from."""
@@ -212,6 +214,11 @@ class Tracklet:
         """The crop shown as evidence."""
         return self.crops[0]
 
+    @property
+    def pixels(self) -> int:
+        """Of all crops."""
+        return sum(crop.image.shape[0] * crop.image.shape[1] for crop in self.crops)
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -275,16 +282,16 @@ class HitIdentity:
 
     id: str
     name: str | None
-    watchlist_version: int
+    watchlist_version: Count
 
 
 @dataclass(frozen=True, slots=True)
 class HitBest:
     """The best sight of the person. Box: xyxy in pixels of `frame_size` (width, height)."""
 
-    pts_s: float
-    frame_size: tuple[int, int]
-    box: tuple[float, float, float, float]
+    pts_s: StreamSeconds
+    frame_size: tuple[Side, Side]
+    box: Box
     crop: PictureRef | None
     frame: PictureRef | None
     mask: Mask | None
@@ -316,22 +323,22 @@ class Hit:
     """An accepted candidate at one point of its life: the `data` of an event, field by field.
 
     `revision` is 1 for `opened` and grows, with gaps. One `hit_id` at most per (stream, epoch, track,
-    identity).
+    identity). The bounds of its fields are those of an event that comes back.
     """
 
     hit_id: str
-    revision: int
+    revision: Count
     state: HitState
     reason: EndReason | None
     stream_id: str
     epoch: str
-    track_id: int
+    track_id: Count
     identity: HitIdentity
     purpose: str | None
-    first_pts_s: float
-    last_pts_s: float
-    decided_pts_s: float
-    captured_at: datetime
+    first_pts_s: StreamSeconds
+    last_pts_s: StreamSeconds
+    decided_pts_s: StreamSeconds
+    captured_at: Moment
     clock: Clock
     best: HitBest
     decision: HitDecision

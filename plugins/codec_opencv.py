@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import InputError
+from pipeline.jpeg import START, jpeg_size
 from pipeline.settings import Settings
 
 cv2.utils.logging.setLogLevel(
@@ -17,8 +18,6 @@ cv2.utils.logging.setLogLevel(
 )  # OpenCV tells stderr about every damaged picture; our errors say it
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG_NO_LENGTH = {0x01, *range(0xD0, 0xD9)}  # markers without a body
-_JPEG_NOT_SIZES = {0xC4, 0xC8, 0xCC}  # tables among the start-of-frame codes 0xC0..0xCF
 
 
 class OpenCVCodec:
@@ -104,8 +103,8 @@ def declared_size(data: bytes) -> tuple[int, int]:
 
 
 def _reader(data: bytes) -> Callable[[bytes], tuple[int, int]] | None:
-    if data.startswith(b"\xff\xd8"):
-        return _jpeg_size
+    if data.startswith(START):
+        return jpeg_size
     if data.startswith(_PNG):
         return _png_size
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
@@ -113,22 +112,6 @@ def _reader(data: bytes) -> Callable[[bytes], tuple[int, int]] | None:
     if data.startswith(b"BM"):
         return _bmp_size
     return None
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    at = 2
-    while data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # padding
-            at += 1
-        elif marker in _JPEG_NO_LENGTH:
-            at += 2
-        elif 0xC0 <= marker <= 0xCF and marker not in _JPEG_NOT_SIZES:
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            return width, height
-        else:
-            at += 2 + struct.unpack_from(">H", data, at + 2)[0]
-    raise ValueError("no frame before the data")
 
 
 def _png_size(data: bytes) -> tuple[int, int]:

@@ -13,18 +13,31 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.bounds import (
+    MAX_COUNT,
+    MAX_LABEL,
+    MAX_PIXELS,
+    Box,
+    Count,
+    Label,
+    Moment,
+    Side,
+    StreamSeconds,
+    refuse_large_pictures,
+)
 from pipeline.config import STREAM_ID
 from pipeline.deliver.events import encode, rfc3339
 from pipeline.errors import InputError
+from pipeline.jpeg import jpeg_size
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 from pipeline.protocols import Codec
 
@@ -34,9 +47,11 @@ MAX_BYTES = 900_000
 _SCENE_STEPS = ((0.7, 80), (0.5, 80), (0.35, 80), (0.25, 80), (0.25, 50), (0.25, 30))  # of the sides, quality
 _CROP_STEP = 0.7
 
-Base64 = Annotated[str, Field(min_length=4, json_schema_extra={"contentEncoding": "base64"})]
+Base64 = Annotated[
+    str, Field(min_length=4, max_length=MAX_BYTES, json_schema_extra={"contentEncoding": "base64"})
+]
 Jpeg = Annotated[Base64, Field(json_schema_extra={"contentMediaType": "image/jpeg"})]
-Seconds = Annotated[float, Field(description="Of the stream's own time.")]
+Seconds = Annotated[StreamSeconds, Field(description="Of the stream's own time.")]
 
 
 class _Part(BaseModel):
@@ -46,7 +61,7 @@ class _Part(BaseModel):
 class EmbeddingMessage(_Part):
     """The tracklet's vector and the engine that made it."""
 
-    engine: str = Field(min_length=1, description="Digest; vectors of different engines are never compared.")
+    engine: Label = Field(description="Digest; vectors of different engines are never compared.")
     float16: Base64 = Field(description="Little-endian.")
 
 
@@ -54,9 +69,9 @@ class CropMessage(_Part):
     """One person cut out of one frame; `box` is xyxy in source pixels."""
 
     jpeg: Jpeg
-    box: tuple[float, float, float, float]
+    box: Box
     pts_s: Seconds
-    captured_at: AwareDatetime
+    captured_at: Moment
     quality: float = Field(ge=0, le=1)
     float16: Base64 = Field(description="Vector of this crop alone.")
 
@@ -65,42 +80,46 @@ class SceneMessage(_Part):
     """The frame of the best crop; the picture may be smaller than `size`."""
 
     jpeg: Jpeg
-    size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] = Field(
-        description="Width, height of the source, in whose pixels the boxes are."
-    )
+    size: tuple[Side, Side] = Field(description="Width, height of the source, in whose pixels the boxes are.")
 
 
 class TrackletData(_Part):
     """What is asked against the watchlist."""
 
     stream_id: str = Field(pattern=STREAM_ID)
-    epoch: str = Field(min_length=1, max_length=200)
-    track_id: int = Field(ge=0)
-    number: int = Field(ge=1, description="1 for the first question about a track, then growing.")
+    epoch: Label
+    track_id: Count
+    number: Annotated[int, Field(ge=1, le=MAX_COUNT)] = Field(
+        description="1 for the first question about a track, then growing."
+    )
     end: EndReason | None = Field(description="Set on the last question about the track.")
     first_pts_s: Seconds
     last_pts_s: Seconds
     decided_pts_s: Seconds
     clock: Clock
     embedding: EmbeddingMessage
-    crops: tuple[CropMessage, ...] = Field(min_length=1, max_length=32, description="Best first.")
+    crops: tuple[CropMessage, ...] = Field(
+        min_length=1, max_length=32, description=f"Best first; of at most {MAX_PIXELS} pixels altogether."
+    )
     scene: SceneMessage
-    engines: dict[str, str | None] = Field(description="Digest by role, where there is one.")
+    engines: dict[Label, Label | None] = Field(
+        max_length=32, description="Digest by role, where there is one."
+    )
 
 
 class TrackletEvent(_Part):
     """A tracklet in its CloudEvents 1.0 envelope."""
 
     specversion: Literal["1.0"]
-    id: str = Field(
-        min_length=1, description="The same for the same site, stream, epoch, track and number; drop repeats."
+    id: Label = Field(
+        description="The same for the same site, stream, epoch, track and number; drop repeats."
     )
-    source: str = Field(pattern="^/[^/]+/[^/]+$", description="/<site>/<stream id>")
+    source: str = Field(pattern="^/[^/]+/[^/]+$", max_length=2 * MAX_LABEL, description="/<site>/<stream id>")
     type: Literal["musewatch.tracklet"]
-    time: AwareDatetime = Field(description="Wall clock of the machine at the cameras when it was asked.")
+    time: Moment = Field(description="Wall clock of the machine at the cameras when it was asked.")
     datacontenttype: Literal["application/json"]
     dataschema: Literal["urn:musewatch:tracklet:1"]
-    partitionkey: str = Field(description="Stream id.")
+    partitionkey: Label = Field(description="Stream id.")
     data: TrackletData
 
 
@@ -133,7 +152,7 @@ def to_message(
         asked_at: Wall clock, aware.
         codec: Encodes the crops.
     """
-    key = tracklet.key
+    key, crops = tracklet.key, _unpackable(tracklet.crops, codec)
     event = {
         "specversion": "1.0",
         "id": message_id(site, key, tracklet.number),
@@ -152,8 +171,11 @@ def to_message(
             "decided_pts_s": float(tracklet.decided_pts_s),
             "clock": str(tracklet.clock),
             "embedding": {"engine": engine, "float16": _vector_text(tracklet.embedding)},
-            "crops": [_crop_message(crop, codec) for crop in tracklet.crops],
-            "scene": {"jpeg": _text(tracklet.scene.jpeg), "size": list(tracklet.scene.size)},
+            "crops": [_crop_message(crop, codec) for crop in crops],
+            "scene": {
+                "jpeg": _text(_unpackable_scene(tracklet.scene, codec)),
+                "size": list(tracklet.scene.size),
+            },
             "engines": dict(tracklet.engines),
         },
     }
@@ -164,19 +186,25 @@ def from_message(body: bytes | None, codec: Codec) -> Arrival:
     """A tracklet from the bytes of its event.
 
     Raises:
-        InputError: Not such an event, of another version, or damaged.
+        InputError: Not such an event, of another version, damaged, or out of bounds; no picture was unpacked then.
     """
+    if len(body or b"") > MAX_BYTES:
+        raise InputError(f"a tracklet of more than {MAX_BYTES} bytes")
     try:
         event = TrackletEvent.model_validate_json(body or b"")
     except ValidationError as error:
         raise InputError(f"not a tracklet of {SCHEMA_URN}: {_first_problem(error)}") from None
     data, site = event.data, event.source.split("/")[1]
+    jpegs = [_bytes(crop.jpeg, "crop") for crop in data.crops]
+    scene = Scene(_bytes(data.scene.jpeg, "scene"), data.scene.size)
+    refuse_large_pictures(jpegs)
+    refuse_large_pictures([scene.jpeg])
     embedding = _vector(data.embedding.float16, "embedding")
     tracklet = Tracklet(
         key=TrackKey(data.stream_id, data.epoch, data.track_id),
         number=data.number,
-        crops=tuple(_crop(crop, codec) for crop in data.crops),
-        scene=Scene(_bytes(data.scene.jpeg, "scene"), data.scene.size),
+        crops=tuple(_crop(crop, jpeg, codec) for crop, jpeg in zip(data.crops, jpegs, strict=True)),
+        scene=scene,
         embedding=embedding,
         first_pts_s=data.first_pts_s,
         last_pts_s=data.last_pts_s,
@@ -203,6 +231,36 @@ def tracklet_schema() -> dict[str, Any]:
         "$id": SCHEMA_URN,
         **TrackletEvent.model_json_schema(),
     }
+
+
+def _unpackable(crops: Sequence[Crop], codec: Codec) -> list[Crop]:
+    """The best crops that a receiver may unpack together; a best one that is too large alone is made smaller."""
+    best, *others = crops
+    pixels = _pixels(best.image)
+    if pixels > MAX_PIXELS:
+        share, size = (MAX_PIXELS / pixels) ** 0.5, (best.image.shape[1], best.image.shape[0])
+        return [replace(best, image=codec.resize(best.image, _scaled(size, share)))]
+    kept = [best]
+    for crop in others:
+        pixels += _pixels(crop.image)
+        if pixels > MAX_PIXELS:
+            break
+        kept.append(crop)
+    return kept
+
+
+def _unpackable_scene(scene: Scene, codec: Codec) -> bytes:
+    width, height = jpeg_size(scene.jpeg)
+    if width * height <= MAX_PIXELS:
+        return scene.jpeg
+    smaller = codec.resize(
+        codec.decode(scene.jpeg), _scaled((width, height), (MAX_PIXELS / (width * height)) ** 0.5)
+    )
+    return codec.encode(smaller)
+
+
+def _pixels(image: NDArray[np.uint8]) -> int:
+    return image.shape[0] * image.shape[1]
 
 
 def _within_bounds(event: dict[str, Any], tracklet: Tracklet, codec: Codec) -> dict[str, Any]:
@@ -251,9 +309,9 @@ def _crop_message(crop: Crop, codec: Codec) -> dict[str, Any]:
     }
 
 
-def _crop(message: CropMessage, codec: Codec) -> Crop:
+def _crop(message: CropMessage, jpeg: bytes, codec: Codec) -> Crop:
     return Crop(
-        image=codec.decode(_bytes(message.jpeg, "crop")),
+        image=codec.decode(jpeg),
         box=message.box,
         pts_s=message.pts_s,
         captured_at=message.captured_at,

@@ -1,7 +1,7 @@
 """From tracklets to hits: shortlist, verify, decide, mask, report."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.identify.decide import accept
@@ -84,11 +84,12 @@ class IdentifyStage:
         for hit in hits:
             self._book.adopt(hit)
 
-    def _ask(self, items: Sequence[Tracklet]) -> list[Hit]:
+    def _ask(self, items: Sequence[Tracklet]) -> Iterator[Hit]:
+        """One by one: hits recorded before a tracklet that fails are in the caller's hands."""
         shortlists = self._matcher.shortlist(items)
         verdicts = self._judge(items, shortlists)
         answers = [self._answer(item, judged) for item, judged in zip(items, verdicts, strict=True)]
-        return [hit for answer in answers for hit in self._book.record(answer)]
+        return (hit for answer in answers for hit in self._book.record(answer))
 
     def _judge(
         self, items: Sequence[Tracklet], shortlists: Sequence[Sequence[Candidate]]

@@ -68,6 +68,13 @@ class Positions:
             self.finish(message.partition, [key])
         return True
 
+    def give_back(self, message: BusMessage, key: TrackKey) -> None:
+        """The tracklet taken of this message was not asked about: alone, it holds the partition up no longer."""
+        held = self._partitions[message.partition]
+        track = held.tracks.get(key)
+        if track is not None and track.first_offset == message.offset:
+            del held.tracks[key]
+
     def superseded(self, partition: int, key: TrackKey, asked_at: datetime) -> list[TrackKey]:
         """Open tracks of the same stream in an older epoch; empty when that of `key` is the older one."""
         held = self._partitions[partition]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipeline.bounds import MAX_PIXELS
 from pipeline.deliver.events import to_hit
 from pipeline.deliver.tracklets import Arrival, from_message
-from pipeline.errors import InputError
+from pipeline.errors import InputError, OutsideError
 from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import Hit, HitState, TrackKey, Tracklet
 from pipeline.protocols import Codec
@@ -83,7 +84,7 @@ class Receiving:
         self._positions, self._recent, self._cooldown_s = positions, recent, cooldown_s
         self._telemetry = telemetry
         self._waiting: deque[BusMessage] = deque()
-        self._ready: list[Tracklet] = []
+        self._ready: list[tuple[BusMessage, Tracklet]] = []
         self._taken_over: set[int] = set()
         self._reported: dict[TrackKey, list[Hit]] = {}
         self._complained: set[str] = set()
@@ -145,10 +146,9 @@ class Receiving:
     def _read(self, message: BusMessage) -> None:
         try:
             arrival = from_message(message.value, self._codec)
-        except InputError as error:
-            self._remote.refuse(message, str(error))
+        except Exception as error:
+            self._bury(message, error)
             self._positions.note(message)
-            self._refused("unreadable", f"{message.topic}, offset {message.offset}", str(error))
             return
         self._positions.note(message)
         problem = self._foreign(arrival)
@@ -156,6 +156,12 @@ class Receiving:
             self._refused(*problem)
         else:
             self._take(message, arrival)
+
+    def _bury(self, message: BusMessage, error: Exception) -> None:
+        """Whatever one message does ends with that message: it goes to the dead letters."""
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"[:300]
+        self._remote.refuse(message, reason)
+        self._refused("unreadable", f"{message.topic}, offset {message.offset}", reason)
 
     def _foreign(self, arrival: Arrival) -> tuple[str, str, str] | None:
         """Why the tracklet cannot be compared with this watchlist: reason, sender, message."""
@@ -186,7 +192,9 @@ class Receiving:
         self._interrupt(partition, self._positions.superseded(partition, tracklet.key, arrival.asked_at))
         if self._positions.take(message, tracklet):
             late = datetime.now(UTC) - arrival.asked_at > timedelta(seconds=self._expected.late_s)
-            self._ready.append(replace(tracklet, degraded=("late",)) if late else tracklet)
+            self._ready.append((message, replace(tracklet, degraded=("late",)) if late else tracklet))
+            if sum(ready.pixels for _, ready in self._ready) > MAX_PIXELS:
+                self._ask()
 
     def _go_on(self, partition: int, key: TrackKey) -> None:
         """Takes up what another member has reported of a track."""
@@ -204,8 +212,26 @@ class Receiving:
             self._positions.finish(partition, keys)
 
     def _ask(self) -> None:
-        ready, self._ready = self._ready, []
-        self._identifying.ask(ready)
+        """All together; where that fails, one by one, so that the one to blame is known."""
+        try:
+            self._identifying.ask([tracklet for _, tracklet in self._ready])
+            self._ready.clear()
+        except OutsideError:
+            raise
+        except Exception:
+            while self._ready:
+                self._ask_first()
+
+    def _ask_first(self) -> None:
+        message, tracklet = self._ready[0]
+        try:
+            self._identifying.ask([tracklet])
+        except OutsideError:
+            raise
+        except Exception as error:
+            self._bury(message, error)
+            self._positions.give_back(message, tracklet.key)
+        del self._ready[0]
 
     def _close_forgotten(self) -> None:
         read_up = [partition for partition, lag in self._remote.lag().items() if not lag]

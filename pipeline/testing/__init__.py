@@ -138,9 +138,10 @@ class FakeReader(FakeEmbedder):
 
 
 class FakeCodec:
-    """Keeps pixels as they are, behind a header: nothing is lost, nothing is slow."""
+    """Keeps pixels as they are, behind the header of a JPEG: nothing is lost, nothing is slow."""
 
-    _HEADER = struct.Struct(">4sHH")
+    _HEADER = struct.Struct(">4sHBHHB")
+    _MARK = (b"\xff\xd8\xff\xc0", 17, 8)
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """The pixels.
@@ -149,9 +150,9 @@ class FakeCodec:
             InputError: `encode` did not write it.
         """
         try:
-            mark, height, width = self._HEADER.unpack_from(data)
+            *mark, height, width, _ = self._HEADER.unpack_from(data)
             pixels = np.frombuffer(data, np.uint8, offset=self._HEADER.size)
-            if mark == b"FAKE":
+            if tuple(mark) == self._MARK:
                 return pixels.reshape(height, width, 3)
         except (struct.error, ValueError):
             pass
@@ -159,7 +160,7 @@ class FakeCodec:
 
     def encode(self, image: NDArray[np.uint8], quality: int = 90) -> bytes:
         """Header and pixels; `quality` is ignored."""
-        return self._HEADER.pack(b"FAKE", *image.shape[:2]) + image.tobytes()
+        return self._HEADER.pack(*self._MARK, *image.shape) + image.tobytes()
 
     def resize(self, image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         """To width, height, by the nearest pixel."""
@@ -205,7 +206,7 @@ def tracklet(
         key=key,
         number=number,
         crops=(crop,),
-        scene=Scene(b"scene", (64, 48)),
+        scene=Scene(FakeCodec().encode(np.zeros((48, 64, 3), np.uint8)), (64, 48)),
         embedding=vector,
         first_pts_s=0.5,
         last_pts_s=decided_pts_s,

@@ -1,5 +1,6 @@
 """Tracklets as messages: there and back, within bounds, and what is refused."""
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -61,7 +62,7 @@ def sent(of: Tracklet, codec: Any = CODEC) -> dict[str, Any]:
 def test_what_arrives_is_what_was_sent() -> None:
     before = tracklet(end=EndReason.STREAM_LOST)
     lossless = FakeCodec()
-    before = replace(before, scene=Scene(b"scene", (64, 48)))
+    before = replace(before, scene=Scene(lossless.encode(noise(48, 64)), (64, 48)))
     arrival = from_message(encode(sent(before, lossless)), lossless)
     after = arrival.tracklet
     assert (arrival.engine, arrival.site, arrival.asked_at) == ("sha256:e", "hall", NOW)
@@ -174,7 +175,7 @@ def changed(path: str, value: Any) -> bytes:
         (changed("data.number", 0), "data.number"),
         (changed("data.crops", []), "data.crops"),
         (changed("data.first_pts_s", float("nan")), "first_pts_s"),
-        (changed("data.crops.0.jpeg", "////"), "not a picture"),
+        (changed("data.crops.0.jpeg", "////"), "not a JPEG"),
         (changed("data.crops.0.jpeg", "a b!"), "crop is not base64"),
         (changed("data.crops.0.captured_at", "2026-01-01T00:00:00"), "captured_at"),
         (changed("data.crops.0.float16", "ADwAAAAA"), "differ in length"),
@@ -182,11 +183,67 @@ def changed(path: str, value: Any) -> bytes:
         (changed("data.embedding.float16", "AAAAAA=="), "not of unit length"),
         (changed("data.embedding.float16", "AH4AfgB+"), "not of unit length"),  # NaN
         (changed("data.stream_id", "../etc"), "stream_id"),
+        (changed("data.decided_pts_s", 1e300), "decided_pts_s"),
+        (changed("data.crops.0.pts_s", -1e11), "crops.0.pts_s"),
+        (changed("data.crops.0.captured_at", "9999-12-31T23:00:00-12:00"), "captured_at"),
+        (changed("time", "0001-01-01T00:00:00Z"), "time"),
+        (changed("data.track_id", 10**30), "track_id"),
+        (changed("data.number", 2**53), "number"),
+        (changed("data.crops.0.box", [0, 0, 1e300, 1]), "box"),
+        (changed("data.crops.0.box", [5, 0, 1, 1]), "box"),
+        (changed("data.scene.size", [10**9, 1]), "scene.size"),
+        (changed("data.epoch", "e" * 201), "epoch"),
+        (changed("data.engines", {str(i): "x" for i in range(33)}), "engines"),
+        (changed("data.crops.0.jpeg", base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()), "not a JPEG"),
+        (changed("data.colour", "r" * MAX_BYTES), "bytes"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(body: bytes | None, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         from_message(body, CODEC)
+
+
+class NoCodec(FakeCodec):
+    def decode(self, data: bytes) -> Any:
+        raise AssertionError("unpacked")
+
+
+def test_pictures_are_counted_before_one_is_unpacked() -> None:
+    def header(side: int) -> str:
+        return base64.b64encode(FakeCodec().encode(np.zeros((side, side, 3), np.uint8))[:30]).decode()
+
+    crops = [{**json.loads(changed("id", "x"))["data"]["crops"][0], "jpeg": header(2500)} for _ in range(6)]
+    with pytest.raises(InputError, match="more than 32000000 pixels"):
+        from_message(changed("data.crops", crops), NoCodec())
+    with pytest.raises(InputError, match="more than 32000000 pixels"):
+        from_message(changed("data.scene.jpeg", header(6000)), NoCodec())
+
+
+def test_a_jpeg_of_a_thousand_passes_is_refused() -> None:
+    data = CODEC.encode(noise(8, 8)) + b"\xff\xda" * 1000
+    with pytest.raises(InputError, match="more than 64 passes"):
+        from_message(changed("data.scene.jpeg", base64.b64encode(data).decode()), CODEC)
+    with pytest.raises(InputError, match="more than 64 passes"):
+        CODEC.decode(data)
+
+
+@pytest.mark.parametrize(("sides", "kept"), [((2400, 2400, 2400), 2), ((5000, 100), 1)])
+def test_what_nobody_may_unpack_is_not_sent(sides: tuple[int, ...], kept: int) -> None:
+    crops = tuple(
+        replace(crop(quality=0.9 - 0.1 * i), image=np.zeros((2 * side, side, 3), np.uint8))
+        for i, side in enumerate(sides)
+    )
+    arrived = from_message(encode(sent(replace(tracklet(), crops=crops))), CODEC).tracklet
+    assert len(arrived.crops) == kept
+    assert arrived.pixels <= 32_000_000
+
+
+def test_a_huge_scene_is_sent_smaller() -> None:
+    scene = Scene(CODEC.encode(np.zeros((5000, 7000, 3), np.uint8)), (7000, 5000))
+    arrived = from_message(encode(sent(replace(tracklet(), scene=scene))), CODEC).tracklet.scene
+    assert arrived.size == (7000, 5000)
+    height, width = CODEC.decode(arrived.jpeg).shape[:2]
+    assert 31_000_000 < height * width <= 32_000_000
 
 
 def test_fields_of_a_later_minor_version_are_passed_over() -> None:

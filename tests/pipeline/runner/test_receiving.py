@@ -1,5 +1,6 @@
 """A member's deliveries: nothing is committed before it is stored, whatever fails in between."""
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.deliver.events import encode
 from pipeline.deliver.outbox import Outbox
 from pipeline.deliver.tracklets import to_message
 from pipeline.errors import OutboxError, OutsideError
@@ -32,6 +34,7 @@ from tests.remote import ListBus
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CODEC, EMBEDDER = FakeCodec(), FakeEmbedder()
 ENDED = EndReason.TRACK_ENDED
+UNLUCKY = 13
 
 
 class Desk:
@@ -98,6 +101,8 @@ class Desk:
 
 
 def _show(of: Tracklet) -> HitBest:
+    if of.key.track_id == UNLUCKY:
+        raise ValueError("cannot be shown")
     return HitBest(of.best.pts_s, (64, 48), of.best.box, None, None, None)
 
 
@@ -155,6 +160,45 @@ def test_a_dead_letter_that_cannot_be_put_aside_is_tried_again_and_holds_the_off
     assert [message.value for message, _ in desk.bus.refused] == [b"garbage"]
     assert desk.told() == ["1 opened", "1 closed track_ended", "2 opened", "2 closed track_ended"]
     assert desk.member.to_commit() == {0: 3}
+
+
+def test_a_tracklet_that_fails_later_takes_nobody_with_it(desk: Desk) -> None:
+    for track in (1, UNLUCKY, 2):
+        desk.say(track)
+        desk.say(track, 2, None if track == UNLUCKY else ENDED)
+    assert desk.member.step(0.0)
+    assert desk.told() == ["1 opened", "1 closed track_ended", "2 opened", "2 closed track_ended"]
+    assert [(message.offset, reason) for message, reason in desk.bus.refused] == [
+        (2, "ValueError: cannot be shown"),
+        (3, "ValueError: cannot be shown"),
+    ]
+    assert desk.member.to_commit() == {0: 6}
+
+
+def test_numbers_beyond_reckoning_go_to_the_dead_letters(desk: Desk) -> None:
+    desk.say(1)
+    poisoned = json.loads(desk.bus.log[-1].value or b"")
+    poisoned["data"]["decided_pts_s"] = 1e300
+    desk.bus.put(encode(poisoned))
+    desk.say(1, 2, ENDED)
+    assert desk.member.step(0.0)
+    assert desk.told() == ["1 opened", "1 closed track_ended"]
+    ((message, reason),) = desk.bus.refused
+    assert message.offset == 1
+    assert "data.decided_pts_s" in reason
+    assert desk.member.to_commit() == {0: 3}
+
+
+def test_a_report_beyond_reckoning_is_passed_over(desk: Desk) -> None:
+    desk.say(1)
+    desk.member.step(0.0)
+    desk.report()
+    data = {**desk.reported[0]["data"], "decided_pts_s": 1e300, "captured_at": "9999-12-31T23:59:59.999Z"}
+    desk.reported.append({**desk.reported[0], "data": {**data, "revision": 2}})
+    desk.take_over()
+    desk.say(1, 2, ENDED)
+    assert desk.member.step(0.0)
+    assert desk.told() == ["1 closed track_ended"]
 
 
 def test_repeats_on_the_topic_change_nothing(desk: Desk) -> None:
