@@ -260,7 +260,8 @@ def _unpackable_scene(scene: Scene, codec: Codec) -> bytes:
 
 
 def _pixels(image: NDArray[np.uint8]) -> int:
-    return image.shape[0] * image.shape[1]
+    height, width = image.shape[:2]
+    return int(height * width)
 
 
 def _within_bounds(event: dict[str, Any], tracklet: Tracklet, codec: Codec) -> dict[str, Any]:
