@@ -35,6 +35,15 @@ class Delivery:
     gained: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class TableFault:
+    """How a table is kept that loses rows by itself, what to do about it, and whether that was just done."""
+
+    problem: str
+    fix: str
+    mended: bool = False
+
+
 @runtime_checkable
 class Table(Protocol):
     """Values under keys, shared by all processes."""
@@ -47,8 +56,22 @@ class Table(Protocol):
         """
         ...
 
-    def news(self) -> list[BusMessage]:
-        """What came since `rows` or the last call; none while it is away."""
+    def news(self) -> list[BusMessage] | None:
+        """What came since `rows` or the last call, nothing while it is away.
+
+        None when the link had failed: something may have come and gone meanwhile, so `rows` is to be read again.
+        """
+        ...
+
+    def faults(self, *, mend: bool) -> list[TableFault]:
+        """What is wrong with how the table is kept; none where nobody can tell.
+
+        Args:
+            mend: Puts it right where that is allowed.
+
+        Raises:
+            OutsideError: It cannot be reached.
+        """
         ...
 
     def write(self, rows: Sequence[tuple[str, bytes | None]]) -> None:

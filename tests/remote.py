@@ -6,23 +6,31 @@ from typing import Any
 
 from pipeline.deliver.events import encode
 from pipeline.errors import OutsideError
-from pipeline.remote_bus import BusMessage, Delivery
+from pipeline.remote_bus import BusMessage, Delivery, TableFault
 
 
 class ListTable:
-    """Rows in a list; `down` lets the next calls fail."""
+    """Rows in a list; `down` lets the next calls fail, `cut` says that the link had failed."""
 
     def __init__(self) -> None:
         self.log: list[BusMessage] = []
         self.down = 0
+        self.cut = False
+        self.wrong: list[TableFault] = []
         self._read = 0
 
     def rows(self) -> Iterator[BusMessage]:
         self._maybe_fail()
         self._read = len(self.log)
+        self.cut = False
         return iter(self.log[: self._read])
 
-    def news(self) -> list[BusMessage]:
+    def faults(self, *, mend: bool) -> list[TableFault]:
+        return list(self.wrong)
+
+    def news(self) -> list[BusMessage] | None:
+        if self.cut:
+            return None
         fresh, self._read = self.log[self._read :], len(self.log)
         return fresh
 

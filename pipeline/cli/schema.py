@@ -11,6 +11,7 @@ from pipeline.deliver.events import hit_schema
 from pipeline.deliver.tracklets import tracklet_schema
 from pipeline.errors import ConfigError
 from pipeline.output import print_json
+from pipeline.watchlist.contents import contents_schema
 from pipeline.watchlist.exchange import watchlist_schema
 from pipeline.watchlist.shared import identity_schema
 
@@ -20,12 +21,13 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "tracklet": tracklet_schema,
     "watchlist": watchlist_schema,
     "identity": identity_schema,
+    "contents": contents_schema,
     "engine": manifest_schema,
 }
 
 
 def command(name: Annotated[str, typer.Argument(metavar="|".join(SCHEMAS))]) -> None:
-    """Print a JSON Schema; `watchlist` is that of an export, `identity` that of a row on the watchlist's topic."""
+    """Print a JSON Schema; `watchlist` is that of an export, `identity` and `contents` of the rows on its topic."""
     if name not in SCHEMAS:
         raise ConfigError(f"there is no schema {name!r}", f"one of {', '.join(SCHEMAS)}")
     print_json(SCHEMAS[name]())

@@ -14,7 +14,7 @@ from pipeline import registry
 from pipeline.cli.common import ConfigOption, config_of
 from pipeline.cli.watchlist_add import ManyImages, add, enrolments_text
 from pipeline.errors import ConfigError, InputError
-from pipeline.output import JsonOption, console, print_json
+from pipeline.output import JsonOption, console, print_json, say
 from pipeline.protocols import Codec
 from pipeline.watchlist.exchange import Listing, export_watchlist, import_watchlist
 from pipeline.watchlist.records import Enrolment, Identity
@@ -172,16 +172,18 @@ def publish_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """
     settings = config_of(config)
     with WatchlistStore.in_folder(settings.data_dir) as store:
-        count, version = announce(settings, store), store.version
-    if count is None:
+        told, version = announce(settings, store), store.version
+    if told is None:
         raise ConfigError(
             f"the bus {settings.bus.use!r} stays inside one process, so there is nobody to tell",
             'set bus: {use: kafka, bootstrap: "HOST:PORT"}',
         )
+    for warning in told.warnings:
+        say(f"warning: {warning}")
     if as_json:
-        print_json({"published": count, "version": version})
+        print_json({"published": told.rows, "version": version})
         return
-    console().print(f"watchlist version {version} published: {count} rows written", markup=False)
+    console().print(f"watchlist version {version} published: {told.rows} rows written", markup=False)
 
 
 def _store(config: Path | None) -> WatchlistStore:

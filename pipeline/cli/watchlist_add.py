@@ -91,8 +91,9 @@ def add(
         cut = _cut(settings, embedder)
         report = enrol(store, identity, images, maker, embedder, max_distance=cut, now=now, texts=texts)
         version = store.version
-        if report.enrolled:
-            announce(settings, store, [identity_id])
+        told = announce(settings, store, [identity_id]) if report.enrolled else None
+    if told is not None:
+        report.warnings += told.warnings
     if warning:
         report.warnings.append(warning)
     if report.texts and settings.decision.max_distance_text is None:

@@ -16,8 +16,12 @@ from pipeline import build
 from pipeline.config import Config, StreamConfig
 from pipeline.files import need_writable
 from pipeline.messages import Detections, Frame
+from pipeline.remote_bus import Table
 from pipeline.secrets import redact
 from pipeline.settings import PluginChoice
+from pipeline.watchlist.roster import FILE_NAME, WatchlistStore
+from pipeline.watchlist.shared import read_table
+from pipeline.watchlist.standing import faults_of, remarks
 
 FRAMES = 25  # looked at per stream; the one with most people is shown
 EVERY = 5
@@ -77,7 +81,10 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
             trial.attempt("decision.max_distance", partial(build.max_distance, config, embedder))
         trial.attempt("data_dir", partial(need_writable, config.data_dir / "outbox.db"))
         if remote:
-            trial.reach("bus", bus)
+            reached = trial.reach("bus", bus)
+            if reached and (member or (config.data_dir / FILE_NAME).exists()):
+                found = trial.attempt("bus.watchlist", partial(_shared, config, bus.watchlist))
+                trial.problems += found or []
         for i, choice in enumerate(config.sinks if member or not remote else ()):
             trial.reach(f"sinks.{i}", trial.part("sink", choice, f"sinks.{i}"))
         if not config.streams and not member:
@@ -110,10 +117,22 @@ class _Trial:
             self._opened.callback(made.close)
         return made
 
-    def reach(self, where: str, sink: Any) -> None:
+    def reach(self, where: str, sink: Any) -> bool:
         """Sees whether a sink gets to the other side."""
-        if sink is not None:
-            self.attempt(where, lambda: sink.publish([]))
+        if sink is None:
+            return False
+        before = len(self.problems)
+        self.attempt(where, lambda: sink.publish([]))
+        return len(self.problems) == before
+
+
+def _shared(config: Config, table: Table) -> list[Problem]:
+    """How the watchlist that all processes share is kept, and how the one here stands to it."""
+    told = faults_of(table, mend=False)
+    if (config.data_dir / FILE_NAME).exists():
+        with WatchlistStore.in_folder(config.data_dir) as store:
+            told += remarks(store, *read_table(table))
+    return [Problem("bus.watchlist", *remark) for remark in told]
 
 
 def _look_at_streams(

@@ -150,6 +150,7 @@ class Member:
         while not self._stop.is_set():
             try:
                 self._mirror.follow()
+                self.telemetry.note("watchlist", self._mirror.remarks)
                 self._identifying.follow_if_possible()
                 done = self._receiving.step(POLL_S)
                 if done:

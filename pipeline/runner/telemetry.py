@@ -4,7 +4,7 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import perf_counter
@@ -51,6 +51,7 @@ class Telemetry:
 
     def __init__(self, counts: Callable[[], Mapping[str, StreamCounts]]) -> None:
         self._notes: tuple[str, ...] = ()
+        self._noted: dict[str, tuple[str, ...]] = {}
         self.registry = CollectorRegistry()
         self.registry.register(_Frames(counts))
         self.frame_age = Histogram(
@@ -124,7 +125,11 @@ class Telemetry:
 
     def notes(self) -> list[str]:
         """What somebody should look at though the work goes on."""
-        return list(self._notes)
+        return [*self._notes, *(line for lines in list(self._noted.values()) for line in lines)]
+
+    def note(self, part: str, lines: Sequence[str]) -> None:
+        """Puts what a part of the process has to say in place of what it said before."""
+        self._noted[part] = tuple(lines)
 
     @contextmanager
     def timing(self, stage: str) -> Iterator[None]:

@@ -59,6 +59,12 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE vector_2 RENAME TO vector",
         "CREATE INDEX enrolment_of_identity ON enrolment (identity_id)",
     ),
+    (  # which shared watchlist this is, or follows, and what of it has been seen
+        "ALTER TABLE watchlist ADD COLUMN own_id TEXT",
+        "ALTER TABLE watchlist ADD COLUMN follows_id TEXT",
+        "ALTER TABLE watchlist ADD COLUMN listed_version INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE identity ADD COLUMN listed_at INTEGER",
+    ),
 )
 
 WATCHLIST = Format("watchlist", STEPS, mark=APPLICATION_ID)

@@ -5,8 +5,12 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.remote_bus import BusMessage, RemoteBus
+from pipeline.watchlist import contents as contents_row
+from pipeline.watchlist.contents import Contents
+from pipeline.watchlist.records import NewEnrolment
 from pipeline.watchlist.roster import WatchlistStore
-from pipeline.watchlist.shared import from_row
+from pipeline.watchlist.shared import SharedIdentity, read_row
+from pipeline.watchlist.standing import Remark, faults_of, remarks
 
 logger = logging.getLogger("musewatch.watchlist")
 
@@ -14,19 +18,27 @@ logger = logging.getLogger("musewatch.watchlist")
 class WatchlistMirror:
     """Brings the shared watchlist into the store of this process, where a follower sees it.
 
-    The whole table is read at the first call, since what was removed long ago leaves no trace in it: who is not
-    there is removed here too. What is here already stays as it is, vectors included. A table that nobody has
-    ever written leaves the store alone.
+    Who is not in the table is not removed: a person leaves by an empty row, or by a contents row (see
+    `WatchlistStore.take_over`). The whole table is read at the first call and whenever the link had failed, since
+    rows come and go meanwhile. What is here already stays as it is, vectors included.
 
     Args:
         remote: Has the table, and takes rows that cannot be read.
         data_dir: Where the store is.
+
+    Attributes:
+        remarks: What somebody should look at, though everything goes on.
     """
 
     def __init__(self, remote: RemoteBus, data_dir: Path) -> None:
         self._remote = remote
         self._store = WatchlistStore.in_folder(data_dir)  # a connection of its own: others see its changes
         self._whole = False
+        self._version = 0
+        self._rows: set[str] = set()  # who has one
+        self._contents: Contents | None = None
+        self._kept: list[Remark] = []  # on how the table is kept
+        self.remarks: tuple[str, ...] = ()
 
     def __enter__(self) -> "WatchlistMirror":
         return self
@@ -38,45 +50,65 @@ class WatchlistMirror:
         """Takes over what has changed.
 
         Raises:
-            OutsideError: The table has not been read whole yet, and cannot be reached; or the store.
+            OutsideError: The table has not been read whole since the link failed, and cannot be reached; or the store.
         """
-        if self._whole:
-            self._whole = (
-                False  # news comes once: what of it is not taken over is found in the whole table only
-            )
-            for message in self._remote.watchlist.news():
-                self._apply(message)
-            self._whole = True
+        news = self._remote.watchlist.news() if self._whole else None
+        if news == []:
             return
-        rows = {message.key: message for message in self._remote.watchlist.rows()}
-        for message in rows.values():
+        self._whole = False  # news comes once: what of it is not taken over is found in the whole table only
+        self._version = self._store.version
+        for message in self._read_whole() if news is None else news:
             self._apply(message)
-        here = [identity.id for identity in self._store.identities()]
-        if rows:
-            for identity_id in here:
-                if identity_id.encode() not in rows:
-                    self._store.remove(identity_id)
-        elif here:
-            logger.warning(
-                "nobody has published a watchlist; the %d identities here count: musewatch watchlist publish",
-                len(here),
-            )
         self._whole = True
+        self._tell()
+
+    def _read_whole(self) -> list[BusMessage]:
+        """The last row under each key; a contents row first too, for what is followed decides how rows count."""
+        last = {message.key: message for message in self._remote.watchlist.rows()}
+        self._kept = faults_of(self._remote.watchlist, mend=True)
+        self._rows, self._contents = set(), None
+        listing = last.pop(contents_row.KEY.encode(), None)
+        around = [] if listing is None else [listing]
+        first = around if self._store.origin().follows_id is None else []
+        return [*first, *last.values(), *around]
 
     def _apply(self, message: BusMessage) -> None:
-        if message.value is None:
-            self._store.remove((message.key or b"").decode("utf-8", "replace"))
-            return
+        key = (message.key or b"").decode("utf-8", "replace")
         try:
-            shared, enrolments = from_row(message.key, message.value)
+            row = read_row(message)
         except InputError as error:
             self._remote.refuse(message, str(error))
             logger.warning("dead letter: %s, offset %d: %s", message.topic, message.offset, error)
             return
+        if isinstance(row, Contents):
+            self._contents = row
+            _, gone = self._store.take_over(row)
+            if gone:
+                logger.info("version %d of the watchlist no longer names %s", row.version, ", ".join(gone))
+        elif row is not None:
+            self._rows.add(key)
+            self._put(*row)
+        elif key == contents_row.KEY:
+            self._contents = None
+        else:
+            self._rows.discard(key)
+            self._store.remove(key)
+
+    def _put(self, shared: SharedIdentity, enrolments: list[NewEnrolment]) -> None:
+        own = shared.watchlist is not None and shared.watchlist == self._store.origin().own_id
+        if own and shared.version <= self._version:
+            return  # the echo of what was published here, perhaps of somebody changed or removed since
         known = self._store.identity(shared.id)
         by_kind = sorted(self._store.enrolments(shared.id), key=lambda enrolment: enrolment.kind)
         here = [enrolment.sha256 for enrolment in by_kind]
         enrolled = [each.sha256 for each in (*shared.pictures, *shared.texts)]
         same = here in (enrolled, [each.sha256 for each in enrolments])
         if known != shared.identity or not same:
-            self._store.mirror(shared.identity, enrolments, shared.version)
+            self._store.mirror(shared.identity, enrolments, shared.version, shared.watchlist)
+
+    def _tell(self) -> None:
+        told = tuple(map(str, [*self._kept, *remarks(self._store, self._rows, self._contents)]))
+        for remark in told:
+            if remark not in self.remarks:
+                logger.warning("%s", remark)
+        self.remarks = told

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError, InputError
 
 MAX_TEXT = 500  # characters; text towers read fewer
+MAX_VERSION = 2**53  # of a watchlist: every reader of JSON holds it exactly, and so does the store
+WATCHLIST_ID = r"^[0-9a-f]{32}$"
 PICTURE, TEXT = "picture", "text"
 IDENTITY_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 _IDENTITY_ID = re.compile(IDENTITY_ID)
@@ -44,6 +46,26 @@ class Identity:
     def is_valid(self, now: datetime) -> bool:
         """Whether they are still looked for."""
         return self.valid_until is None or now < self.valid_until
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a store stands to the watchlist that all processes share.
+
+    Attributes:
+        own_id: Names the watchlist that was made here; None = nothing of it was ever published.
+        follows_id: Names the watchlist that is kept here: the own one, or another's whose copy this is.
+        listed_version: Version of the newest contents row that was written or taken over here; 0 = none.
+    """
+
+    own_id: str | None
+    follows_id: str | None
+    listed_version: int
+
+    @property
+    def is_author(self) -> bool:
+        """Whether contents rows are written here; a copy leaves them to the watchlist it follows."""
+        return self.follows_id in (None, self.own_id)
 
 
 @dataclass(frozen=True, slots=True)

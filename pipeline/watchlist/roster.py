@@ -1,6 +1,7 @@
 """The watchlist's store: identities, pictures, texts and vectors, in the file that is the truth."""
 
 import sqlite3
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.store.sqlite import Database
+from pipeline.watchlist.contents import Contents, Verdict, judge
 from pipeline.watchlist.migrations import WATCHLIST
-from pipeline.watchlist.records import PICTURE, TEXT, Enrolment, Identity, NewEnrolment
+from pipeline.watchlist.records import PICTURE, TEXT, Enrolment, Identity, NewEnrolment, Origin
 from pipeline.watchlist.vectors import to_blob
 
 FILE_NAME = "watchlist.db"
@@ -119,13 +121,71 @@ class WatchlistStore:
         self._database.forget_deleted()
         return count
 
-    def mirror(self, identity: Identity, enrolments: Sequence[NewEnrolment], version: int) -> None:
-        """Puts an identity of another store in place of one of the same id; `version` grows to that store's."""
+    def mirror(
+        self, identity: Identity, enrolments: Sequence[NewEnrolment], version: int, watchlist_id: str | None
+    ) -> None:
+        """Puts an identity of another store in place of one of the same id; `version` grows to that store's.
+
+        Args:
+            identity: Whom.
+            enrolments: All they are enrolled from.
+            version: Of the row that brings them.
+            watchlist_id: Whose row that is, None where it does not say; only of the watchlist followed here does
+                its version count against later contents rows.
+        """
         with self._database.changing() as connection:
             connection.execute("DELETE FROM identity WHERE id = ?", (identity.id,))
             _add(connection, identity, enrolments)
+            if watchlist_id is not None and watchlist_id == _origin(connection).follows_id:
+                connection.execute("UPDATE identity SET listed_at = ? WHERE id = ?", (version, identity.id))
             connection.execute("UPDATE watchlist SET version = max(version, ?)", (version,))
         self._database.forget_deleted()
+
+    def origin(self) -> Origin:
+        """How this store stands to the watchlist that all processes share."""
+        with self._database.reading() as connection:
+            return _origin(connection)
+
+    def own(self) -> Origin:
+        """The same, with an id of its own: the first call makes it."""
+        with self._database.changing() as connection:
+            fresh = uuid.uuid4().hex
+            connection.execute(
+                "UPDATE watchlist SET own_id = coalesce(own_id, ?), follows_id = coalesce(follows_id, own_id, ?)",
+                (fresh, fresh),
+            )
+            return _origin(connection)
+
+    def published(self, contents: Contents) -> None:
+        """Notes that rows of all these people and this contents row are on the shared table."""
+        with self._database.changing() as connection:
+            connection.execute("UPDATE watchlist SET follows_id = ?", (contents.watchlist,))
+            _note_listed(connection, contents)
+
+    def take_over(self, contents: Contents) -> tuple[Verdict, list[str]]:
+        """Lets those go whom a newer contents row of the watchlist followed here no longer names.
+
+        People stay who came here otherwise, or after that version; where another watchlist is followed from now
+        on, everybody does.
+
+        Returns:
+            What became of the row, and who has left, from the disk too.
+        """
+        with self._database.changing() as connection:
+            origin = _origin(connection)
+            verdict = judge(contents, origin)
+            if verdict is not Verdict.TAKEN:
+                return verdict, []
+            if contents.watchlist != origin.follows_id:
+                connection.execute("UPDATE identity SET listed_at = NULL")
+                connection.execute("UPDATE watchlist SET follows_id = ?", (contents.watchlist,))
+            listed = connection.execute("SELECT id FROM identity WHERE listed_at < ?", (contents.version,))
+            gone = sorted({id_ for (id_,) in listed} - set(contents.identities))
+            connection.executemany("DELETE FROM identity WHERE id = ?", [(id_,) for id_ in gone])
+            _note_listed(connection, contents)
+        if gone:
+            self._database.forget_deleted()
+        return Verdict.TAKEN, gone
 
     def remove(self, identity_id: str) -> bool:
         """Erases an identity and all it was enrolled from, from the disk too; False when there is none."""
@@ -216,6 +276,21 @@ _IDENTITY = "id, name, purpose, valid_until, created_at"
 def _version(connection: sqlite3.Connection) -> int:
     (number,) = connection.execute("SELECT version FROM watchlist").fetchone()
     return int(number)
+
+
+def _origin(connection: sqlite3.Connection) -> Origin:
+    return Origin(*connection.execute("SELECT own_id, follows_id, listed_version FROM watchlist").fetchone())
+
+
+def _note_listed(connection: sqlite3.Connection, contents: Contents) -> None:
+    version = contents.version
+    connection.executemany(
+        "UPDATE identity SET listed_at = max(coalesce(listed_at, 0), ?) WHERE id = ?",
+        [(version, id_) for id_ in contents.identities],
+    )
+    connection.execute(
+        "UPDATE watchlist SET listed_version = ?, version = max(version, ?)", (version, version)
+    )
 
 
 def _find(connection: sqlite3.Connection, identity_id: str) -> Identity | None:

@@ -9,6 +9,8 @@ import binascii
 import json
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -19,10 +21,13 @@ from pipeline import registry
 from pipeline.config import Config
 from pipeline.errors import InputError, OutsideError
 from pipeline.protocols import Codec
-from pipeline.remote_bus import RemoteBus, Table
+from pipeline.remote_bus import BusMessage, RemoteBus, Table
+from pipeline.watchlist import contents
+from pipeline.watchlist.contents import Contents, WatchlistId
 from pipeline.watchlist.records import (
     IDENTITY_ID,
     MAX_TEXT,
+    MAX_VERSION,
     Enrolment,
     Identity,
     NewEnrolment,
@@ -72,7 +77,8 @@ class SharedIdentity(_Part):
     model_config = ConfigDict(frozen=True, title="musewatch identity")
 
     form: Annotated[Literal["musewatch.identity/1"], Field(alias="schema")]
-    version: int = Field(ge=0, description="Of the watchlist when this was published.")
+    watchlist: WatchlistId | None = Field(default=None, description="The watchlist's own id.")
+    version: int = Field(ge=0, le=MAX_VERSION, description="Of the watchlist when this was published.")
     id: str = Field(pattern=IDENTITY_ID)
     name: str | None
     purpose: str | None
@@ -96,6 +102,19 @@ def identity_schema() -> dict[str, Any]:
     }
 
 
+def read_row(message: BusMessage) -> Contents | tuple[SharedIdentity, list[NewEnrolment]] | None:
+    """What a message of the table says: the contents row, an identity's, or None where it takes one back.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if message.value is None:
+        return None
+    if message.key == contents.KEY.encode():
+        return contents.from_row(message.value)
+    return from_row(message.key, message.value)
+
+
 def to_row(store: WatchlistStore, identity_id: str, codec: Codec) -> bytes | None:
     """The row of one identity, within `MAX_BYTES`; None when it is not enrolled."""
     with store.view():
@@ -105,9 +124,10 @@ def to_row(store: WatchlistStore, identity_id: str, codec: Codec) -> bytes | Non
         enrolments = store.enrolments(identity_id)
         files = store.pictures(each.id for each in enrolments)
         vectors = store.vectors(each.id for each in enrolments)
-        version = store.version
+        version, origin = store.version, store.origin()
     row = {
         "schema": "musewatch.identity/1",
+        "watchlist": origin.own_id,
         "version": version,
         "id": identity.id,
         "name": identity.name,
@@ -155,32 +175,96 @@ def from_row(key: bytes | None, value: bytes) -> tuple[SharedIdentity, list[NewE
     return shared, [*pictures, *texts]
 
 
+def read_table(table: Table) -> tuple[set[str], Contents | None]:
+    """Ids that have a row, and the contents row; what cannot be read is left out.
+
+    Raises:
+        OutsideError: The table cannot be reached.
+    """
+    last = {message.key: message for message in table.rows()}
+    ids, listing = set[str](), None
+    for message in last.values():
+        with suppress(InputError):
+            match read_row(message):
+                case Contents() as found:
+                    listing = found
+                case (SharedIdentity(id=identity_id), _):
+                    ids.add(identity_id)
+    return ids, listing
+
+
 def publish(store: WatchlistStore, table: Table, codec: Codec, identity_ids: Iterable[str]) -> int:
-    """Writes the rows of these identities, None for those not enrolled; returns how many.
+    """Writes the rows of these identities, None for those not enrolled, and the contents row; returns how many.
+
+    A copy of another watchlist leaves that one's contents row as it is.
 
     Raises:
         OutsideError: The table cannot be written; the store is as it was.
     """
+    count = _write_rows(store, table, codec, identity_ids)
+    if store.own().is_author:
+        _write_contents(store, table)
+    return count
+
+
+def publish_all(store: WatchlistStore, table: Table, codec: Codec) -> int:
+    """Makes the table what the store is, whoever wrote it before; returns how many rows of identities were written.
+
+    Raises:
+        OutsideError: The table cannot be read or written.
+    """
+    there: set[str] = set()
+    others: set[str] = set()
+    for message in table.rows():
+        there.add((message.key or b"").decode("utf-8", "replace"))
+        with suppress(InputError):
+            match read_row(message):
+                case Contents() as listing:
+                    there.update(listing.identities)
+                    others.add(listing.watchlist)
+                case (SharedIdentity(watchlist=str(other)), _):
+                    others.add(other)
+    there.update(identity.id for identity in store.identities())
+    count = _write_rows(store, table, codec, sorted(there - {contents.KEY, ""}))
+    _write_contents(store, table, replaces=others - {store.own().own_id or ""})
+    return count
+
+
+def _write_rows(store: WatchlistStore, table: Table, codec: Codec, identity_ids: Iterable[str]) -> int:
+    store.own()
     ids = list(identity_ids)
     for start in range(0, len(ids), _AT_ONCE):
         table.write([(id_, to_row(store, id_, codec)) for id_ in ids[start : start + _AT_ONCE]])
     return len(ids)
 
 
-def publish_all(store: WatchlistStore, table: Table, codec: Codec) -> int:
-    """Makes the table what the store is; returns how many rows were written.
+def _write_contents(store: WatchlistStore, table: Table, replaces: Iterable[str] = ()) -> None:
+    """Writes the contents row, and again where others have changed the store meanwhile: the last one must stand."""
+    written: Contents | None = None
+    while written is None or written.version != store.version:
+        own_id = store.own().own_id
+        assert own_id is not None
+        with store.view():
+            ids = tuple(identity.id for identity in store.identities())
+            written = Contents(
+                watchlist=own_id, version=store.version, identities=ids, replaces=tuple(sorted(replaces))
+            )
+        table.write([(contents.KEY, written.to_row())])
+        store.published(written)
 
-    Raises:
-        OutsideError: The table cannot be read or written.
-    """
-    there = {row.key.decode("utf-8", "replace") for row in table.rows() if row.key}
-    return publish(store, table, codec, sorted(there | {identity.id for identity in store.identities()}))
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the others were told: rows of identities, and what somebody should look at."""
+
+    rows: int
+    warnings: tuple[str, ...] = ()
 
 
 def announce(
     settings: Config, store: WatchlistStore, identity_ids: Iterable[str] | None = None
-) -> int | None:
-    """Publishes these identities, or the whole watchlist; how many rows, None where nobody is there to be told.
+) -> Announced | None:
+    """Publishes these identities, or the whole watchlist; None where nobody is there to be told.
 
     Raises:
         OutsideError: The change is in the store, and the group does not know.
@@ -191,8 +275,10 @@ def announce(
     codec: Codec = registry.build("codec", settings.codec, settings.base_dir, "codec")
     try:
         if identity_ids is None:
-            return publish_all(store, bus.watchlist, codec)
-        return publish(store, bus.watchlist, codec, identity_ids)
+            rows = publish_all(store, bus.watchlist, codec)
+        else:
+            rows = publish(store, bus.watchlist, codec, identity_ids)
+        warnings = [f"{fault.problem}; {fault.fix}" for fault in bus.watchlist.faults(mend=True)]
     except OutsideError as error:
         raise OutsideError(
             f"the watchlist here is changed, but the others were not told: {error.problem}",
@@ -200,6 +286,12 @@ def announce(
         ) from error
     finally:
         bus.close()
+    if not store.origin().is_author:
+        warnings.append(
+            "this is a copy of another watchlist, whose contents row does not name who was added here; "
+            "to put this one in its place: musewatch watchlist publish"
+        )
+    return Announced(rows, tuple(warnings))
 
 
 def _within_bounds(row: dict[str, Any], codec: Codec) -> bytes:

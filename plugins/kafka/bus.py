@@ -64,6 +64,7 @@ class KafkaBus:
             config,
             config.watchlist,
             KafkaSink(self._topic(config.watchlist, partitions=1, topic_configs=compacted)),
+            may_alter=config.create_topics,
         )
         self._consumer: KafkaConsumer | None = None
         self._changes = _Changes()

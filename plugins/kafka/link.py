@@ -34,6 +34,9 @@ _NOT_THIS = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeErr
 _RETRY_S = 1.0
 _POLL_MS = 200
 _QUIET_POLLS = 50  # without a record before the end: the broker has gone
+_PROBE_EVERY_S = 5.0  # far more often than a broker forgets what was removed
+_PROBE_MS = 1000
+_CUT_OFF_S = 60.0  # without a look at the broker, as when this machine slept
 
 
 class Sasl(Settings):
@@ -232,6 +235,8 @@ class TopicReader:
     def __init__(self, link: KafkaLink, topic: str, age_s: float | None = None) -> None:
         self._link, self._topic, self._age_s = link, topic, age_s
         self._consumer: KafkaConsumer | None = None
+        self._failed = False
+        self._probed_s = self._answered_s = 0.0
 
     def to_end(self) -> Iterator[Any]:
         """The records there are now; starts again from the first when called again.
@@ -245,23 +250,43 @@ class TopicReader:
         except FAILURES as error:
             self.close()
             raise explained(error, self._link, self._topic) from error
+        self._failed = False
+        self._probed_s, self._answered_s = time.monotonic(), time.time()
 
-    def news(self) -> list[Any]:
-        """Records that came since; none while the broker is away.
+    def news(self) -> list[Any] | None:
+        """Records that came since, none while the broker is away; None when it had been, and is back.
 
         Raises:
             OutsideError: The broker refuses us.
         """
-        if self._consumer is None:
+        consumer = self._consumer
+        if consumer is None:
             return []
         try:
-            return [
-                record
-                for records in poll_undamaged(self._consumer, timeout_ms=0).values()
-                for record in records
-            ]
+            if self._lost_the_thread(consumer):
+                return None
+            found = poll_undamaged(consumer, timeout_ms=0)
         except FAILURES as error:
             raise explained(error, self._link, self._topic) from error
+        return [record for records in found.values() for record in records]
+
+    def _lost_the_thread(self, consumer: KafkaConsumer) -> bool:
+        """Whether the broker answers again after it did not, or has other records than those read so far.
+
+        The library goes on by itself when a broker comes back, and says nothing of it.
+        """
+        if time.monotonic() - self._probed_s < _PROBE_EVERY_S:
+            return False
+        try:
+            ends = consumer.end_offsets(list(consumer.assignment()), timeout_ms=_PROBE_MS)
+        except FAILURES:
+            self._failed = True
+            return False
+        finally:
+            self._probed_s = time.monotonic()
+        asleep = abs(time.time() - self._answered_s) > _CUT_OFF_S
+        self._answered_s = time.time()
+        return self._failed or asleep or any(consumer.position(place) > end for place, end in ends.items())
 
     def close(self) -> None:
         """Lets the broker go."""

@@ -104,7 +104,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(old: sqlite3.Connection) ->
 
 def test_a_newer_file_is_refused_with_both_formats(old: sqlite3.Connection, tmp_path: Path) -> None:
     old.execute("PRAGMA user_version = 7")
-    with pytest.raises(ConfigError, match=r"w\.db has watchlist format 7.*formats up to 2"):
+    with pytest.raises(ConfigError, match=r"w\.db has watchlist format 7.*formats up to 3"):
         WatchlistStore(tmp_path / "w.db")
     assert old.execute("SELECT version FROM watchlist").fetchone() == (12,)
 

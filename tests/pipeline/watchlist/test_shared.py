@@ -28,7 +28,7 @@ def test_an_identity_arrives_as_it_was_with_its_pictures_and_vectors(office: Wat
     jsonschema.validate(json.loads(row), identity_schema())
 
 
-@pytest.mark.parametrize("name", ["identity", "watchlist", "engine", "tracklet", "hit"])
+@pytest.mark.parametrize("name", ["identity", "contents", "watchlist", "engine", "tracklet", "hit"])
 def test_the_published_schemas_are_up_to_date(name: str) -> None:
     from pipeline.cli.schema import SCHEMAS
 

@@ -191,6 +191,55 @@ def test_the_table_is_compacted_read_whole_and_followed(group: Group) -> None:
         assert "compact" in str(admin.describe_configs([topic]))
 
 
+@pytest.mark.kafka
+@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+def test_a_table_that_somebody_made_without_compaction_is_named_and_mended(group: Group, policy: str) -> None:
+    topic = f"{group.name}-watchlist"
+    shape = {"num_partitions": 1, "replication_factor": 1, "configs": {"cleanup.policy": policy}}
+    with KafkaAdminClient(bootstrap_servers=group.broker.bootstrap) as admin:
+        admin.create_topics({topic: shape})
+    table = group.bus().watchlist
+    (named,) = table.faults(mend=False)
+    assert f"topic {topic} has cleanup.policy={policy}" in named.problem
+    (left,) = group.bus(create_topics=False).watchlist.faults(mend=True)
+    assert not named.mended
+    assert left == named, "topics are not ours to change"
+    (mended,) = table.faults(mend=True)
+    assert mended.mended
+    assert table.faults(mend=False) == []
+
+
+@pytest.mark.kafka
+def test_a_table_without_a_topic_has_no_faults(group: Group) -> None:
+    assert group.bus().watchlist.faults(mend=True) == []
+
+
+@pytest.mark.kafka
+def test_after_a_failure_of_the_link_the_rows_are_to_be_read_again(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plugins.kafka.link._PROBE_EVERY_S", 0.2)
+    writer, reader = group.bus().watchlist, group.bus().watchlist
+    writer.write([("anna", b"1")])
+    assert len(list(reader.rows())) == 1
+    assert reader.news() == []
+    group.broker.freeze()
+    try:
+        time.sleep(0.3)
+        assert reader.news() == [], "it is away: nobody is told to read what cannot be read"
+    finally:
+        group.broker.thaw()
+    until_s = time.monotonic() + PATIENCE_S
+    while (news := reader.news()) is not None:
+        assert news == []
+        assert time.monotonic() < until_s
+    assert len(list(reader.rows())) == 1
+    writer.write([("luca", b"2")])
+    while not (news := reader.news()):
+        assert news is not None
+        assert time.monotonic() < until_s
+
+
 def test_a_broker_that_is_down_is_said_and_leaves_nothing_behind() -> None:
     bus = registry.build("bus", choose("kafka", bootstrap="127.0.0.1:9", timeout_s=1), Path(), "bus")
     for call in (
