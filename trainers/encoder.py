@@ -22,11 +22,12 @@ from pipeline.errors import ConfigError
 from pipeline.output import say
 from pipeline.settings import ConfigPath, PluginChoice, Settings
 from trainers.augment import Augment, AugmentSettings
-from trainers.judging import at_cut, embed, judge, operating_point, scores
+from trainers.datasets.search import PictureSearch
+from trainers.judging import at_cut, embed, judge, need_judgement, operating_point, scores
 from trainers.losses.captions import CaptionSettings, Reader, caption_loss
 from trainers.losses.texts import TextSettings, learn_texts
 from trainers.losses.together import EmbedderLoss, LossSettings
-from trainers.people import People, Pictures, SetChoice, gather
+from trainers.people import People, Pictures, SetChoice, gather, need_strangers
 from trainers.sampling import DomainSampler
 from trainers.training.best import Best
 from trainers.training.processes import processes
@@ -106,8 +107,7 @@ def train_encoder(
     torch.manual_seed(seed)
 
     # --- 1. data: everybody numbered, batches of domains x people x pictures ----------
-    people = gather(config.train)
-    say(str(people))
+    people, held_out, data = _read_data(config)
     pictures = Pictures(people.samples, config.preprocess.size, config.keep_pictures, config.threads)
     shape = (config.batch.domains, config.batch.people, config.batch.pictures)
     sampler = DomainSampler(people.identities, people.domain_of, shape, seed * 1000 + world.process_index)
@@ -137,7 +137,12 @@ def train_encoder(
     )
     best = Best(place / BEST)
     parts = {"network": network, "losses": losses, "optimizer": optimizer, "sampler": sampler, "best": best}
-    run = {"seed": seed, "config": config.model_dump(mode="json"), "processes": world.num_processes}
+    run = {
+        "seed": seed,
+        "config": config.model_dump(mode="json"),
+        "processes": world.num_processes,
+        "data": data,
+    }
     if not resume:
         _prepare(losses, network, config, people)
     done = load_state(place / STATE, parts, run) if resume else 0
@@ -156,7 +161,7 @@ def train_encoder(
         losses.prototypes.update(world.gather(embeddings.detach().float()), world.gather(identities))
         progress.step(step, {name: float(value.detach()) for name, value in values.items()})
         if step % config.evaluate_every == 0 or step == config.steps:
-            found = scores(judge(network, config.preprocess, config.held_out, world.device))
+            found = scores(judge(network, config.preprocess, held_out, world.device), held_out.rule)
             progress.scores(step, found)
             best.offer(kept, found["mAP"], step)
         if step % config.save_every == 0 or step == config.steps:
@@ -170,6 +175,14 @@ def train_encoder(
     return _conclude(config, out, kept, _provenance(config, people, seed, best.step, device))
 
 
+def _read_data(config: Config) -> tuple[People, PictureSearch, list[str]]:
+    """Who is learned, the search that chooses the best weights, and the digests of both."""
+    people, held_out = gather(config.train), config.held_out.searched()
+    say(str(people))
+    need_judgement(held_out, str(config.held_out.folder))
+    return people, held_out, [people.digest(), need_strangers(people, config.held_out)]
+
+
 def _conclude(
     config: Config,
     out: Path,
@@ -181,13 +194,17 @@ def _conclude(
     if "reader" in kept:
         cast(Reader, kept["reader"]).save(out / READER)
     device = next(network.parameters()).device
-    held_out = judge(network, config.preprocess, config.held_out, device)
+    search = config.held_out.searched()
+    held_out = judge(network, config.preprocess, search, device)
     cut = operating_point(held_out, config.held_out.folder.name)
-    accuracy: dict[str, Any] = {"held_out": scores(held_out) | at_cut(held_out, cut.max_distance)}
+    accuracy: dict[str, Any] = {
+        "held_out": scores(held_out, search.rule) | at_cut(held_out, cut.max_distance)
+    }
     for name, choice in config.judged.items():
-        judged = judge(network, config.preprocess, choice, device)
+        search = choice.searched()
+        judged = judge(network, config.preprocess, search, device)
         judged.save(out / FEATURES / f"{name}.npz")
-        accuracy[name] = scores(judged) | at_cut(judged, cut.max_distance)
+        accuracy[name] = scores(judged, search.rule) | at_cut(judged, cut.max_distance)
     say("\n".join(f"{name}: {found}" for name, found in accuracy.items()))
     card = NetworkCard(
         name=config.name,

@@ -9,65 +9,86 @@ from numpy.typing import NDArray
 from engines.manifest import OperatingPoint, Preprocess
 from engines.preprocess import preprocess
 from pipeline.errors import InputError
-from trainers.datasets.catalogue import load
+from trainers.datasets.pictures import Image, embedded
 from trainers.datasets.sample import JUNK, Sample
+from trainers.datasets.search import PictureSearch
 from trainers.evaluate.feature_set import FeatureSet
-from trainers.people import SetChoice, read_picture
+from trainers.evaluate.rules import RULES
 
 GALLERY = 20  # people on a watchlist of the operating point
 ACCEPTED = 0.01  # share of strangers that it lets through
 DRAWS = 20  # watchlists drawn for each stranger
+TRACKLETS = 4000  # at most, of a set whose cameras are not given
+NOT_GIVEN = -1  # camera
+ASKED = 256  # queries whose labels are tried at once
 
 
-def scores(judged: FeatureSet) -> dict[str, float]:
-    """MAP and R1 to four places, in [0, 1], by the Market-1501 rule."""
-    return {name: round(value, 4) for name, value in judged.plain_scores().items()}
+def scores(judged: FeatureSet, rule: str = "market") -> dict[str, float]:
+    """MAP and R1 to four places, in [0, 1], by a rule of `evaluate protocol`."""
+    found = RULES[rule](judged.unit_distances(), judged)
+    return {name: round(float(found[name]), 4) for name in ("mAP", "R1")}
+
+
+def need_judgement(search: PictureSearch, where: str) -> None:
+    """Checks, by labels alone, that a set can rank and that a cut can be chosen on it.
+
+    Raises:
+        InputError: No query has a match under the rule, or nobody is seen twice, or nobody is a stranger to anybody.
+    """
+    sides = [
+        sorted({(sample.identity, sample.camera, sample.clothes) for sample in samples})
+        for samples in (search.query, search.gallery)
+    ]
+    gallery = np.array(sides[1])
+    refusal: InputError | None = None
+    for start in range(0, len(sides[0]), ASKED):
+        query = np.array(sides[0][start : start + ASKED])
+        labels = {"query_clothes": query[:, 2], "gallery_clothes": gallery[:, 2]}
+        nowhere = np.zeros((len(query), 1), np.float32), np.zeros((len(gallery), 1), np.float32)
+        people, cameras = (query[:, 0], gallery[:, 0]), (query[:, 1], gallery[:, 1])
+        data = FeatureSet(*nowhere, *people, *cameras, labels=labels)
+        try:
+            RULES[search.rule](np.zeros((len(query), len(gallery)), np.float32), data)
+        except InputError as error:
+            refusal = error
+        else:
+            break
+    else:
+        assert refusal is not None
+        raise InputError(
+            f"{where} cannot judge by the rule {search.rule}: {refusal.problem}", refusal.fix
+        ) from refusal
+    arrays = search.arrays(lambda samples: np.ones((len(samples), 1), np.float32))
+    _need_cut(FeatureSet.of(arrays), where)
 
 
 def judge(
-    module: torch.nn.Module, settings: Preprocess, choice: SetChoice, device: torch.device
+    module: torch.nn.Module, settings: Preprocess, search: PictureSearch, device: torch.device
 ) -> FeatureSet:
-    """Embeds the queries and the gallery of a set, fed exactly as the engine will be.
+    """Embeds queries and gallery, fed exactly as the engine will be.
 
     Raises:
-        InputError: The set cannot be read, or has no queries or gallery.
+        InputError: A picture cannot be read.
     """
-    (folder,) = choice.folders()
-    splits = load(choice.set, folder, choice.trial).splits
-    if not (splits.get("query") and splits.get("gallery")):
-        raise InputError(f"{folder} has no queries or no gallery", "take a set with an official search")
-    parts = []
-    for split in ("query", "gallery"):
-        samples = splits[split]
-        parts.append(
-            (
-                embed(module, settings, samples, device),
-                np.array([sample.identity for sample in samples]),
-                np.array([sample.camera for sample in samples]),
-            )
-        )
-    (query, query_ids, query_cameras), (gallery, gallery_ids, gallery_cameras) = parts
-    return FeatureSet(query, gallery, query_ids, gallery_ids, query_cameras, gallery_cameras)
+    return FeatureSet.of(search.arrays(lambda samples: embed(module, settings, samples, device)))
 
 
 @torch.inference_mode()
 def embed(
-    module: torch.nn.Module,
-    settings: Preprocess,
-    samples: Sequence[Sample],
-    device: torch.device,
-    batch: int = 64,
+    module: torch.nn.Module, settings: Preprocess, samples: Sequence[Sample], device: torch.device
 ) -> NDArray[np.float32]:
     """(N, D) unit rows; the module is left in the mode that it was in."""
     training = module.training
     module.eval()
-    rows = []
-    for start in range(0, len(samples), batch):
-        images = [read_picture(sample) for sample in samples[start : start + batch]]
+
+    def rows(images: list[Image]) -> NDArray[np.float32]:
         tensor, _ = preprocess(images, settings)
-        rows.append(module(torch.from_numpy(tensor).to(device)).float().cpu().numpy())
+        made: NDArray[np.float32] = module(torch.from_numpy(tensor).to(device)).float().cpu().numpy()
+        return made
+
+    found = np.concatenate([vectors for _, vectors in embedded(samples, rows)])
     module.train(training)
-    return np.concatenate(rows)
+    return found
 
 
 def operating_point(judged: FeatureSet, where: str) -> OperatingPoint:
@@ -100,20 +121,46 @@ def at_cut(judged: FeatureSet, max_distance: float) -> dict[str, float]:
     }
 
 
-def _distances(judged: FeatureSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of every tracklet to the nearest on each of its watchlists of others, and to every picture of its own person."""
+def _need_cut(judged: FeatureSet, where: str) -> None:
+    _, people, cameras = _counted(judged)
+    seen = np.unique(np.stack([people, cameras], 1), axis=0)[:, 0]
+    if len(np.unique(seen)) < 2 or len(seen) == len(np.unique(seen)):
+        raise InputError(
+            f"{where} cannot choose a cut: it needs two people, and one of them in two cameras",
+            "take a held-out set whose people are seen by several cameras",
+        )
+
+
+def _counted(judged: FeatureSet) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Rows, people and cameras of those who are searched; where cameras are not given, every picture has its own.
+
+    Whom nobody searches may be anybody: the distractors of a gallery have one number for all of them.
+    """
     rows = np.concatenate([judged.query_features, judged.gallery_features])
     people = np.concatenate([judged.query_ids, judged.gallery_ids])
     cameras = np.concatenate([judged.query_cameras, judged.gallery_cameras])
+    if (cameras == NOT_GIVEN).all():
+        cameras = np.arange(len(cameras))
+    counted = np.isin(people, judged.query_ids) & (people != JUNK)
+    return rows[counted], people[counted], cameras[counted]
+
+
+def _distances(judged: FeatureSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of every tracklet to the nearest on each of its watchlists of others, and to every picture of its own person."""
+    rows, people, cameras = _counted(judged)
     rng = np.random.default_rng(0)
+    tracklets = np.unique(np.stack([people, cameras], 1), axis=0)
+    if len(tracklets) == len(people) > TRACKLETS:
+        tracklets = tracklets[np.sort(rng.choice(len(tracklets), TRACKLETS, replace=False))]
     strangers: list[float] = []
     own: list[float] = []
-    for person, camera in np.unique(np.stack([people, cameras], 1)[people != JUNK], axis=0):
+    for person, camera in tracklets:
         mean = rows[(people == person) & (cameras == camera)].mean(0)
-        elsewhere = np.flatnonzero((cameras != camera) & (people != JUNK))
+        elsewhere = np.flatnonzero(cameras != camera)
         distances = np.sqrt(np.maximum(0, 2 - 2 * rows[elsewhere] @ (mean / np.linalg.norm(mean))))
         own.extend(distances[people[elsewhere] == person])
-        strangers.extend(_nearest(distances, people[elsewhere], person, rng) for _ in range(DRAWS))
+        if (people[elsewhere] != person).any():
+            strangers.extend(_nearest(distances, people[elsewhere], person, rng) for _ in range(DRAWS))
     return np.array(strangers), np.array(own)
 
 

@@ -22,7 +22,7 @@ from trainers.datasets.catalogue import load
 from trainers.encoder import Config, train_encoder
 from trainers.evaluate.feature_set import FeatureSet, read_features
 from trainers.evaluate.rules import RULES
-from trainers.judging import judge
+from trainers.judging import judge, scores
 from trainers.losses.captions import load_reader
 from trainers.people import SetChoice
 
@@ -137,7 +137,7 @@ def trained(config: Config, run: Path, seed: int) -> None:
 
 def judged(run: Path, folder: Path) -> dict[str, float]:
     """The scores of a run on a set."""
-    return seen(run, folder).plain_scores()
+    return scores(seen(run, folder))
 
 
 def asked(run: Path, folder: Path) -> dict[str, float]:
@@ -153,7 +153,9 @@ def seen(run: Path, folder: Path) -> FeatureSet:
     features = run / "judged" / f"{folder.name}.npz"
     if not features.exists():
         network, card = load_checkpoint(run / "checkpoint")
-        judge(network, card.preprocess, SetChoice(folder=folder), torch.device("cpu")).save(features)
+        judge(network, card.preprocess, SetChoice(folder=folder).searched(), torch.device("cpu")).save(
+            features
+        )
     return read_features(features)
 
 

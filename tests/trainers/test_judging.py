@@ -9,9 +9,12 @@ torch = pytest.importorskip("torch")
 
 from engines.manifest import Preprocess  # noqa: E402
 from pipeline.errors import InputError  # noqa: E402
+from tests.trainers.datasets.trees import TREES  # noqa: E402
 from tests.trainers.pictured import draw_people  # noqa: E402
+from trainers.datasets.sample import Sample  # noqa: E402
+from trainers.datasets.search import PictureSearch  # noqa: E402
 from trainers.evaluate.feature_set import FeatureSet  # noqa: E402
-from trainers.judging import at_cut, judge, operating_point, scores  # noqa: E402
+from trainers.judging import at_cut, judge, need_judgement, operating_point, scores  # noqa: E402
 from trainers.people import SetChoice  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -30,7 +33,7 @@ class Colours(torch.nn.Module):
 def test_people_who_differ_by_colour_are_found_by_colour(tmp_path: Path) -> None:
     folder = draw_people(tmp_path / "w", 24, seed=4, per_camera=3)
     network = Colours().train()
-    judged = judge(network, PICTURED, SetChoice(folder=folder), torch.device("cpu"))
+    judged = judge(network, PICTURED, SetChoice(folder=folder).searched(), torch.device("cpu"))
     assert network.training
     assert judged.query_features.shape == (24, 6)
     assert judged.gallery_features.shape == (48, 6)
@@ -79,4 +82,58 @@ def test_a_set_without_an_official_search_is_refused(tmp_path: Path) -> None:
     for picture in (folder / "bounding_box_test").glob("*.jpg"):
         picture.unlink()
     with pytest.raises(InputError):
-        judge(Colours(), PICTURED, SetChoice(folder=folder), torch.device("cpu"))
+        judge(Colours(), PICTURED, SetChoice(folder=folder).searched(), torch.device("cpu"))
+
+
+def features(ids: "tuple[list[int], list[int]]", cameras: "tuple[list[int], list[int]]") -> FeatureSet:
+    rng = np.random.default_rng(0)
+    people = [
+        np.eye(8)[np.abs(side) % 8] + 0.2 * rng.standard_normal((len(side), 8)) for side in map(np.array, ids)
+    ]
+    rows = [(side / np.linalg.norm(side, axis=1, keepdims=True)).astype(np.float32) for side in people]
+    labels = [np.array(side) for side in (*ids, *cameras)]
+    return FeatureSet(rows[0], rows[1], *labels)
+
+
+def test_whom_nobody_searches_is_no_person_of_the_cut() -> None:
+    """Distractors change neither the cut nor its figures, under whatever number they stand."""
+    cut = {}
+    for number in (0, -1, 77):
+        ids = ([1, 2, 3], [1, 2, 3, *[number] * 6])
+        judged = features(ids, ([1, 1, 1], [2, 2, 2, 1, 2, 1, 2, 1, 2]))
+        cut[number] = operating_point(judged, "x").max_distance, at_cut(judged, 1.0)
+    assert cut[0] == cut[-1] == cut[77]
+
+
+def test_cameras_that_are_not_given_make_every_picture_a_tracklet() -> None:
+    judged = features(([1, 2], [1, 2, 1, 2]), ([-1, -1], [-1] * 4))
+    assert at_cut(judged, operating_point(judged, "x").max_distance)["recall_at_cut"] == 1.0
+
+
+def test_a_set_that_cannot_judge_says_so_from_its_labels_alone() -> None:
+    def search(rule: str, gallery: list[Sample], *more: Sample) -> PictureSearch:
+        return PictureSearch((Sample(Path("none.jpg"), 1, 1, clothes=5), *more), tuple(gallery), rule)
+
+    there = Sample(Path("none.jpg"), 1, 2, clothes=5)
+    other = Sample(Path("none.jpg"), 2, 2, clothes=5)
+    need_judgement(search("market", [there, other], other), "x")
+    with pytest.raises(InputError, match="x cannot judge by the rule market: no query has a match"):
+        need_judgement(search("market", [Sample(Path("none.jpg"), 1, 1)], other), "x")
+    with pytest.raises(InputError, match="cannot judge by the rule clothes_changing"):
+        need_judgement(search("clothes_changing", [there, other], other), "x")
+    with pytest.raises(InputError, match="cannot choose a cut: it needs two people"):
+        need_judgement(search("market", [there]), "x")
+
+
+def test_a_set_is_judged_by_the_search_it_is_known_for(tmp_path: Path) -> None:
+    TREES["ltcc"](tmp_path)
+    ltcc = SetChoice(set="ltcc", folder=tmp_path)
+    assert ltcc.searched().rule == "clothes_changing"
+    assert ltcc.model_copy(update={"search": "standard"}).searched().rule == "clothes_general"
+    rows = np.eye(2, dtype=np.float32)
+    judged = FeatureSet(
+        rows[:1], rows[[1, 0, 0]], *map(np.array, ([1], [1, 1, 2], [1], [2, 2, 2])),
+        labels={"query_clothes": np.array([0]), "gallery_clothes": np.array([1, 0, 1])},
+    )  # fmt: skip
+    assert scores(judged, "clothes_changing") == {"mAP": 0.5, "R1": 0.0}
+    assert scores(judged)["R1"] == 1.0

@@ -1,5 +1,7 @@
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from engines.manifest import Preprocess  # noqa: E402
 from engines.preprocess import preprocess  # noqa: E402
 from pipeline.errors import InputError  # noqa: E402
 from tests.trainers.pictured import draw_people  # noqa: E402
-from trainers.people import Pictures, SetChoice, gather, read_picture  # noqa: E402
+from trainers.datasets.pictures import read_picture  # noqa: E402
+from trainers.people import Pictures, SetChoice, gather, need_strangers  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -59,5 +62,69 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         gather([choice(tmp_path / "none-*")])
     people = gather([choice(folder)])
     people.samples[0].path.write_bytes(b"no picture")
-    with pytest.raises(InputError, match="missing or no picture"):
+    with pytest.raises(InputError, match="not a picture"):
         Pictures(people.samples, (8, 8)).take(np.array([0]))
+
+
+MSMT = [("train", "train"), ("train", "train"), ("train", "val"), ("test", "query"), ("test", "gallery")]
+
+
+def draw_msmt17(root: Path, people: int) -> Path:
+    """Training and test people are both numbered from 0, and the training people stand in two lists."""
+    rng = np.random.default_rng(0)
+    for who in range(people):
+        for camera, (part, split) in enumerate(MSMT, 1):
+            name = f"{who:04d}/{who:04d}_000_{camera:02d}_0303morning_0000_0.jpg"
+            path = root / part / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), rng.integers(0, 256, (8, 4, 3)).astype(np.uint8))
+            with (root / f"list_{split}.txt").open("a", encoding="utf-8") as listed:
+                listed.write(f"{name} {who}\n")
+    return root
+
+
+def test_msmt17_has_the_same_people_in_both_training_lists_and_others_in_the_test(tmp_path: Path) -> None:
+    msmt = SetChoice(set="msmt17-v1", folder=draw_msmt17(tmp_path, 3), splits=("train", "val"))
+    assert np.bincount(gather([msmt]).identities).tolist() == [3, 3, 3]
+    everybody = gather([msmt.model_copy(update={"splits": ("train", "val", "query", "gallery")})])
+    assert np.bincount(everybody.identities).tolist() == [3, 3, 3, 2, 2, 2]
+    need_strangers(gather([msmt]), msmt)
+    with pytest.raises(InputError, match=r"3 people of .*, which judges, are learned too: number 0, 1, 2"):
+        need_strangers(everybody, msmt)
+
+
+def test_distractors_are_no_person(tmp_path: Path) -> None:
+    folder = draw_people(tmp_path / "a", 4, seed=1)
+    for number in range(3):
+        shutil.copy(
+            next((folder / "query").iterdir()), folder / f"bounding_box_test/0000_c1s1_00000{number}_00.jpg"
+        )
+    splits = ("train", "query", "gallery")
+    people = gather([SetChoice(set="market-1501", folder=folder, splits=splits)])
+    assert str(people) == "16 pictures of 4 people in 1 domains, 3 pictures of nobody left out"
+
+
+def test_people_who_judge_are_not_learned_under_another_name_either(tmp_path: Path) -> None:
+    held_out = choice(draw_people(tmp_path / "a", 4, seed=1))
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    need_strangers(gather([choice(tmp_path / "copy")]), held_out)
+    for folder in ("a", "copy"):
+        learned = gather([choice(tmp_path / folder, "train", "query")])
+        with pytest.raises(InputError, match=r"2 people of .* are learned too: number 3, 4"):
+            need_strangers(learned, held_out)
+
+
+def test_a_folder_with_brackets_is_that_folder(tmp_path: Path) -> None:
+    folder = draw_people(tmp_path / "set [v1]" / "d1", 4, seed=1)
+    assert gather([choice(folder)]).folders == (folder,)
+    assert gather([choice(tmp_path / "set [v1]" / "d*")]).folders == (folder,)
+
+
+def test_a_picture_that_ends_too_early_is_refused_before_anything_is_learned(tmp_path: Path) -> None:
+    people = gather([choice(draw_people(tmp_path / "a", 4, seed=1))])
+    victim = people.samples[3].path
+    victim.write_bytes(victim.read_bytes()[:-40])
+    with pytest.raises(InputError, match=f"{victim.name} ends too early"):
+        people.digest()
+    with pytest.raises(InputError, match="cut short"):
+        read_picture(people.samples[3])

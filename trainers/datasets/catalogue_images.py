@@ -21,6 +21,7 @@ LAST_TEST = {
     "query": "test/query/*.jpg",
     "gallery": "test/gallery/*/*.jpg",
 }
+TRAINED_APART = {"train": "training", "val": "training"}
 MSMT17_COUNTS = {"query": Count(11_659, 3_060), "gallery": Count(82_161, 3_060)}
 TORCHREID = "github.com/KaiyangZhou/deep-person-reid"
 MSMT17_COUNTED = (
@@ -71,6 +72,7 @@ LAYOUTS = (
         counted_by="the set's readme; 750 people and the distractors (0) in the gallery, junk (-1) in its pictures",
         searches=MARKET_SEARCH,
         wrappers=("Market-1501-v15.09.15",),
+        distractor=0,
     ),
     Layout(
         name="msmt17-v1",
@@ -82,6 +84,7 @@ LAYOUTS = (
         counted_by=MSMT17_COUNTED,
         searches=MARKET_SEARCH,
         wrappers=("MSMT17_V1", "MSMT17_V2"),
+        numberings=TRAINED_APART,
     ),
     Layout(
         name="msmt17-repacked",
@@ -92,6 +95,7 @@ LAYOUTS = (
         counts={"train": Count(32_621, 1_041), **MSMT17_COUNTS},
         counted_by=MSMT17_COUNTED,
         searches=MARKET_SEARCH,
+        numberings=TRAINED_APART,
     ),
     _cuhk03("labeled", 7_368, 5_328),
     _cuhk03("detected", 7_365, 5_332),
@@ -112,6 +116,7 @@ LAYOUTS = (
         searches=MARKET_SEARCH,
         wrappers=("underground_reid",),
         trials=10,
+        distractor=0,
     ),
     Layout(
         name="celebreid",
@@ -123,6 +128,7 @@ LAYOUTS = (
         counted_by="github.com/Huang-3/Celeb-reID: README.md",
         searches=ANY_CAMERA,
         wrappers=("Celeb-reID",),
+        numberings=TRAINED_APART,
     ),
     Layout(
         name="pku-reid",
@@ -161,6 +167,7 @@ LAYOUTS = (
         counted_by="github.com/shuxjweb/last: data/datasets/last.py; README.md has the same sums",
         searches=ANY_CAMERA,
         wrappers=("last",),
+        numberings=TRAINED_APART | {"val_query": "validation", "val_gallery": "validation"},
     ),
     Layout(
         name="iusreid",

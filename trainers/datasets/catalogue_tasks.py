@@ -33,6 +33,7 @@ CLOTHES = (
             "standard": Search("query", "gallery", "clothes_general"),
             "cloth-changing": Search("query", "gallery", "clothes_changing"),
         },
+        made_for="cloth-changing",
         wrappers=("LTCC_ReID",),
     ),
     Layout(
@@ -71,6 +72,7 @@ CLOTHES = (
             "same clothes": Search("query_same", "gallery", "single_shot"),
             "cross-clothes": Search("query_changed", "gallery", "single_shot"),
         },
+        made_for="cross-clothes",
         wrappers=("prcc",),
     ),
 )
@@ -111,6 +113,7 @@ INFRARED = (
         },
         wrappers=("RegDB",),
         trials=10,
+        numberings={"train": "training"},
     ),
 )
 TEXT = (

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.errors import InputError
 from trainers.datasets.files import named
 from trainers.datasets.layout import Count, Layout, need_folder
+from trainers.datasets.pictures import is_cut
 from trainers.datasets.sample import JUNK, DataSet, Sample
 
 
@@ -48,7 +49,7 @@ def check(layout: Layout, folder: Path) -> tuple[list[Part], list[Problem]]:
         problems += [problem for part in counted for problem in _differences(where, part)]
         if trial == 1:
             parts = counted
-            problems += _empty_files(where, data)
+            problems += _damaged_files(where, data)
     return parts, problems
 
 
@@ -79,13 +80,13 @@ def _differences(where: str, part: Part) -> list[Problem]:
     ]
 
 
-def _empty_files(where: str, data: DataSet) -> list[Problem]:
+def _damaged_files(where: str, data: DataSet) -> list[Problem]:
+    """Empty ones, and pictures that were cut short on their way."""
     paths = sorted({sample.path for samples in data.splits.values() for sample in samples})
     empty = [path for path in paths if not path.stat().st_size]
-    if not empty:
-        return []
+    cut = [path for path in paths if is_cut(path)]
     return [
-        Problem(
-            where, f"expected pictures, found {len(empty)} empty files: {named(empty)}", "copy them again"
-        )
+        Problem(where, f"expected pictures, found {len(some)} {kind}: {named(some)}", "copy them again")
+        for kind, some in (("empty files", empty), ("that end too early", cut))
+        if some
     ]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainers.datasets.files import matching, named, refused
+from trainers.datasets.files import matching, named, refused, whole
 from trainers.datasets.layout import Reader
 from trainers.datasets.sample import JUNK, DataSet, Sample
 
@@ -39,7 +39,10 @@ class FileNames:
                 for path in matching(root, glob, self.example)
             ]
             strays += [path for path, match in named_so if match is None]
-            splits[split] = tuple(self._sample(path, match) for path, match in named_so if match)
+            try:
+                splits[split] = tuple(self._sample(path, match) for path, match in named_so if match)
+            except ValueError as error:
+                raise refused(root, f"names like {self.example}", str(error)) from None
         if strays:
             raise refused(root, f"names like {self.example}", f"{len(strays)} others: {named(strays)}")
         return DataSet(splits)
@@ -49,10 +52,10 @@ class FileNames:
         camera, clothes = words.get("camera"), words.get("clothes")
         return Sample(
             path,
-            identity=int(words.get("id", JUNK)),
+            identity=whole(words.get("id", str(JUNK))),
             camera=-1 if camera is None else _number(camera),
             time=words.get("time"),
-            clothes=self.outfits.get(camera or "", -1) if clothes is None else int(clothes),
+            clothes=self.outfits.get(camera or "", -1) if clothes is None else whole(clothes),
             attributes={key: word for key, word in words.items() if key not in LABELS},
         )
 
@@ -70,4 +73,4 @@ def joined(*readers: Reader) -> Reader:
 
 
 def _number(camera: str) -> int:
-    return int(camera) if camera.isdigit() else ord(camera) - ord("A") + 1
+    return whole(camera) if camera.isdigit() else ord(camera) - ord("A") + 1

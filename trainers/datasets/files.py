@@ -10,6 +10,8 @@ from scipy.io import loadmat
 from pipeline.errors import InputError
 
 SHOWN = 3
+WIDEST = 2**63 - 1
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def refused(where: Path, expected: str, found: str) -> InputError:
@@ -32,16 +34,20 @@ def contents(folder: Path) -> str:
 
 
 def matching(root: Path, glob: str, example: str) -> list[Path]:
-    """The files of a part, in order of their names.
+    """The pictures of a part, in order of their names; other files beside them do not matter.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or a picture of another ending lies among them.
     """
-    paths = sorted(root.glob(glob))
+    folder, _, _ = glob.rpartition("/")
+    beside = [path for path in root.glob(f"{folder}/*" if folder else "*") if path.suffix.lower() in PICTURES]
+    paths = sorted(path for path in root.glob(glob) if path.suffix.lower() in PICTURES)
     if not paths:
         top = root / glob.partition("/")[0]
         where = top if top.is_dir() else root
         raise refused(root, f"{glob}, like {example}", f"none; in {where.name}: {contents(where)}")
+    if strays := sorted({*beside}.difference(paths)):
+        raise refused(root, f"only {glob} in {folder or '.'}/", f"{len(strays)} others: {named(strays)}")
     return paths
 
 
@@ -66,7 +72,7 @@ def text(path: Path, expected: str) -> str:
         InputError: It cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError:
         raise refused(path, expected, contents(path.parent)) from None
     except UnicodeDecodeError:
@@ -115,3 +121,15 @@ def matlab(path: Path, *names: str) -> Any:
             return content[name]
     held = [name for name in content if not name.startswith("__")]
     raise refused(path, f"the variable {' or '.join(names)}", named(held) or "none")
+
+
+def whole(word: str) -> int:
+    """A label.
+
+    Raises:
+        ValueError: No whole number, or one beyond 64 bits.
+    """
+    value = int(word)
+    if abs(value) > WIDEST:
+        raise ValueError(f"{word} is too large for a label")
+    return value

@@ -48,6 +48,9 @@ class Layout:
         counts: By split, or by several joined with `+`.
         counted_by: Where the counts are published.
         searches: By the papers' names of the settings.
+        made_for: The search that the set is known for; empty = the first.
+        numberings: Splits that number their people anew, with a name for each numbering; the others share one.
+        distractor: The number of people whom nobody looks for: wrong answers in every ranking, no person to count.
         wrappers: Folders of the release that may stand between the given folder and the set.
         trials: Published random splits.
     """
@@ -60,6 +63,9 @@ class Layout:
     counts: Mapping[str, Count] = field(default_factory=dict)
     counted_by: str = "not found; not checked"
     searches: Mapping[str, Search] = field(default_factory=dict)
+    made_for: str = ""
+    numberings: Mapping[str, str] = field(default_factory=dict)
+    distractor: int | None = None
     wrappers: tuple[str, ...] = ()
     trials: int = 1
 

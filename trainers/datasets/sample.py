@@ -15,13 +15,12 @@ class Sample:
 
     Args:
         path: The picture: a crop, or with `box` a whole scene.
-        identity: The set's own number. -1 = junk or unknown, which no ranking counts. Market-1501's and GRID's 0 is
-            not a person but a distractor, which every ranking counts as wrong. Where a set numbers its training and
-            its test people from 0 each (MSMT17, RegDB), the same number is two people.
+        identity: The set's own number. -1 = junk or unknown, which no ranking counts.
         camera: The set's own number, -1 = not given.
         time: When, in the set's own words (a frame number, `0303morning`); None = not given.
         modality: What kind of camera.
         clothes: Outfit number within an identity, -1 = not given.
+        scene: Number of the scene that it was cut from, -1 = not given.
         text: Descriptions of this picture.
         attributes: Anything else the set says, by the set's own names.
         box: x1, y1, x2, y2 of the person in the picture, px; None = all of it.
@@ -34,6 +33,7 @@ class Sample:
     time: str | None = None
     modality: Modality = "visible"
     clothes: int = -1
+    scene: int = -1
     text: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     box: tuple[float, float, float, float] | None = None

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.rerank import Distances, MuEntries, checks
-from trainers.metrics.retrieval import retrieval_scores
 
 REQUIRED = (
     "query_features", "gallery_features", "query_ids", "gallery_ids", "query_cameras", "gallery_cameras",
@@ -89,17 +88,17 @@ class FeatureSet:
         return cls(queries, gallery, opinions=opinions, labels=more, **label)
 
     def save(self, path: Path) -> None:
-        """Writes features, identities and cameras as `evaluate features` reads them."""
+        """Writes features and labels as `evaluate features` reads them."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **{name: getattr(self, name) for name in REQUIRED})
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in REQUIRED} | self.labels
+        np.savez(path, **arrays)
 
-    def plain_scores(self) -> dict[str, float]:
-        """`mAP` and `R1` of unit rows, in [0, 1], by the Market-1501 rule and without re-ranking."""
-        distances = np.sqrt(np.maximum(0, 2 - 2 * self.query_features @ self.gallery_features.T))
-        found = retrieval_scores(
-            distances, self.query_ids, self.gallery_ids, self.query_cameras, self.gallery_cameras
+    def unit_distances(self) -> NDArray[np.float32]:
+        """(Q, G) distances in [0, 2] of rows that have unit length."""
+        table: NDArray[np.float32] = np.sqrt(
+            np.maximum(0, 2 - 2 * self.query_features @ self.gallery_features.T)
         )
-        return {"mAP": found.mAP, "R1": float(found.cmc[0])}
+        return table
 
     def distances(self, metric: Any = "euclidean", memory_mb: float = 256) -> Distances:
         """The set for the re-rankers."""

@@ -1,18 +1,19 @@
 """Scores of an engine on labels, for the gate of `musewatch engines build`: found by role as `musewatch.gate`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.network import BoxNetwork, VectorNetwork
-from pipeline.errors import InputError
+from trainers.datasets.pictures import embedded
+from trainers.datasets.sample import Sample
+from trainers.datasets.search import market_tree
 from trainers.detection.judge import truth_of
 from trainers.detection.picture_store import PictureStore
 from trainers.evaluate.feature_set import FeatureSet
-from trainers.evaluate.picture_set import Picture, read_market
+from trainers.evaluate.rules import RULES
 from trainers.metrics.boxes import Found, box_scores
 
 BATCH = 64
@@ -24,16 +25,14 @@ def embedder(network: VectorNetwork, folder: Path) -> dict[str, float]:
     Raises:
         InputError: The folder is none, or a picture cannot be read.
     """
-    pictures = read_market(folder)
-    query, gallery = (_rows(network, part) for part in (pictures.query, pictures.gallery))
-    ids, cameras = (
-        [
-            np.array([getattr(picture, label) for picture in part])
-            for part in (pictures.query, pictures.gallery)
-        ]
-        for label in ("id", "camera")
-    )
-    return FeatureSet(query, gallery, ids[0], ids[1], cameras[0], cameras[1]).plain_scores()
+    search = market_tree(folder)
+
+    def rows(samples: Sequence[Sample]) -> NDArray[np.float32]:
+        return np.concatenate([vectors for _, vectors in embedded(samples, network.embed)])
+
+    judged = FeatureSet.of(search.arrays(rows))
+    found = RULES[search.rule](judged.unit_distances(), judged)
+    return {name: float(found[name]) for name in ("mAP", "R1")}
 
 
 def detector(network: BoxNetwork, folder: Path) -> dict[str, float]:
@@ -52,19 +51,3 @@ def detector(network: BoxNetwork, folder: Path) -> dict[str, float]:
         ]
     scores = box_scores(truths, found)
     return {"AP50": scores.ap, "recall": scores.recall}
-
-
-def _rows(network: VectorNetwork, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-    return np.concatenate([network.embed(batch) for batch in _batches(pictures)])
-
-
-def _batches(pictures: Sequence[Picture]) -> Iterator[list[NDArray[np.uint8]]]:
-    for start in range(0, len(pictures), BATCH):
-        yield [_read(picture.path) for picture in pictures[start : start + BATCH]]
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path} is not a picture", "take it out of the set, or get it again")
-    return np.asarray(image, np.uint8)

@@ -15,9 +15,10 @@ from pipeline import registry, settings
 from pipeline.errors import ConfigError, InputError
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.rerank import Distances, MuEntries
+from trainers.datasets.search import PictureSearch, listed, market_tree, official
+from trainers.evaluate.encoding import Encoding
 from trainers.evaluate.feature_cache import FeatureCache
 from trainers.evaluate.feature_set import FeatureSet, Opinions, opinions_of, read_arrays, read_features
-from trainers.evaluate.picture_set import Encoding, PictureSet, read_layout, read_market, read_table
 from trainers.evaluate.protocol_file import Protocol, kinds_of, load_protocol, tuning_of
 from trainers.evaluate.rank_page import write_rank_page
 from trainers.evaluate.rerankers import Reranker, choose
@@ -79,7 +80,7 @@ class Runs:
             return None
         embedder = registry.build("embedder", choice, self._base_dir, f"encoders.{name}.embedder")
         digest = getattr(embedder, "engine_digest", None) or _digest_of(choice)
-        return Encoding(embedder, digest, self._codec, cache)
+        return Encoding(embedder, digest, cache)
 
     def _run(
         self, encoder: str, encoding: Encoding | None, target: str, kinds: tuple[str, ...]
@@ -117,16 +118,16 @@ class Runs:
             for kind in kinds:
                 yield {"protocol": kind, "rule": rule, **known, **scores}
 
-    def _pictures(self, target: str) -> PictureSet | None:
+    def _pictures(self, target: str) -> PictureSearch | None:
         wanted = self._plan.sets[target]
         if wanted.table is not None:
-            return read_table(wanted.table, wanted.pictures)
+            return listed(wanted.table, wanted.pictures)
         if wanted.layout is not None and wanted.pictures is not None:
-            return read_layout(wanted.layout, wanted.pictures, wanted.trial)
-        return read_market(wanted.pictures) if wanted.pictures is not None else None
+            return official(wanted.layout, wanted.pictures, wanted.trial)
+        return market_tree(wanted.pictures) if wanted.pictures is not None else None
 
     def _features(
-        self, encoder: str, encoding: Encoding | None, target: str, pictures: PictureSet | None
+        self, encoder: str, encoding: Encoding | None, target: str, pictures: PictureSearch | None
     ) -> FeatureSet:
         if encoding is None:
             return read_features(
@@ -160,7 +161,7 @@ class Runs:
         return table, time.perf_counter() - begun
 
     def _show(
-        self, run: list[str], pictures: PictureSet | None, data: FeatureSet, table: NDArray[np.float32]
+        self, run: list[str], pictures: PictureSearch | None, data: FeatureSet, table: NDArray[np.float32]
     ) -> None:
         if self._plan.rank_pages and pictures is not None:
             path = self._out / f"ranks-{'-'.join(run)}.html"

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.protocols import Codec
+from trainers.datasets.pictures import read_picture
+from trainers.datasets.sample import Sample
+from trainers.datasets.search import PictureSearch
 from trainers.evaluate.feature_set import FeatureSet
-from trainers.evaluate.picture_set import Picture, PictureSet
 from trainers.metrics.retrieval import retrieval_scores
 
 TOP = 10
@@ -38,7 +40,7 @@ figcaption span { color: var(--quiet); }
 def write_rank_page(
     path: Path,
     title: str,
-    pictures: PictureSet,
+    pictures: PictureSearch,
     data: FeatureSet,
     distances: NDArray[np.float32],
     codec: Codec,
@@ -90,7 +92,7 @@ def nearest(distances: NDArray[np.float32], data: FeatureSet, query: int) -> lis
 
 
 def _section(
-    pictures: PictureSet,
+    pictures: PictureSearch,
     data: FeatureSet,
     thumbnails: "_Thumbnails",
     query: int,
@@ -101,14 +103,15 @@ def _section(
     head = _figure(
         thumbnails.of(asked),
         "",
-        f"<b>person {asked.id}</b><br><span>camera {asked.camera}<br>AP {ap:.2f}</span>",
+        f"<b>person {asked.identity}</b><br><span>camera {asked.camera}<br>AP {ap:.2f}</span>",
     )
     items = []
     for place, (row, distance) in enumerate(found, 1):
         picture = pictures.gallery[row]
         right = data.gallery_ids[row] == data.query_ids[query]
         mark = "\N{CHECK MARK}" if right else "\N{MULTIPLICATION SIGN}"
-        caption = f"<b>{place} {mark}</b> person {picture.id}<br><span>camera {picture.camera}, {distance:.3f}</span>"
+        seen = f"<span>camera {picture.camera}, {distance:.3f}</span>"
+        caption = f"<b>{place} {mark}</b> person {picture.identity}<br>{seen}"
         items.append(f"<li>{_figure(thumbnails.of(picture), 'right' if right else 'wrong', caption)}</li>")
     return f"<section>{head}<ol>{''.join(items)}</ol></section>"
 
@@ -122,22 +125,17 @@ class _Thumbnails:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._made: dict[Path, str] = {}
+        self._made: dict[tuple[Path, object], str] = {}
 
-    def of(self, picture: Picture) -> str:
-        if picture.path not in self._made:
-            try:
-                image = self._codec.decode(picture.path.read_bytes())
-                height, width = image.shape[:2]
-                scale = min(THUMBNAIL[0] / width, THUMBNAIL[1] / height)
-                image = self._codec.resize(
-                    image, (max(1, round(width * scale)), max(1, round(height * scale)))
-                )
-            except (OSError, InputError) as error:
-                raise InputError(f"{picture.path} cannot be shown: {error}") from None
+    def of(self, sample: Sample) -> str:
+        if (shown := (sample.path, sample.box)) not in self._made:
+            image = read_picture(sample)
+            height, width = image.shape[:2]
+            scale = min(THUMBNAIL[0] / width, THUMBNAIL[1] / height)
+            image = self._codec.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))))
             data = base64.b64encode(self._codec.encode(image, 80)).decode()
-            self._made[picture.path] = f"data:image/jpeg;base64,{data}"
-        return self._made[picture.path]
+            self._made[shown] = f"data:image/jpeg;base64,{data}"
+        return self._made[shown]
 
 
 def _page(title: str, about: str, sections: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +67,7 @@ def _label(data: FeatureSet, name: str) -> NDArray[np.int64]:
     return data.labels[name]
 
 
-RULES: dict[str, Any] = {
+RULES: dict[str, Rule] = {
     "market": partial(_by_camera, retrieval_scores),
     "all_cameras": _all_cameras,
     "text_to_image": _all_cameras,

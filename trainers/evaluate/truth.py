@@ -22,6 +22,7 @@ from trainers.metrics.alerts import Appearance, PersonLabels, StreamTruth
 MIN_VISIBLE_S = 1.0
 MIN_HEIGHT_PX = 60.0
 PRESENCE = "presence.csv"
+PERSON, UNCLASSED = 1, (-1, 0)  # classes of MOT text
 LABEL_ENDINGS = (".gt.txt", ".gt_ids.txt")
 _PRESENCE_COLUMNS = ("stream_id", "person_id", "start_s", "end_s", "visible_s", "max_height_px")
 
@@ -79,18 +80,20 @@ def read_truth(folder: Path, fps: float | None = None) -> tuple[StreamTruth, ...
 
 
 def read_labels(path: Path) -> list[Label]:
-    """Labelled boxes in the order of the file, those to be ignored left out.
+    """Labelled boxes of people in the order of the file, those to be ignored left out.
+
+    Class 1 (column 8) is a person. Where no row says its class (-1, 0 or no such column), all are people.
 
     Raises:
-        InputError: Unreadable, or a line that is not MOT text.
+        InputError: Unreadable, a line that is not MOT text, or classes of which none is a person.
     """
-    labels = []
+    labels: list[tuple[int, Label]] = []
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         try:
-            frame, person, x, y, wide, high, conf = (float(value) for value in line.split(",")[:7])
-            sound = all(map(math.isfinite, (frame, person, x, y, wide, high, conf)))
+            frame, person, x, y, wide, high, conf, *more = (float(value) for value in line.split(",")[:8])
+            sound = all(map(math.isfinite, (frame, person, x, y, wide, high, conf, *more)))
         except ValueError:
             sound = False
         if not sound or frame < 1 or wide <= 0 or high <= 0:
@@ -99,8 +102,22 @@ def read_labels(path: Path) -> list[Label]:
                 "write frame(1-based),id,x,y,w,h,conf,class,visibility",
             )
         if conf != 0:
-            labels.append(Label(int(frame), int(person), (x, y, x + wide, y + high)))
-    return labels
+            kind = int(more[0]) if more else UNCLASSED[0]
+            labels.append((kind, Label(int(frame), int(person), (x, y, x + wide, y + high))))
+    return _people_among(labels, path)
+
+
+def _people_among(labels: Sequence[tuple[int, Label]], path: Path) -> list[Label]:
+    """Those of class 1, or all of them where no class is given."""
+    kinds = {kind for kind, _ in labels}
+    if kinds <= {*UNCLASSED}:
+        return [label for _, label in labels]
+    if PERSON not in kinds:
+        raise InputError(
+            f"{path}: rows of class {', '.join(map(str, sorted(kinds)))}, none of class {PERSON}",
+            "column 8 of MOT text is 1 for people, and -1 in every row where there are no classes",
+        )
+    return [label for kind, label in labels if kind == PERSON]
 
 
 def read_presence(path: Path) -> list[Presence]:

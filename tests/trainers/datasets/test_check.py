@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from scipy.io import savemat
 
@@ -43,6 +45,12 @@ TESTS = "annotation/test/train_test"
 DAMAGED: list[tuple[str, Callable[[Path], Any], str]] = [
     ("market-1501", gone(f"{MARKET}/query/0001_c1s1_001051_00.jpg"), r"query/\*\.jpg, like .*; found none"),
     ("market-1501", added(f"{MARKET}/query/someone.jpg"), r"names like .*; found 1 others: .*someone\.jpg"),
+    (
+        "market-1501",
+        added(f"{MARKET}/query/0001_c1s1_001051_00.JPG"),
+        r"only query/\*\.jpg in query/; found 1 others: .*_00\.JPG",
+    ),
+    ("market-1501", added(f"{MARKET}/query/{10**19}_c1s1_001051_00.jpg"), "found 1.* is too large for a label"),
     ("msmt17-v1", gone("MSMT17_V1/list_gallery.txt"), "expected a list of lines"),
     (
         "msmt17-v1",
@@ -192,6 +200,21 @@ def test_empty_files_are_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyP
     picture.write_bytes(b"")
     _, (problem,) = check(LAYOUTS["iusreid"], tmp_path)
     assert problem.problem == f"expected pictures, found 1 empty files: {picture}"
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+def test_a_picture_that_ends_too_early_is_named(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = {".jpg": "iusreid", ".png": "pku-reid"}[ending]
+    TREES[name](tmp_path)
+    of_this_size(monkeypatch, name, {})
+    whole, cut = sorted(tmp_path.rglob(f"*{ending}"))[:2]
+    picture = cv2.imencode(ending, np.random.default_rng(0).integers(0, 256, (40, 20, 3)).astype(np.uint8))[1]
+    whole.write_bytes(picture.tobytes() + bytes(9))  # odd, and yet whole
+    cut.write_bytes(picture.tobytes()[:-30])
+    _, (problem,) = check(LAYOUTS[name], tmp_path)
+    assert problem.problem == f"expected pictures, found 1 that end too early: {cut}"
 
 
 def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

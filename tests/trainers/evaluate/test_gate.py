@@ -53,7 +53,7 @@ def test_an_embedder_that_sees_colours_tells_these_people_apart(market, tmp_path
 
 def test_a_damaged_picture_is_named(market, tmp_path):
     (market / "query" / "0001_c1s1_000001_00.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"0001_c1s1_000001_00\.png is not a picture"):
+    with pytest.raises(InputError, match=r"0001_c1s1_000001_00\.png: not a picture"):
         scorer("embedder")(embedder(tmp_path), market)
     with pytest.raises(InputError):
         scorer("embedder")(embedder(tmp_path), market / "query")

@@ -11,22 +11,22 @@ from pipeline.errors import ConfigError, InputError
 from tests.pictures import BLUE, RED, person
 from tests.trainers.datasets.trees import TREES
 from trainers.datasets.catalogue import LAYOUTS
-from trainers.evaluate.picture_set import read_layout
+from trainers.datasets.search import official
 
 
 def test_the_first_search_is_the_default(tmp_path):
     TREES["prcc"](tmp_path)
-    same, changed = read_layout("prcc", tmp_path), read_layout("prcc/cross-clothes", tmp_path)
-    assert [(p.id, p.camera, p.clothes) for p in same.query] == [(2, 2, 0)]
-    assert [(p.id, p.camera, p.clothes) for p in changed.query] == [(2, 3, 1)]
-    assert [(p.id, p.camera, p.clothes) for p in same.gallery] == [(2, 1, 0)]
+    same, changed = official("prcc", tmp_path), official("prcc/cross-clothes", tmp_path)
+    assert [(p.identity, p.camera, p.clothes) for p in same.query] == [(2, 2, 0)]
+    assert [(p.identity, p.camera, p.clothes) for p in changed.query] == [(2, 3, 1)]
+    assert [(p.identity, p.camera, p.clothes) for p in same.gallery] == [(2, 1, 0)]
     assert same.gallery == changed.gallery
 
 
 def test_trials(tmp_path):
     TREES["grid"](tmp_path)
-    assert [p.id for p in read_layout("grid", tmp_path, 1).query] == [2]
-    assert [p.id for p in read_layout("grid", tmp_path, 2).query] == [1]
+    assert [p.identity for p in official("grid", tmp_path, 1).query] == [2]
+    assert [p.identity for p in official("grid", tmp_path, 2).query] == [1]
 
 
 @pytest.mark.parametrize("name", [name for name, layout in LAYOUTS.items() if layout.reader])
@@ -35,10 +35,10 @@ def test_every_set_is_searched_or_says_why_not(name, tmp_path):
     searches = LAYOUTS[name].searches
     if not searches or "text to image" in searches:
         with pytest.raises(ConfigError, match=r"searched by text|has no search of one picture"):
-            read_layout(name, tmp_path)
+            official(name, tmp_path)
         return
     for search in searches:
-        pictures = read_layout(f"{name}/{search}", tmp_path)
+        pictures = official(f"{name}/{search}", tmp_path)
         assert pictures.query
         assert pictures.gallery
         assert not {p.path for p in pictures.query} & {p.path for p in pictures.gallery}
@@ -46,9 +46,9 @@ def test_every_set_is_searched_or_says_why_not(name, tmp_path):
 
 def test_refusals(tmp_path):
     with pytest.raises(ConfigError, match=r"LTCC has no search sideways\. it has standard, cloth-changing"):
-        read_layout("ltcc/sideways", tmp_path)
+        official("ltcc/sideways", tmp_path)
     with pytest.raises(InputError, match="expected train/"):
-        read_layout("ltcc", tmp_path)
+        official("ltcc", tmp_path)
 
 
 def run(tmp_path, capsys, **settings):

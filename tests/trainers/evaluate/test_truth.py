@@ -148,3 +148,19 @@ def test_broken_hits_are_refused(folder, line, message):
     assert isinstance(result.exception, InputError)
     assert result.exception.exit_code == REFUSED_INPUT
     assert message in str(result.exception)
+
+
+def test_only_class_1_is_a_person(tmp_path):
+    path = tmp_path / "a.gt_ids.txt"
+
+    def people(*classes):
+        rows = (f"1,{n},0,0,9,9,1" + (f",{kind},1" if kind != "" else "") for n, kind in enumerate(classes))
+        path.write_text("\n".join(rows))
+        return [label.number for label in read_labels(path)]
+
+    assert people(1, 3, 1, 8) == [0, 2]
+    assert people(-1, -1, 0) == [0, 1, 2]
+    assert people("", "") == [0, 1]
+    assert people(1, -1, 0) == [0]
+    with pytest.raises(InputError, match="rows of class 0, 2, none of class 1"):
+        people(0, 2)

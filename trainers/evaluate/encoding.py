@@ -1,0 +1,54 @@
+"""Features of picture sets by one embedder, each picture once."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.protocols import Embedder
+from trainers.datasets.pictures import embedded, read_bytes
+from trainers.datasets.sample import Sample
+from trainers.datasets.search import PictureSearch
+from trainers.evaluate.feature_cache import FeatureCache
+from trainers.evaluate.feature_set import FeatureSet
+
+
+class Encoding:
+    """Embeds what the cache does not know.
+
+    Args:
+        embedder: What makes the vectors.
+        digest: Names the embedder in the cache.
+        cache: Vectors made before.
+    """
+
+    def __init__(self, embedder: Embedder, digest: str, cache: FeatureCache) -> None:
+        self._embedder, self._digest, self._cache = embedder, digest, cache
+        self.made = 0
+
+    def features(self, search: PictureSearch) -> FeatureSet:
+        """The set's features and labels.
+
+        Raises:
+            InputError: A picture is missing or damaged.
+        """
+        return FeatureSet.of(search.arrays(self._vectors))
+
+    def _vectors(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        names = [_name(sample) for sample in samples]
+        known = self._cache.find(self._digest, names)
+        new = {name: sample for name, sample in zip(names, samples, strict=True) if name not in known}
+        waiting = iter(new)
+        for part, vectors in embedded(list(new.values()), self._embedder.embed):
+            made = [next(waiting) for _ in part]
+            self._cache.keep(self._digest, made, vectors)
+            known |= dict(zip(made, vectors, strict=True))
+            self.made += len(part)
+        return np.stack([known[name] for name in names])
+
+
+def _name(sample: Sample) -> str:
+    """Of the pixels that a sample shows."""
+    content = hashlib.sha256(read_bytes(sample.path)).hexdigest()
+    return content if sample.box is None else f"{content} {sample.box}"
