@@ -6,7 +6,8 @@ export PYTHON
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	--generate-hashes --no-emit-index-url --no-header --override requirements/headless.txt
-PYTEST = $(BIN)/python -m pytest $(ARGS)
+WORKERS ?= logical
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -19,7 +20,7 @@ extra:  ## install extras beside the core: make extra NAMES=lab,train (lab train
 	@requirements/install core
 	@requirements/install extra "$(NAMES)"
 
-test:  ## install what the tests need (as root: system packages too) and run them all
+test:  ## install what the tests need (as root: system packages too) and run them all, on all cores (WORKERS=0: one after the other)
 	@requirements/install test
 	@$(BIN)/python -m tests.servers.install
 	@$(PYTEST)

@@ -1,7 +1,8 @@
 """What all tests share: one Kafka broker, and a last line on those that could not run."""
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -27,6 +28,38 @@ def _secrets_of_one_test() -> Iterator[None]:
     yield
     secrets._secrets.clear()
     secrets._secrets.update(before)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that wait and work longest come first, so that two workers end together."""
+    long_files = {item.path for item in items if item.get_closest_marker("slow")}
+    servers = {item.path for item in items if any(map(item.get_closest_marker, ("kafka", "rtsp")))}
+    items.sort(key=lambda item: (item.path not in long_files, item.path not in servers))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """A file left out since a library is missing is a failure where `CI` is set."""
+    report = yield
+    if report.skipped and everything_is_installed(collector.config):
+        report.outcome, report.longrepr = "failed", f"{collector.nodeid}: {report.longrepr[2]}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """The same for a single test; `importorskip` alone skips with leave to skip a whole file."""
+    report = yield
+    missing = call.excinfo and getattr(call.excinfo.value, "allow_module_level", False)
+    if report.skipped and missing and everything_is_installed(item.config):
+        report.outcome, report.longrepr = "failed", f"{item.nodeid}: {report.longrepr[2]}"
+    return report
+
+
+def everything_is_installed(config: pytest.Config) -> bool:
+    """Whether a missing library is a fault: in continuous integration, but for the tests of the core."""
+    return bool(os.environ.get("CI")) and "not torch" not in config.option.markexpr
 
 
 _NEEDS = re.compile(r"needs (\w+)")

@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.conftest import not_run
+from tests.conftest import everything_is_installed, not_run, pytest_collection_modifyitems
 from tests.servers import install
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +40,36 @@ def test_it_is_the_last_line_of_the_run(tmp_path: Path) -> None:
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines()[-1].startswith("NOT RUN: 1 tests need kcat: sudo apt-get"), done.stdout
+
+
+def test_a_library_that_is_missing_fails_where_everything_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test_file.py").write_text("import pytest\npytest.importorskip('no_such_library')\n")
+    (tmp_path / "test_one.py").write_text(
+        "import pytest\ndef test_a(): pytest.importorskip('no_such_library', reason='needs it')\n"
+        "def test_b(): pytest.skip('no GPU here')\n"
+    )
+    options = ["-q", "-c", "pyproject.toml", "-p", "tests.conftest", "--continue-on-collection-errors"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(tmp_path)], cwd=ROOT, env={**os.environ, "CI": "1"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "1 failed, 1 skipped, 1 error" in done.stdout, done.stdout
+    monkeypatch.setenv("CI", "1")
+    expressions = ("", "slow", "not torch")
+    configs = [SimpleNamespace(option=SimpleNamespace(markexpr=expression)) for expression in expressions]
+    assert [everything_is_installed(config) for config in configs] == [True, True, False]
+
+
+def test_long_files_come_first() -> None:
+    def item(path: str, *marks: str) -> SimpleNamespace:
+        return SimpleNamespace(path=path, get_closest_marker=lambda name: name in marks)
+
+    items = [item("quick"), item("served"), item("served", "kafka"), item("long"), item("long", "slow")]
+    ordered = items.copy()
+    pytest_collection_modifyitems(ordered)
+    assert ordered == [items[3], items[4], items[1], items[2], items[0]]
 
 
 @pytest.fixture
