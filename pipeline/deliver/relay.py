@@ -4,7 +4,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from pipeline.deliver.outbox import Outbox, Waiting
 from pipeline.errors import BackpressureError, OutboxError, RefusedError
@@ -14,6 +15,9 @@ from pipeline.secrets import redact
 logger = logging.getLogger(__name__)
 
 IDLE_S = 0.5
+ANSWER_S = 60.0
+LONG_S = 5.0  # for one batch: then the next is smaller
+FIRST_BATCH = 10
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 REFUSALS = 5  # of one event by itself, with growing pauses, before it is set aside
 
@@ -23,14 +27,16 @@ class Relay:
 
     After a failure it goes on with one event, then two, four...: a sink that takes some and refuses one gets
     few repeats. One that is refused by itself `REFUSALS` times is marked in the outbox, where it stays, and the
-    events behind it go on in their order.
+    events behind it go on in their order. Batches are so small that a sink which works says so every few seconds.
 
     Args:
         outbox: Where events wait.
         sink: Where they go.
         name: The sink's name in the outbox.
         batch: Most events published at once.
+        answer_s: A sink that does not come back for so long hangs.
         rng: For the jitter of the pauses.
+        clock: Monotonic seconds, by which the sink is timed.
 
     Attributes:
         failing: What the sink said at the last failure; None while it takes events.
@@ -38,7 +44,14 @@ class Relay:
     """
 
     def __init__(
-        self, outbox: Outbox, sink: Sink, name: str, batch: int = 100, rng: random.Random | None = None
+        self,
+        outbox: Outbox,
+        sink: Sink,
+        name: str,
+        batch: int = 100,
+        answer_s: float = ANSWER_S,
+        rng: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.failing: str | None = None
@@ -46,8 +59,13 @@ class Relay:
         self._outbox = outbox
         self._sink = sink
         self._batch = batch
-        self._size = batch
+        self._size = min(batch, FIRST_BATCH)
+        self._answer_s = answer_s
         self._rng = rng or random.Random()
+        self._clock = clock
+        self._asked_s: float | None = None
+        self._long = False
+        self._told = False
         self._failures = 0
         self._due_s = float("-inf")
         self._refusals = (0, 0)  # of which event, and how many
@@ -71,6 +89,25 @@ class Relay:
             return self._failed(error, now_s)
         return self._worked(rows, now_s)
 
+    @property
+    def problem(self) -> str | None:
+        """Why the sink is no good at present, or None; for any thread, since the relay's own may be held up by it."""
+        since_s = self._waits_s()
+        if since_s >= self._answer_s:
+            return f"sink {self.name}: it has not answered for {since_s:.0f} s"
+        return f"sink {self.name}: {self.failing}" if self.failing else None
+
+    def look(self) -> None:
+        """Tells the log, once, that the sink hangs; to be called now and then by another thread."""
+        hangs = self._waits_s() >= self._answer_s
+        if hangs and not self._told:
+            logger.error(
+                "sink %s has not answered for %.0f s, events wait in the outbox", self.name, self._answer_s
+            )
+        elif self._told and not hangs:
+            logger.info("sink %s answers again", self.name)
+        self._told = hangs
+
     def hurry(self) -> None:
         """Lets the next step try at once, whatever pause was due."""
         self._due_s = float("-inf")
@@ -81,19 +118,36 @@ class Relay:
         close = getattr(self._sink, "close", None)
         if close is not None:
             try:
-                close()
+                with self._asking():
+                    close()
             except Exception as error:
                 logger.warning("sink %s does not close: %s", self.name, redact(str(error)))
 
+    def _waits_s(self) -> float:
+        """How long the sink has been asked without an answer."""
+        asked_s = self._asked_s
+        return 0.0 if asked_s is None else self._clock() - asked_s
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Around every call into the sink, by which `problem` sees that it hangs."""
+        self._asked_s = self._clock()
+        try:
+            yield
+        finally:
+            self._long = self._waits_s() > LONG_S
+            self._asked_s = None
+
     def _publish(self, rows: Sequence[Waiting]) -> None:
-        self._sink.publish([row.event for row in rows])
+        with self._asking():
+            self._sink.publish([row.event for row in rows])
         self._outbox.done(self.name, [row.seq for row in rows])
 
     def _worked(self, rows: Sequence[Waiting], now_s: float) -> float:
         self._failures = 0
         self.idle = len(rows) < self._size
-        self._size = min(self._batch, self._size * 2)
-        if self.failing and (self.idle or self._size == self._batch):
+        self._size = max(1, self._size // 2) if self._long else min(self._batch, self._size * 2)
+        if self.failing and (self.idle or self._long or self._size == self._batch):
             self.failing = None
             logger.info("sink %s takes events again", self.name)
         return now_s + IDLE_S if self.idle else now_s
@@ -131,7 +185,8 @@ class Relay:
     def _write_dead_letter(self, row: Waiting, reason: str) -> None:
         if isinstance(self._sink, DeadLetters):
             try:
-                self._sink.set_aside(row.event, reason)
+                with self._asking():
+                    self._sink.set_aside(row.event, reason)
             except Exception as error:
                 logger.warning("sink %s: no dead letter: %s", self.name, redact(str(error)))
 

@@ -1,15 +1,19 @@
 """What the process tells about itself: metrics by name, and whether it is healthy and ready."""
 
+import io
 import json
 import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from time import perf_counter
+from contextlib import contextmanager, suppress
+from socketserver import ThreadingMixIn
+from time import monotonic, perf_counter
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -20,7 +24,9 @@ from pipeline.runner.gate import StreamCounts
 
 logger = logging.getLogger(__name__)
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MOST_CONNECTIONS = 16
+REQUEST_S = 5.0
+POLL_S = 0.1
 AGE_BUCKETS_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15)
 STAGE_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
 
@@ -92,6 +98,10 @@ class Telemetry:
             "musewatch_tracklets_refused", "Messages and tracklets not asked about.", ["reason"],
             registry=self.registry,
         )  # fmt: skip
+        self.sink_up = Gauge(
+            "musewatch_sink_up", "1 while a sink takes events, 0 while it fails or hangs.", ["sink"],
+            registry=self.registry,
+        )  # fmt: skip
         self.storage_failing = Gauge(
             "musewatch_storage_failing", "1 while hits or pictures cannot be written.", registry=self.registry
         )
@@ -141,19 +151,8 @@ class Telemetry:
             self.stage_seconds.labels(stage).observe(perf_counter() - start_s)
 
 
-class _QuietServer(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        super().__init__((host, port), handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up before its answer is nobody's error; the library prints a traceback."""
-
-
 class TelemetryServer:
-    """Serves /metrics, /healthz and /readyz from a thread of its own.
+    """Serves /metrics, /healthz and /readyz from threads of its own.
 
     Args:
         listen: HOST:PORT, of IPv6 [HOST]:PORT; port 0 takes any free one.
@@ -166,39 +165,15 @@ class TelemetryServer:
 
     def __init__(self, listen: str, telemetry: Telemetry, problems: Callable[[], list[str]]) -> None:
         host, _, port = listen.rpartition(":")
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path = self.path.split("?")[0]
-                if path == "/metrics":
-                    self._answer(200, generate_latest(telemetry.registry), CONTENT_TYPE)
-                elif path == "/healthz":
-                    self._answer(200, b'{"ok": true}\n', "application/json")
-                elif path == "/readyz":
-                    found = problems()
-                    answer = {"ready": not found, "problems": found, "notes": telemetry.notes()}
-                    body = json.dumps(answer) + "\n"
-                    self._answer(503 if found else 200, body.encode(), "application/json")
-                else:
-                    self._answer(404, b"try /metrics, /healthz or /readyz\n", "text/plain")
-
-            def _answer(self, status: int, body: bytes, content_type: str) -> None:
-                self.send_response(status)
-                self.send_header("content-type", content_type)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Requests are not logged."""
-
         try:
-            self._server = _QuietServer(host.strip("[]"), int(port), Handler)
+            self._server = _BoundedServer(host.strip("[]"), int(port), _app(telemetry, problems))
         except (OSError, OverflowError) as error:
             raise OutsideError(
                 f"telemetry.listen: {listen} cannot be opened: {error}", "choose another port, or null"
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(POLL_S,), name="telemetry", daemon=True
+        )
         self._thread.start()
 
     @property
@@ -212,6 +187,82 @@ class TelemetryServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _BoundedServer(ThreadingMixIn, WSGIServer):
+    """`MOST_CONNECTIONS` at a time, each for `REQUEST_S`: the oldest gives way to a new one.
+
+    So half-sent requests cost few threads and files, and hold up nobody who asks properly.
+    """
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, host: str, port: int, app: WSGIApplication) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._talking: dict[socket.socket, float] = {}  # since when, oldest first
+        self._lock = threading.Lock()
+        super().__init__((host, port), _QuietHandler)
+        self.set_app(app)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread of its own, once there is room for it."""
+        with self._lock:
+            while len(self._talking) >= MOST_CONNECTIONS:
+                self._cut_oldest()
+            self._talking[request] = monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """When it has been answered, or was cut."""
+        with self._lock:
+            self._talking.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Every `POLL_S`: whoever has had his time is cut."""
+        with self._lock:
+            while self._talking and monotonic() - next(iter(self._talking.values())) > REQUEST_S:
+                self._cut_oldest()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up before its answer is nobody's error; the library prints a traceback."""
+
+    def _cut_oldest(self) -> None:
+        """Its thread then reads the end of the request, and closes."""
+        oldest = next(iter(self._talking))
+        del self._talking[oldest]
+        with suppress(OSError):
+            oldest.shutdown(socket.SHUT_RDWR)
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are not logged."""
+
+    def get_stderr(self) -> Any:
+        """Where the library prints the traceback of what it answers with 500."""
+        return io.StringIO()
+
+
+def _app(telemetry: Telemetry, problems: Callable[[], list[str]]) -> WSGIApplication:
+    metrics: WSGIApplication = make_wsgi_app(telemetry.registry)
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            return metrics(environ, start_response)
+        status, body = "200 OK", '{"ok": true}'
+        if path == "/readyz":
+            found = problems()
+            status = "503 Service Unavailable" if found else status
+            body = json.dumps({"ready": not found, "problems": found, "notes": telemetry.notes()})
+        elif path != "/healthz":
+            status, body = "404 Not Found", '{"problem": "try /metrics, /healthz or /readyz"}'
+        start_response(status, [("Content-Type", "application/json")])
+        return [body.encode() + b"\n"]
+
+    return app
 
 
 def serve(

@@ -310,3 +310,92 @@ def test_a_sink_that_fails_to_close_is_named_and_costs_nothing(
     monkeypatch.setattr(sink, "close", fail)
     Relay(outbox, sink, "a").close()
     assert caplog.messages == ["sink a does not close: the door is stuck"]
+
+
+class HangingSink(ListSink):
+    """Does not come back until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.comes_back = threading.Event(), threading.Event()
+
+    def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
+        self.asked.set()
+        self.comes_back.wait(60)
+        super().publish(events)
+
+
+def test_a_sink_that_hangs_is_told_by_somebody_else_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(tmp_path / "two.db", ("a", "b"))
+    hanging, other, now_s = HangingSink(), ListSink(), [100.0]
+    relay = Relay(outbox, hanging, "a", answer_s=30, clock=lambda: now_s[0])
+    threads = [RelayThread(relay), RelayThread(Relay(outbox, other, "b"))]
+    ids = fill(outbox, 3)
+    for thread in threads:
+        thread.start()
+    assert hanging.asked.wait(10)
+    assert other.arrived.wait(10)
+    told = []
+    for later_s in (29, 31, 32):
+        now_s[0] = 100.0 + later_s
+        relay.look()
+        told.append(relay.problem)
+    assert told == [None, *(f"sink a: it has not answered for {s} s" for s in (31, 32))]
+    assert caplog.messages == ["sink a has not answered for 30 s, events wait in the outbox"]
+    assert other.events == ids
+
+    with caplog.at_level(logging.INFO):
+        hanging.comes_back.set()
+        assert hanging.arrived.wait(10)
+        for thread in threads:
+            thread.stop(time.monotonic() + 10)
+            assert thread.join()
+        relay.look()
+    assert (relay.problem, hanging.events, outbox.waiting()) == (None, ids, 0)
+    assert caplog.messages[-1] == "sink a answers again"
+    outbox.close()
+
+
+def test_a_slow_sink_gets_smaller_batches_so_that_it_does_not_seem_to_hang(outbox: Outbox) -> None:
+    now_s, sizes = [0.0], []
+
+    class SlowSink(ListSink):
+        def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
+            sizes.append(len(events))
+            now_s[0] += 2.0 * len(events)
+            super().publish(events)
+
+    relay = Relay(outbox, SlowSink(), "a", clock=lambda: now_s[0])
+    fill(outbox, 40)
+    run_until_idle(relay, 0.0)
+    assert sum(sizes) == 40
+    assert sizes[:3] == [10, 5, 2]
+    assert max(sizes[3:]) <= 4
+
+
+@pytest.mark.parametrize("hangs", ["set_aside", "close"])
+def test_every_call_into_a_sink_is_watched(outbox: Outbox, hangs: str) -> None:
+    now_s = [0.0]
+
+    class Filing(ListSink):
+        def set_aside(self, event: Mapping[str, Any], reason: str) -> None:
+            self.hang("set_aside")
+
+        def close(self) -> None:
+            self.hang("close")
+
+        def hang(self, where: str) -> None:
+            if where == hangs:
+                now_s[0] += 100
+                problems.append(relay.problem)
+
+    problems: list[str | None] = []
+    sink = Filing()
+    relay = Relay(outbox, sink, "a", clock=lambda: now_s[0])
+    fill(outbox, 1)
+    sink.error = RefusedError("too large")
+    refuse_until_set_aside(relay, outbox)
+    relay.close()
+    assert problems == ["sink a: it has not answered for 100 s"]

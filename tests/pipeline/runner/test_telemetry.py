@@ -6,6 +6,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.deliver.outbox import Outbox
 from pipeline.errors import OutsideError
+from pipeline.runner import telemetry as module
 from pipeline.runner.gate import StreamCounts
-from pipeline.runner.telemetry import Telemetry, TelemetryServer
+from pipeline.runner.telemetry import MOST_CONNECTIONS, Telemetry, TelemetryServer
 
 NAMES = {  # contract 2, with the labels that each has
     "musewatch_frames_total": {"stream"},
@@ -150,6 +152,53 @@ def test_a_client_that_hangs_up_is_nobodys_error(served: Served, capsys: pytest.
     with pytest.raises(OSError, match="closed connection"):
         served.get("/readyz")
     assert hung_up.is_set()
+    assert capsys.readouterr().err == ""
+
+
+def half_sent(address: str, count: int) -> list[socket.socket]:
+    host, port = address.split(":")
+    clients = [socket.create_connection((host, int(port)), 10) for _ in range(count)]
+    for client in clients:
+        with suppress(OSError):  # it may have been cut already
+            client.sendall(b"GET /met")
+    return clients
+
+
+def served_threads() -> int:
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+def is_cut(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_requests_that_are_never_sent_whole_cost_few_threads_and_hold_up_nobody(served: Served) -> None:
+    clients = half_sent(served.server.address, 3 * MOST_CONNECTIONS)
+    assert served.get("/healthz") == (200, '{"ok": true}\n')
+    assert all(is_cut(client) for client in clients[:MOST_CONNECTIONS])
+    assert served_threads() <= MOST_CONNECTIONS
+    for client in clients:
+        client.close()
+
+
+def test_a_request_has_so_much_time_and_no_more(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = half_sent(served.server.address, 3)
+    monkeypatch.setattr(module, "REQUEST_S", 0.1)
+    assert all(is_cut(client) for client in clients), "they would have timed out"
+    for client in clients:
+        client.close()
+
+
+def test_what_goes_wrong_inside_is_an_answer_and_no_traceback(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.server.close()
+    served.server = TelemetryServer("127.0.0.1:0", served.telemetry, lambda: [str(1 // 0)])
+    assert served.get("/readyz")[0] == 500
+    assert served.get("/healthz")[0] == 200
     assert capsys.readouterr().err == ""
 
 
