@@ -81,6 +81,12 @@ class OutboxConfig(Settings):
 
     drain_s: float = Field(default=30.0, ge=0, description="Longest wait for the sinks at the end.")
     batch: int = Field(default=100, ge=1, le=1000, description="Events handed to a sink at once.")
+    answer_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="A sink that does not come back for so long is told of in /readyz.",
+    )
     max_mb: float = Field(
         default=8192,
         ge=1,

@@ -16,6 +16,7 @@ from pipeline.cli.common import STILL_WAITING, ConfigOption, config_of
 from pipeline.config import Config
 from pipeline.deliver import outbox
 from pipeline.deliver.events import encode, trial_event
+from pipeline.deliver.relay import publish_once
 from pipeline.errors import ConfigError, InputError
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.protocols import Readable, Sink
@@ -70,7 +71,7 @@ def try_sinks(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     sinks = build.sinks(settings)
     if not sinks:
         raise ConfigError("the config has no sinks", "add one under 'sinks'")
-    errors = {name: _try(sink, event) for name, sink in sinks.items()}
+    errors = {name: _try(sink, event, settings.outbox.answer_s) for name, sink in sinks.items()}
     ok = not any(errors.values())
     if as_json:
         rows = [{"sink": name, "ok": error is None, "error": error} for name, error in errors.items()]
@@ -185,14 +186,10 @@ def _hit_cells(data: dict[str, Any]) -> tuple[str, str, str, str]:
     return state, name, f"{data['decision']['distance']:.3f}", where
 
 
-def _try(sink: Sink, event: dict[str, Any]) -> str | None:
+def _try(sink: Sink, event: dict[str, Any], answer_s: float) -> str | None:
     """What went wrong, or None."""
     try:
-        sink.publish([event])
+        publish_once(sink, [event], answer_s)
     except Exception as error:
         return redact(str(error) or type(error).__name__)
-    finally:
-        close = getattr(sink, "close", None)
-        if close is not None:
-            close()
     return None

@@ -4,11 +4,12 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pipeline.deliver.outbox import Outbox, Waiting
-from pipeline.errors import BackpressureError, OutboxError, RefusedError
+from pipeline.errors import BackpressureError, OutboxError, OutsideError, RefusedError
 from pipeline.protocols import DeadLetters, Sink
 from pipeline.secrets import redact
 
@@ -250,3 +251,39 @@ class RelayThread:
 
     def _pause(self, until_s: float) -> None:
         self._woken.wait(max(0.0, until_s - self._clock()))
+
+
+def publish_once(
+    sink: Sink, events: Sequence[Mapping[str, Any]], answer_s: float, *, close: bool = True
+) -> None:
+    """Publishes without an outbox; for trials.
+
+    Args:
+        sink: Where to.
+        events: What; none = it only reaches for the other side.
+        answer_s: A sink that does not come back for so long is left to itself.
+        close: Closes it then, if it came back.
+
+    Raises:
+        OutsideError: It does not come back.
+        Exception: Whatever the sink raises.
+    """
+    failures: list[Exception] = []
+
+    def publish() -> None:
+        try:
+            try:
+                sink.publish(events)
+            finally:
+                if close:
+                    getattr(sink, "close", lambda: None)()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=publish, name="trial", daemon=True)
+    thread.start()
+    thread.join(answer_s)
+    if thread.is_alive():
+        raise OutsideError(f"it has not answered for {answer_s:.0f} s", "see outbox.answer_s")
+    if failures:
+        raise failures[0]

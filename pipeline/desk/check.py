@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline import build
 from pipeline.config import Config, StreamConfig
+from pipeline.deliver.relay import publish_once
 from pipeline.files import need_writable
 from pipeline.messages import Detections, Frame
 from pipeline.remote_bus import Table
@@ -86,7 +87,7 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
                 found = trial.attempt("bus.watchlist", partial(_shared, config, bus.watchlist))
                 trial.problems += found or []
         for i, choice in enumerate(config.sinks if member or not remote else ()):
-            trial.reach(f"sinks.{i}", trial.part("sink", choice, f"sinks.{i}"))
+            trial.reach(f"sinks.{i}", trial.made("sink", choice, f"sinks.{i}"), close=True)
         if not config.streams and not member:
             trial.problems.append(Problem("streams", "there are no streams", "list them under 'streams'"))
         sights = _look_at_streams(config, detector, patience_s, trial.problems)
@@ -112,17 +113,22 @@ class _Trial:
 
     def part(self, role: str, choice: PluginChoice, where: str | None = None) -> Any:
         """A plugin, closed in the end; None when it does not start."""
-        made = self.attempt(where or role, lambda: build.plugin(self._config, role, choice, where))
+        made = self.made(role, choice, where)
         if hasattr(made, "close"):
             self._opened.callback(made.close)
         return made
 
-    def reach(self, where: str, sink: Any) -> bool:
-        """Sees whether a sink gets to the other side."""
+    def made(self, role: str, choice: PluginChoice, where: str | None = None) -> Any:
+        """A plugin that somebody else closes; None when it does not start."""
+        return self.attempt(where or role, lambda: build.plugin(self._config, role, choice, where))
+
+    def reach(self, where: str, sink: Any, *, close: bool = False) -> bool:
+        """Sees whether a sink gets to the other side; one that hangs is left to itself."""
         if sink is None:
             return False
         before = len(self.problems)
-        self.attempt(where, lambda: sink.publish([]))
+        answer_s = self._config.outbox.answer_s
+        self.attempt(where, lambda: publish_once(sink, [], answer_s, close=close))
         return len(self.problems) == before
 
 

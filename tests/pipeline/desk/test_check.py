@@ -189,6 +189,21 @@ def test_sinks_that_cannot_be_reached_are_named(site: Site) -> None:
     assert not (site.folder / "hits.jsonl").exists()
 
 
+def test_a_sink_that_hangs_is_named_and_holds_up_neither_check_nor_trial(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.configure(
+        "door", sinks=[{"use": "hanging"}, {"use": "jsonl", "path": "a.jsonl"}], outbox={"answer_s": 0.1}
+    )
+    code, answer = site.check()
+    (problem,) = answer["problems"]
+    assert (code, problem["where"]) == (1, "sinks.0")
+    assert "has not answered" in problem["problem"]
+    assert main(["hits", "test", "-c", str(site.folder / "c.yaml"), "--json"]) == 4
+    sinks = json.loads(capsys.readouterr().out)["sinks"]
+    assert [(row["sink"], row["ok"]) for row in sinks] == [("hanging", False), ("jsonl", True)]
+
+
 def test_a_data_dir_that_cannot_be_written_is_named_and_a_run_ends_with_4(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:

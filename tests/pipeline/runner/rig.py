@@ -79,6 +79,22 @@ class DeafSink:
         raise ConnectionError("nobody listens")
 
 
+class HangingSink:
+    """Does not come back, but for an end of its patience so that no test leaves a thread behind for ever."""
+
+    PATIENCE_S = 30.0
+    comes_back = threading.Event()
+
+    class Config(Settings):
+        """Nothing to set."""
+
+    def __init__(self, config: Config) -> None:
+        del config
+
+    def publish(self, events: object) -> None:
+        self.comes_back.wait(self.PATIENCE_S)
+
+
 class PickySink(JsonlSink):
     """Takes everything but what opens a hit."""
 
@@ -93,6 +109,7 @@ PLUGINS = {
     ("detector", "drawn"): DrawnDetector,
     ("detector", "blind"): BlindDetector,
     ("sink", "deaf"): DeafSink,
+    ("sink", "hanging"): HangingSink,
     ("sink", "picky"): PickySink,
 }
 
