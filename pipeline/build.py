@@ -1,8 +1,8 @@
 """From a config to the parts it names; the only place that wires."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -22,7 +22,6 @@ from pipeline.identify.decide import CoolDown
 from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import Evidence, IdentifyStage
-from pipeline.messages import Detections, Frame
 from pipeline.protocols import (
     Bus,
     Codec,
@@ -34,7 +33,6 @@ from pipeline.protocols import (
     Tracker,
     Verifier,
 )
-from pipeline.remote_bus import RemoteBus
 from pipeline.settings import PluginChoice, choose
 from pipeline.store.pictures import EvidenceStore
 from pipeline.watchlist.follower import WatchlistFollower
@@ -69,49 +67,25 @@ class SharedEmbedder:
         return getattr(self.__wrapped__, name)
 
 
-class NoDetector:
-    """Stands in a process that no frames come to; the engine need not be there."""
-
-    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        """Nobody."""
-        return [Detections.empty() for _ in frames]
-
-
 @dataclass(frozen=True, slots=True)
-class Networks:
-    """The plugins that look at pictures."""
+class Looks:
+    """The plugins that tell how people look, and the cut between the same person and another.
 
-    detector: Detector
-    embedder: Embedder
-    codec: Codec
-
-    @property
-    def digests(self) -> dict[str, str | None]:
-        """Digest of the engine behind each, None where there is none."""
-        roles = {"detector": self.detector, "embedder": self.embedder}
-        return {role: getattr(plugin, "engine_digest", None) for role, plugin in roles.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Everything that one process runs on.
-
-    Attributes:
-        verifier: None where another process identifies; so is `masker`.
-        bus: Inside this process.
-        remote: Where tracklets go to or come from; None where one process does the whole job.
-        sinks: By their names in the outbox.
+    Every process has them: people are enrolled and compared with them, wherever they were detected.
     """
 
-    networks: Networks
-    verifier: Verifier | None
-    masker: Masker | None
-    bus: Bus
-    remote: RemoteBus | None
-    sinks: dict[str, Sink]
+    embedder: Embedder
+    codec: Codec
     max_distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """What tells who somebody is."""
+
+    verifier: Verifier
+    masker: Masker
     watchlist: WatchlistStore
-    outbox: Outbox
     evidence: EvidenceStore
 
 
@@ -120,17 +94,59 @@ def plugin(config: Config, role: str, choice: PluginChoice, where: str | None = 
     return registry.build(role, choice, config.base_dir, where or role)
 
 
-def networks(config: Config, *, frames: bool = True) -> Networks:
-    """Detector (where frames come), embedder and codec.
+def open_plugin(config: Config, opened: ExitStack, role: str, choice: PluginChoice) -> Any:
+    """One plugin of the config, closed with `opened`.
 
     Raises:
-        ConfigError: One of them cannot start, or its engine is wrong.
+        ConfigError: It cannot start.
     """
-    return Networks(
-        plugin(config, "detector", config.detector) if frames else NoDetector(),
-        SharedEmbedder(plugin(config, "embedder", config.embedder)),
-        plugin(config, "codec", config.codec),
+    made = plugin(config, role, choice)
+    close = getattr(made, "close", None)
+    if close is not None:
+        opened.callback(close)
+    return made
+
+
+def open_detector(config: Config, opened: ExitStack) -> Detector:
+    """The detector, closed with `opened`.
+
+    Raises:
+        ConfigError: It cannot start, or its engine is wrong.
+    """
+    made: Detector = open_plugin(config, opened, "detector", config.detector)
+    return made
+
+
+def open_looks(config: Config, opened: ExitStack) -> Looks:
+    """Embedder and codec, closed with `opened`, and the cut.
+
+    Raises:
+        ConfigError: One of them cannot start, or there is no cut.
+    """
+    embedder = SharedEmbedder(open_plugin(config, opened, "embedder", config.embedder))
+    codec = open_plugin(config, opened, "codec", config.codec)
+    return Looks(embedder, codec, max_distance(config, embedder))
+
+
+def open_judges(config: Config, opened: ExitStack) -> Judges:
+    """Verifier, masker, watchlist and evidence, closed with `opened`.
+
+    Raises:
+        ConfigError: A plugin cannot start.
+        OutsideError: A file of the data folder cannot be opened.
+    """
+    verifier = open_plugin(config, opened, "verifier", config.verifier)
+    masker = open_plugin(config, opened, "masker", config.masker)
+    make_folder(config.data_dir)
+    watchlist = opened.enter_context(WatchlistStore.in_folder(config.data_dir))
+    limits = config.evidence
+    evidence = EvidenceStore(
+        config.data_dir / "evidence",
+        limits.base_url,
+        max_mb=limits.max_mb,
+        max_age_days=limits.max_age_days,
     )
+    return Judges(verifier, masker, watchlist, evidence)
 
 
 def max_distance(config: Config, embedder: Embedder) -> float:
@@ -178,69 +194,37 @@ def source_factory(config: Config, stream: StreamConfig) -> Callable[[], Any]:
     return lambda: first.pop() if first else make()
 
 
-@contextmanager
-def open_parts(config: Config, *, member: bool = False) -> Iterator[Parts]:
-    """Builds all parts, and closes them at the end.
-
-    Where the bus leads out of this process, `run` builds nothing that identifies, and its one sink is the bus.
-
-    Args:
-        config: What to build.
-        member: Of the group at the other end of the bus: nothing that looks at frames is built.
+def open_bus(config: Config, opened: ExitStack) -> Any:
+    """The bus of the config, closed with `opened`: a `Bus` where it is `in_process`, else a `RemoteBus`.
 
     Raises:
-        ConfigError: A part cannot start, or the bus of a member stays inside the process.
-        OutsideError: A file of the data folder cannot be opened.
+        ConfigError: It cannot start.
     """
-    with ExitStack() as opened:
-
-        def keep(part: Any) -> Any:
-            close = getattr(part, "close", None)
-            if close is not None:
-                opened.callback(close)
-            return part
-
-        bus, remote = _buses(config, member=member)
-        for one in (bus, remote):
-            keep(one)
-        edge = remote is not None and not member
-        looking = networks(config, frames=not member)
-        for network in (looking.detector, looking.embedder, looking.codec):
-            keep(network)
-        cut = max_distance(config, looking.embedder)
-        make_folder(config.data_dir)
-        outgoing: dict[str, Sink] = {"bus": remote} if remote is not None and edge else sinks(config)
-        limits = config.evidence
-        yield Parts(
-            networks=looking,
-            verifier=None if edge else keep(plugin(config, "verifier", config.verifier)),
-            masker=None if edge else keep(plugin(config, "masker", config.masker)),
-            bus=bus,
-            remote=remote,
-            sinks=outgoing,
-            max_distance=cut,
-            watchlist=keep(WatchlistStore.in_folder(config.data_dir)),
-            outbox=keep(Outbox(config.outbox_path, list(outgoing), config.outbox.max_mb if edge else None)),
-            evidence=EvidenceStore(
-                config.data_dir / "evidence",
-                limits.base_url,
-                max_mb=limits.max_mb,
-                max_age_days=limits.max_age_days,
-            ),
-        )
+    return open_plugin(config, opened, "bus", config.bus)
 
 
-def _buses(config: Config, *, member: bool) -> tuple[Bus, RemoteBus | None]:
-    """The bus inside this process, and the one that leads out of it."""
-    bus = plugin(config, "bus", config.bus)
-    if not bus.in_process:
-        return plugin(config, "bus", choose("memory")), bus
-    if member:
-        raise ConfigError(
-            f"the bus {config.bus.use!r} stays inside one process, so there is no group to join",
-            'set bus: {use: kafka, bootstrap: "HOST:PORT"}',
-        )
-    return bus, None
+def open_inner_bus(config: Config, opened: ExitStack) -> Bus:
+    """A bus inside this process, for one whose own bus leads out of it."""
+    made: Bus = open_plugin(config, opened, "bus", choose("memory"))
+    return made
+
+
+def open_outbox(
+    config: Config, opened: ExitStack, sinks: Iterable[str], max_mb: float | None = None
+) -> Outbox:
+    """The outbox, closed with `opened`.
+
+    Args:
+        config: Says where.
+        opened: Closes it.
+        sinks: Names of those who take from it.
+        max_mb: Largest size; None = no limit.
+
+    Raises:
+        OutsideError: It cannot be opened.
+    """
+    make_folder(config.data_dir)
+    return opened.enter_context(closing(Outbox(config.outbox_path, list(sinks), max_mb)))
 
 
 def tracker_factory(config: Config) -> Callable[[], Tracker]:
@@ -268,33 +252,37 @@ def zones(config: Config) -> dict[str, list[NDArray[np.float32]]]:
 
 
 def front_stages(
-    config: Config, looking: Networks, cut: float, on_error: OnError
+    config: Config, detector: Detector, looks: Looks, on_error: OnError
 ) -> tuple[DetectStage, TrackStage]:
     """The stages from frames to tracklets."""
     track_stage = TrackStage(
         tracker_factory(config),
-        looking.embedder,
-        looking.codec,
-        TrackBuffer(config.tracks, looking.digests),
+        looks.embedder,
+        looks.codec,
+        TrackBuffer(config.tracks, digests(detector, looks.embedder)),
         zones(config),
-        RELINK_SHARE * cut,
+        RELINK_SHARE * looks.max_distance,
         on_error,
-        min_height_px=min_height_px(config, looking.embedder),
+        min_height_px=min_height_px(config, looks.embedder),
     )
-    return DetectStage(looking.detector, on_error), track_stage
+    return DetectStage(detector, on_error), track_stage
 
 
-def identify_stage(config: Config, parts: Parts, wall: Callable[[], float]) -> IdentifyStage:
+def digests(detector: Detector, embedder: Embedder) -> dict[str, str | None]:
+    """Digest of the engine behind each, None where there is none."""
+    roles = {"detector": detector, "embedder": embedder}
+    return {role: getattr(plugin, "engine_digest", None) for role, plugin in roles.items()}
+
+
+def identify_stage(config: Config, looks: Looks, judges: Judges, wall: Callable[[], float]) -> IdentifyStage:
     """The stage from tracklets to hits."""
-    assert parts.verifier is not None
-    assert parts.masker is not None
-    evidence = Evidence(parts.evidence, parts.networks.codec, parts.masker, wall)
+    evidence = Evidence(judges.evidence, looks.codec, judges.masker, wall)
     cooldown = CoolDown(config.decision.cooldown_s)
     return IdentifyStage(
-        _matcher(config, parts.max_distance),
-        parts.verifier,
-        HitBook(config.site, parts.max_distance, cooldown, evidence.show),
-        max_distance=parts.max_distance,
+        _matcher(config, looks.max_distance),
+        judges.verifier,
+        HitBook(config.site, looks.max_distance, cooldown, evidence.show),
+        max_distance=looks.max_distance,
         margin=config.decision.margin,
     )
 
@@ -307,6 +295,6 @@ def _matcher(config: Config, cut: float) -> Matcher:
     return Matcher(index(), config.matcher.top_c, texts=index(), text_allowance=of_texts - cut)
 
 
-def follower(parts: Parts) -> WatchlistFollower:
+def follower(looks: Looks, judges: Judges) -> WatchlistFollower:
     """Brings the watchlist's changes."""
-    return WatchlistFollower(parts.watchlist, parts.networks.embedder, parts.networks.codec)
+    return WatchlistFollower(judges.watchlist, looks.embedder, looks.codec)

@@ -27,7 +27,10 @@ class Slimming:
 
     Attributes:
         lightened: Tracklets that lost pictures so far.
+        problem: None; what cannot be written stays as it was.
     """
+
+    problem: str | None = None
 
     def __init__(self, outbox: Outbox, codec: Codec) -> None:
         self.lightened = 0

@@ -1,110 +1,156 @@
-"""The back half of a run: it identifies the tracklets, or sends them to the members of a group."""
+"""From tracklets to events: who they are is asked here, or elsewhere.
 
+`Identifier` asks and owns no thread; `BusThread` carries tracklets off the bus inside this process.
+"""
+
+import logging
+import math
+import threading
 import time
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from pipeline import build
-from pipeline.config import Config
-from pipeline.deliver.relay import RelayThread
-from pipeline.deliver.slimming import Slimming
-from pipeline.deliver.tracklets import to_message
-from pipeline.messages import Tracklet
-from pipeline.runner.identifying import Identifying
-from pipeline.runner.storing import Storing, by_deleting
+from pipeline.deliver.events import to_event
+from pipeline.identify.stage import IdentifyStage
+from pipeline.messages import Hit, HitState, Tracklet
+from pipeline.protocols import Bus
+from pipeline.runner.delivery import Delivery
+from pipeline.runner.process import Failures, Part
 from pipeline.runner.telemetry import Telemetry
-from pipeline.runner.threads import BusThread, Failures
-from pipeline.watchlist.vectors import digest_of
+from pipeline.secrets import redact
+from pipeline.watchlist.follower import WatchlistFollower
 
-MOST_HELD = (
-    64  # tracklets in memory while the outbox takes none; then the streams' frames are dropped instead
-)
+logger = logging.getLogger("musewatch.runner")
+
+POLL_S = 0.25
+BATCH = 64  # tracklets asked together
 
 
-class Back:
-    """A thread from the bus inside this process to the outbox.
+class Identifier:
+    """Asks tracklets against a watchlist that changes, counts the hits and hands them on.
 
-    Where the config's bus leads out of the process, the outbox holds tracklets and nobody is identified here.
+    Args:
+        site: Goes into the events.
+        stage: Makes the hits.
+        follower: Brings the watchlist's changes.
+        delivery: Takes the events, and holds them until it is told to store.
+        telemetry: Counts them.
+
+    Attributes:
+        hits_opened: So far.
     """
 
     def __init__(
         self,
-        config: Config,
-        parts: build.Parts,
-        relays: Sequence[RelayThread],
+        site: str,
+        stage: IdentifyStage,
+        follower: WatchlistFollower,
+        delivery: Delivery,
         telemetry: Telemetry,
-        failures: Failures,
     ) -> None:
-        self._identifying: Identifying | None = None
-        self._slimming: Slimming | None = None
-        if parts.remote is None:
-            self._storing = Storing(parts.outbox, by_deleting(parts.evidence), relays)
-            self._identifying = Identifying(
-                config.site,
-                build.identify_stage(config, parts, time.time),
-                build.follower(parts),
-                self._storing,
-                telemetry,
-            )
-            self._thread = BusThread(parts.bus, self._identify, self._storing, failures, "identify")
-        else:
-            self._slimming = Slimming(parts.outbox, parts.networks.codec)
-            self._storing = Storing(parts.outbox, self._slimming.make_room, relays, "tracklets")
-            send = _sender(config, parts, self._storing)
-            self._thread = BusThread(parts.bus, send, self._storing, failures, "publish", MOST_HELD)
+        self.hits_opened = 0
+        self._site, self._stage, self._follower = site, stage, follower
+        self._delivery, self._telemetry = delivery, telemetry
+        self._stale = False
 
-    @property
-    def held(self) -> str | None:
-        """Why events are held in memory, or None."""
-        return self._storing.held
-
-    @property
-    def lightened(self) -> int:
-        """Tracklets that had to lose pictures, so far."""
-        return self._slimming.lightened if self._slimming else 0
-
-    @property
-    def hits_opened(self) -> int:
-        """So far, in this process."""
-        return self._identifying.hits_opened if self._identifying else 0
-
-    def prepare(self) -> None:
-        """Takes the watchlist as it is, where people are identified here.
+    def follow(self) -> None:
+        """Takes the watchlist as it is.
 
         Raises:
             ConfigError: The enrolled pictures cannot be embedded.
             OutsideError: The watchlist cannot be read.
         """
-        if self._identifying:
-            self._identifying.follow()
+        snapshot = self._follower.refresh(datetime.now(UTC))
+        if snapshot is None:
+            return
+        logger.info("watchlist version %d: %d enrolments", snapshot.version, len(snapshot))
+        for enrolment in self._follower.unusable:
+            logger.warning(
+                "identity %s: enrolment %d cannot be used: %s",
+                enrolment.identity_id, enrolment.enrolment_id, redact(enrolment.problem),
+            )  # fmt: skip
+        self.take(self._stage.use(snapshot))
+        self._delivery.store()
+
+    def follow_if_possible(self) -> None:
+        """As `follow`; goes on with the watchlist as it was while that fails."""
+        try:
+            self.follow()
+        except Exception as error:
+            if not self._stale:
+                logger.error("the watchlist stays as it was: %s", redact(str(error)))
+            self._stale = True
+            return
+        if self._stale:
+            logger.info("the watchlist is followed again")
+        self._stale = False
+
+    def ask(self, tracklets: Sequence[Tracklet]) -> None:
+        """Asks; the hits are held until `Delivery.store`."""
+        if tracklets:
+            with self._telemetry.timing("identify"):
+                self.take(self._stage.on_batch(tracklets))
+
+    def take(self, hits: Iterable[Hit]) -> None:
+        """Counts hits and hands them on as events."""
+        for hit in hits:
+            self.hits_opened += hit.state is HitState.OPENED
+            self._telemetry.hits.labels(hit.stream_id, str(hit.state)).inc()
+            self._delivery.add([to_event(hit, self._site)])
+
+
+class BusThread(Part):
+    """Takes tracklets off the bus inside this process and sees to it that what comes of them is stored.
+
+    Args:
+        bus: Where tracklets arrive.
+        delivery: Holds the events until the outbox takes them.
+        failures: Told of an unforeseen end.
+
+    Attributes:
+        name: Of the thread.
+        most_held: Events held at which the bus is left to fill, so that frames are dropped in front instead.
+    """
+
+    name = "bus"
+    most_held = math.inf
+
+    def __init__(self, bus: Bus, delivery: Delivery, failures: Failures) -> None:
+        self._bus, self._delivery = bus, delivery
+        self._finish = threading.Event()
+        self._deadline_s = math.inf
+        self._thread = threading.Thread(target=failures.guard(self._run), name=self.name, daemon=True)
+
+    @property
+    def hits_opened(self) -> int:
+        """In this process, so far."""
+        return 0
+
+    @abstractmethod
+    def work(self, tracklets: Sequence[Tracklet]) -> None:
+        """Makes events of some tracklets, none when there were none, and gives them to the delivery."""
 
     def start(self) -> None:
         """Begins."""
         self._thread.start()
 
-    def finish(self, deadline_s: float) -> None:
-        """Ends when the bus is empty and all events are in the outbox, or at `deadline_s` of the monotonic clock."""
-        self._thread.finish(deadline_s)
+    def finish(self, deadline_s: float) -> bool:
+        """Ends when the bus is empty and all events are in the outbox, or at the deadline."""
+        self._deadline_s = deadline_s
+        self._finish.set()
+        self._thread.join(max(1.0, deadline_s - time.monotonic()))
+        return not self._thread.is_alive()
 
-    def join(self, timeout_s: float) -> bool:
-        """Waits for the end; False when it takes longer."""
-        return self._thread.join(timeout_s)
-
-    def _identify(self, tracklets: Sequence[Tracklet]) -> None:
-        assert self._identifying is not None
-        self._identifying.follow_if_possible()
-        self._identifying.ask(tracklets)
-
-
-def _sender(config: Config, parts: build.Parts, storing: Storing) -> Callable[[Sequence[Tracklet]], None]:
-    engine = digest_of(parts.networks.embedder)
-
-    def send(tracklets: Sequence[Tracklet]) -> None:
-        for tracklet in tracklets:
-            now = datetime.now(UTC)
-            message = to_message(
-                tracklet, site=config.site, engine=engine, asked_at=now, codec=parts.networks.codec
-            )
-            storing.add([message])
-
-    return send
+    def _run(self) -> None:
+        while True:
+            ending = self._finish.is_set()
+            full = len(self._delivery) >= self.most_held
+            tracklets = [] if full else self._bus.receive(BATCH, 0.0 if ending else POLL_S)
+            self.work(tracklets)
+            stored = self._delivery.store()
+            drained = stored and not full
+            if ending and not tracklets and (drained or time.monotonic() >= self._deadline_s):
+                return
+            if not stored and (ending or full):
+                time.sleep(POLL_S)

@@ -3,30 +3,29 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline import build
 from pipeline.config import Config
-from pipeline.deliver.relay import Relay, RelayThread
-from pipeline.errors import OutsideError
-from pipeline.runner.commits import Commits
-from pipeline.runner.identifying import Identifying
-from pipeline.runner.positions import Positions
+from pipeline.deliver.outbox import Outbox
+from pipeline.errors import ConfigError, OutsideError
+from pipeline.protocols import Sink
+from pipeline.remote_bus import RemoteBus
+from pipeline.runner.back import Identifier
+from pipeline.runner.delivery import Delivery, EvidenceRoom
+from pipeline.runner.positions import Commits, Positions
+from pipeline.runner.process import Failures, Part, Process
 from pipeline.runner.receiving import Expected, Receiving, Recent
-from pipeline.runner.storing import Storing, by_deleting
 from pipeline.runner.telemetry import Telemetry, serve
-from pipeline.runner.threads import Failures, guarded
 from pipeline.secrets import redact
 from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.vectors import digest_of
 
 logger = logging.getLogger("musewatch.verify")
 
-TICK_S = 0.1
-COUNT_EVERY_S = 1.0
 POLL_S = 0.2
 PAUSE_S = 0.5  # after a failure of something outside
 
@@ -50,108 +49,82 @@ class MemberSummary:
         return {"hits": self.hits, "outbox": self.outbox}
 
 
-class Member:
-    """Owns the threads of one member.
+class ReceiveThread(Part):
+    """Receives tracklets, has them identified and commits their offsets; waits and tries again where that fails.
 
-    Hits that it left open by a crash are not closed at its next start: the tracks are somebody else's by then, and
-    whoever has them closes the hits when they end.
+    Hits that this member left open by a crash are not closed at its next start: the tracks are somebody else's by
+    then, and whoever has them closes the hits when they end.
 
     Args:
-        config: What to run; its bus must lead out of the process.
-
-    Raises:
-        ConfigError: A part cannot start; nothing has been started.
-        OutsideError: A file or the telemetry address cannot be opened.
+        remote: Where tracklets come from.
+        mirror: Brings the group's watchlist.
+        identifier: Asks.
+        receiving: What is done with a delivery.
+        outbox: Where the hits go.
+        failures: Told of an unforeseen end.
+        telemetry: Says what is odd about the group's watchlist.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._stopping = False  # by a signal, perhaps while this thread holds the lock of the event below
-        self._stop = threading.Event()
+    def __init__(
+        self,
+        remote: RemoteBus,
+        mirror: WatchlistMirror,
+        identifier: Identifier,
+        receiving: Receiving,
+        outbox: Outbox,
+        failures: Failures,
+        telemetry: Telemetry,
+    ) -> None:
+        self._remote, self._mirror, self._telemetry = remote, mirror, telemetry
+        self._identifier, self._receiving, self._outbox = identifier, receiving, outbox
+        self._commits = Commits(outbox.progress, time.monotonic())
         self._failing: str | None = "waiting for the broker's watchlist"
-        self._resources = ExitStack()
-        try:
-            self._assemble()
-        except BaseException:
-            self._resources.close()
-            raise
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=failures.guard(self._run), name="verify", daemon=True)
 
-    def stop(self) -> None:
-        """Asks for the end: what is in hand is finished, sinks are waited for, others take over."""
-        self._stopping = True
-
-    def run(self, duration_s: float | None = None) -> MemberSummary:
-        """Runs until `stop` is called or `duration_s` is over; drains before it returns.
+    def prepare(self) -> None:
+        """Leaves open what it left open before, and takes the watchlist as it is here.
 
         Raises:
             ConfigError: The enrolled pictures cannot be embedded.
             OutsideError: The watchlist or the outbox cannot be read.
         """
-        with self._resources:
-            left = self._parts.outbox.leave_open_hits()
-            if left:
-                logger.info("%d hits were left open: whoever has their tracks closes them", left)
-            self._identifying.follow()
-            for thread in self._relay_threads:
-                thread.start()
-            self._thread.start()
-            try:
-                self._watch(duration_s)
-            finally:
-                summary = self._finish()
-        return summary
+        left = self._outbox.leave_open_hits()
+        if left:
+            logger.info("%d hits were left open: whoever has their tracks closes them", left)
+        self._identifier.follow()
 
-    def _assemble(self) -> None:
-        config = self._config
-        self._parts = parts = self._resources.enter_context(build.open_parts(config, member=True))
-        assert parts.remote is not None
-        self._remote = parts.remote
-        self.telemetry = Telemetry(dict)
-        self._failures = Failures(self.telemetry)
-        self._relays = [
-            Relay(parts.outbox, sink, name, config.outbox.batch) for name, sink in parts.sinks.items()
-        ]
-        self._relay_threads = [RelayThread(relay) for relay in self._relays]
-        self._storing = Storing(parts.outbox, by_deleting(parts.evidence), self._relay_threads)
-        stage = build.identify_stage(config, parts, time.time)
-        self._identifying = Identifying(
-            config.site, stage, build.follower(parts), self._storing, self.telemetry
-        )
-        self._commits = Commits(parts.outbox.progress, time.monotonic())
-        self._mirror = self._resources.enter_context(WatchlistMirror(self._remote, config.data_dir))
-        embedder = parts.networks.embedder
-        self._receiving = Receiving(
-            self._remote,
-            parts.networks.codec,
-            Expected(config.site, digest_of(embedder), embedder.dimension, config.verify.late_s),
-            stage,
-            self._identifying,
-            self._storing,
-            Positions(config.verify.forget_s),
-            _recent(parts),
-            config.decision.cooldown_s,
-            self.telemetry,
-        )
-        self._thread = threading.Thread(
-            target=guarded(self._receive, self._failures), name="verify", daemon=True
-        )
-        server = serve(config.telemetry, self.telemetry, self._problems)
-        if server is not None:
-            self._resources.callback(server.close)
+    def start(self) -> None:
+        """Begins."""
+        self._thread.start()
 
-    def _problems(self) -> list[str]:
-        """Reasons not to be ready."""
-        sinks = [f"sink {relay.name}: {relay.failing}" for relay in self._relays if relay.failing]
-        own = (self._failing, self._storing.held, self._parts.evidence.problem)
-        return sinks + [problem for problem in own if problem]
+    def look(self) -> bool:
+        """False once its thread has died."""
+        return self._thread.is_alive()
 
-    def _receive(self) -> None:
-        """The member's thread: no tracklet is asked about before the broker's watchlist has been read."""
+    def problems(self) -> list[str]:
+        """What cannot be reached."""
+        return [self._failing] if self._failing else []
+
+    def finish(self, deadline_s: float) -> bool:
+        """Finishes what is in hand."""
+        self._stop.set()
+        self._thread.join(max(1.0, deadline_s - time.monotonic()))
+        return not self._thread.is_alive()
+
+    def commit_rest(self) -> None:
+        """After the end, and before the group is left: whoever takes over need not read again what is done."""
+        if not self._thread.is_alive():
+            with suppress(OutsideError):
+                self._remote.commit(self._receiving.to_commit())
+
+    def _run(self) -> None:
+        """No tracklet is asked about before the broker's watchlist has been read."""
         while not self._stop.is_set():
             try:
                 self._mirror.follow()
-                self.telemetry.note("watchlist", self._mirror.remarks)
-                self._identifying.follow_if_possible()
+                self._telemetry.note("watchlist", self._mirror.remarks)
+                self._identifier.follow_if_possible()
                 done = self._receiving.step(POLL_S)
                 if done:
                     self._remote.commit(self._commits.due(self._receiving.to_commit(), time.monotonic()))
@@ -174,43 +147,86 @@ class Member:
             logger.info("receiving tracklets")
         self._failing = None
 
-    def _watch(self, duration_s: float | None) -> None:
-        start_s = counted_s = time.monotonic()
-        tick = threading.Event()  # never set; unlike sleep its wait bears a clock that jumps
-        while not self._stopping:
-            tick.wait(TICK_S)
-            if duration_s is not None and time.monotonic() - start_s >= duration_s:
-                return
-            if self._failures.fatal or not self._thread.is_alive():
-                return
-            if time.monotonic() - counted_s >= COUNT_EVERY_S:
-                counted_s = time.monotonic()
-                self._waiting()
-            self.telemetry.storage_failing.set(bool(self._storing.held))
 
-    def _finish(self) -> MemberSummary:
-        """Sinks are waited for before the group is left: who takes over then sees what was reported."""
-        self._stop.set()
-        deadline_s = time.monotonic() + self._config.outbox.drain_s
-        self._thread.join(max(1.0, deadline_s - time.monotonic()))
-        for thread in self._relay_threads:
-            thread.stop(deadline_s)
-        for thread in self._relay_threads:
-            thread.join()
-        if not self._thread.is_alive() and self._failures.fatal is None:
-            with suppress(OutsideError):
-                self._remote.commit(self._receiving.to_commit())
-        return MemberSummary(self._identifying.hits_opened, self._waiting(), self._failures.fatal)
+class Member:
+    """A process that identifies what cameras elsewhere have seen; any number share the work.
 
-    def _waiting(self) -> int:
-        with suppress(OutsideError):
-            return self.telemetry.measure(self._parts.outbox)
-        return 0
+    Args:
+        config: What to run; its bus must lead out of the process.
+
+    Attributes:
+        telemetry: What it tells about itself.
+
+    Raises:
+        ConfigError: A part cannot start; nothing has been started.
+        OutsideError: A file or the telemetry address cannot be opened.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.telemetry = Telemetry(dict)
+        self._failures = Failures(self.telemetry)
+        with ExitStack() as opened:
+            self._assemble(config, opened)
+            order = (self._receiver, self._delivery)
+            self._process = Process(order, self._failures, config.outbox.drain_s)
+            server = serve(config.telemetry, self.telemetry, self._process.problems)
+            if server is not None:
+                opened.callback(server.close)
+            self._resources = opened.pop_all()
+
+    def stop(self) -> None:
+        """Asks for the end: what is in hand is finished, sinks are waited for, others take over."""
+        self._process.stop()
+
+    def run(self, duration_s: float | None = None) -> MemberSummary:
+        """Runs until `stop` is called or `duration_s` is over; drains before it returns.
+
+        Sinks are waited for before the group is left: who takes over then sees what was reported.
+
+        Raises:
+            ConfigError: The enrolled pictures cannot be embedded.
+            OutsideError: The watchlist or the outbox cannot be read.
+        """
+        with self._resources:
+            self._process.run(duration_s)
+            if self._failures.fatal is None:
+                self._receiver.commit_rest()
+        return MemberSummary(self._identifier.hits_opened, self._delivery.waiting, self._process.failure)
+
+    def _assemble(self, config: Config, opened: ExitStack) -> None:
+        remote = build.open_bus(config, opened)
+        if remote.in_process:
+            raise ConfigError(
+                f"the bus {config.bus.use!r} stays inside one process, so there is no group to join",
+                'set bus: {use: kafka, bootstrap: "HOST:PORT"}',
+            )
+        looks, judges = build.open_looks(config, opened), build.open_judges(config, opened)
+        sinks = build.sinks(config)
+        outbox = build.open_outbox(config, opened, sinks)
+        room = EvidenceRoom(judges.evidence)
+        self._delivery = Delivery(outbox, sinks, config.outbox, room, self.telemetry)
+        stage = build.identify_stage(config, looks, judges, time.time)
+        follower = build.follower(looks, judges)
+        self._identifier = Identifier(config.site, stage, follower, self._delivery, self.telemetry)
+        mirror = opened.enter_context(WatchlistMirror(remote, config.data_dir))
+        receiving = Receiving(
+            remote,
+            looks.codec,
+            Expected(config.site, digest_of(looks.embedder), looks.embedder.dimension, config.verify.late_s),
+            stage,
+            self._identifier,
+            self._delivery,
+            Positions(config.verify.forget_s),
+            _recent(sinks.values()),
+            config.decision.cooldown_s,
+            self.telemetry,
+        )
+        self._receiver = ReceiveThread(
+            remote, mirror, self._identifier, receiving, outbox, self._failures, self.telemetry
+        )
 
 
-def _recent(parts: build.Parts) -> Recent | None:
+def _recent(sinks: Iterable[Sink]) -> Recent | None:
     """Of the first sink that can tell what was reported."""
-    found: list[Callable[..., Any]] = [
-        sink.recent for sink in parts.sinks.values() if hasattr(sink, "recent")
-    ]
+    found: list[Callable[..., Any]] = [sink.recent for sink in sinks if hasattr(sink, "recent")]
     return found[0] if found else None

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.errors import OutsideError, StreamError
+from pipeline.errors import ConfigError, MusewatchError, StreamError
 from pipeline.messages import EndReason
 from pipeline.runner.gate import FrameGate
 from pipeline.secrets import redact
@@ -35,6 +35,8 @@ class ReaderSettings:
 class StreamReader:
     """Reads one stream until it ends or is told to stop; a lost live stream is opened again after a pause.
 
+    Whatever a live source raises is a lost stream, but for a ConfigError: that does not heal by waiting.
+
     The pauses double from one failure to the next and are drawn from their upper half, so that many cameras do not
     come back at once. Sources are made afresh for every opening.
 
@@ -48,6 +50,7 @@ class StreamReader:
         reading: The opening that is being read, counted from 1; 0 between two of them.
         silent_since_s: When an opening that has not given a frame yet ought to have, on the monotonic clock; None
             from its first frame on.
+        trouble: Why it could not be read the last time; None from its first frame on.
         failure: Why the stream has ended for good before its time; None otherwise.
     """
 
@@ -57,6 +60,7 @@ class StreamReader:
         self.stream_id = stream_id
         self.reading = 0
         self.silent_since_s: float | None = None
+        self.trouble: str | None = None
         self.failure: Exception | None = None
         self._make_source = make_source
         self._gate = gate
@@ -85,8 +89,8 @@ class StreamReader:
 
     @property
     def live(self) -> bool:
-        """Whether silence means that the stream is lost."""
-        return not self._recording
+        """Whether silence means that the stream is lost; False until it is opened."""
+        return self._openings > 0 and not self._recording
 
     def stop(self) -> None:
         """Asks the thread to end; what blocks inside the source ends at the source's own limit."""
@@ -113,14 +117,15 @@ class StreamReader:
             self._gate.end_through(self._inlet, EndReason.STOPPED if self._stop.is_set() else reason)
             if error is None or self._stop.is_set():
                 return
-            if self._recording or not isinstance(error, OutsideError):
+            said = self.trouble = _told(error)
+            if self._recording or isinstance(error, ConfigError):
                 self.failure = error
-                logger.error("stream %s: %s", self.stream_id, redact(str(error)))
+                logger.error("stream %s: %s", self.stream_id, said)
                 return
             failures = 1 if self._frames else failures + 1
             pause_s = self._pause_s(failures)
             if failures == 1:
-                logger.warning("stream %s: %s; opening it again", self.stream_id, redact(str(error)))
+                logger.warning("stream %s: %s; opening it again", self.stream_id, said)
             self._stop.wait(pause_s)
 
     def _read_once(self) -> Exception | None:
@@ -135,6 +140,8 @@ class StreamReader:
             self._hand_on(source)
         except Exception as error:
             return error
+        except BaseException as error:  # of the source's thread alone: the process goes on
+            return StreamError(f"the source ended with {error!r}")
         finally:
             self.interrupt()
             self.reading, self.silent_since_s = 0, None
@@ -150,7 +157,7 @@ class StreamReader:
                 if self._stop.is_set():
                     return
                 self._frames += 1
-                self.silent_since_s = None
+                self.silent_since_s = self.trouble = None
                 epoch = frame.epoch or connection
                 if epoch == last[0] and self._too_soon(frame.pts_s - last[1]):
                     self._gate.skip(self._inlet)
@@ -173,3 +180,8 @@ class StreamReader:
     def _pause_s(self, failures: int) -> float:
         first_s, longest_s = self._settings.backoff_s
         return min(longest_s, first_s * 2.0 ** min(failures - 1, 16)) * random.uniform(0.5, 1.0)
+
+
+def _told(error: Exception) -> str:
+    """The error in words; the name of its kind too where it is none of ours and may have no others."""
+    return redact(str(error) if isinstance(error, MusewatchError) else f"{type(error).__name__}: {error}")

@@ -16,9 +16,9 @@ from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import Hit, HitState, TrackKey, Tracklet
 from pipeline.protocols import Codec
 from pipeline.remote_bus import BusMessage, RemoteBus
-from pipeline.runner.identifying import Identifying
+from pipeline.runner.back import Identifier
+from pipeline.runner.delivery import Delivery
 from pipeline.runner.positions import Positions
-from pipeline.runner.storing import Storing
 from pipeline.runner.telemetry import Telemetry
 
 logger = logging.getLogger("musewatch.verify")
@@ -57,9 +57,9 @@ class Receiving:
         remote: Where tracklets come from.
         codec: Opens their pictures.
         expected: Others are refused.
-        stage: Makes the hits; the same as `identifying` asks.
-        identifying: Asks.
-        storing: Puts events into the outbox.
+        stage: Makes the hits; the same as `identifier` asks.
+        identifier: Asks.
+        delivery: Puts events into the outbox.
         positions: The books.
         recent: Hits already reported, where a sink can tell.
         cooldown_s: How far a reported hit reaches.
@@ -72,15 +72,15 @@ class Receiving:
         codec: Codec,
         expected: Expected,
         stage: IdentifyStage,
-        identifying: Identifying,
-        storing: Storing,
+        identifier: Identifier,
+        delivery: Delivery,
         positions: Positions,
         recent: Recent | None,
         cooldown_s: float,
         telemetry: Telemetry,
     ) -> None:
         self._remote, self._codec, self._expected = remote, codec, expected
-        self._stage, self._identifying, self._storing = stage, identifying, storing
+        self._stage, self._identifier, self._delivery = stage, identifier, delivery
         self._positions, self._recent, self._cooldown_s = positions, recent, cooldown_s
         self._telemetry = telemetry
         self._waiting: deque[BusMessage] = deque()
@@ -95,7 +95,7 @@ class Receiving:
         Raises:
             OutsideError: Something cannot be reached; what is in hand is kept for the next step.
         """
-        if not self._waiting and not self._ready and self._storing.store():
+        if not self._waiting and not self._ready and self._delivery.store():
             self._receive(timeout_s)
         self._look_up_reported()
         while self._waiting:
@@ -103,11 +103,11 @@ class Receiving:
             self._waiting.popleft()
         self._ask()
         self._close_forgotten()
-        return self._storing.store()
+        return self._delivery.store()
 
     def to_commit(self) -> dict[int, int]:
         """By partition the offset to commit; none while something is in hand that is not in the outbox."""
-        if self._waiting or self._ready or len(self._storing):
+        if self._waiting or self._ready or len(self._delivery):
             return {}
         return self._positions.to_commit()
 
@@ -208,13 +208,13 @@ class Receiving:
     def _interrupt(self, partition: int, keys: list[TrackKey]) -> None:
         if keys:
             self._ask()
-            self._identifying.take(self._stage.interrupt(keys))
+            self._identifier.take(self._stage.interrupt(keys))
             self._positions.finish(partition, keys)
 
     def _ask(self) -> None:
         """All together; where that fails, one by one, so that the one to blame is known."""
         try:
-            self._identifying.ask([tracklet for _, tracklet in self._ready])
+            self._identifier.ask([tracklet for _, tracklet in self._ready])
             self._ready.clear()
         except OutsideError:
             raise
@@ -225,7 +225,7 @@ class Receiving:
     def _ask_first(self) -> None:
         message, tracklet = self._ready[0]
         try:
-            self._identifying.ask([tracklet])
+            self._identifier.ask([tracklet])
         except OutsideError:
             raise
         except Exception as error:

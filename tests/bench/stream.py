@@ -49,7 +49,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
 
 def detect_only(made: Config, shots: list[Frame]) -> float:
     """Frames a second of the detector alone, pictures ready in memory."""
-    detector = build.networks(made).detector
+    detector = build.plugin(made, "detector", made.detector)
     detector.detect(shots[:1])
     _, wall_s, _ = timed(lambda: [detector.detect([shot]) for shot in shots])
     return len(shots) / wall_s
@@ -122,7 +122,7 @@ def table_of_peers() -> None:
 
 def _trackers(made: Config) -> None:
     shots = list(frames(CLIP, range(int(SECONDS * 15))))
-    detector = build.networks(made).detector
+    detector = build.plugin(made, "detector", made.detector)
     found = [detector.detect([shot])[0] for shot in shots]
     for name in ("bytetrack", "boxmot"):
         settings = {"use": name} | ({"method": "bytetrack"} if name == "boxmot" else {})

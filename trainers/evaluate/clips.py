@@ -8,7 +8,8 @@ hit on somebody else, in whatever clip, is a wrong one of the identity that was 
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +17,14 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import build
-from pipeline.build import Networks, Parts
+from pipeline.build import Judges, Looks
 from pipeline.cli.common import ConfigOption, config_of
 from pipeline.config import Config, TelemetryConfig
 from pipeline.deliver.events import to_event
 from pipeline.errors import InputError
-from pipeline.messages import Hit, Tracklet
+from pipeline.messages import Hit
 from pipeline.output import JsonOption, console, print_json, say
+from pipeline.protocols import Codec, Detector
 from pipeline.settings import choose
 from trainers.evaluate.alerts import COUNTS, print_rows
 from trainers.evaluate.clips_report import write_clips_report
@@ -30,7 +32,7 @@ from trainers.evaluate.enrolling import Photo, enrol_photo
 from trainers.evaluate.frames import frames_at
 from trainers.evaluate.hits_file import hit_of
 from trainers.evaluate.labelled import LabelledClips, Person, read_labelled_clips, truth_for
-from trainers.evaluate.passes import record, remembering
+from trainers.evaluate.passes import Pass, RememberingDetector, RememberingEmbedder, record
 from trainers.metrics.alerts import AlertScores, score_alerts
 
 ALONE, TOGETHER = "alone", "together"
@@ -107,45 +109,47 @@ def measure(config: Config, labelled: LabelledClips, out: Path) -> list[Outcome]
         ConfigError: A part of the config cannot start.
         InputError: A clip is damaged.
     """
-    with build.open_parts(config) as parts:
-        footage = Footage(config, remembering(parts.networks), parts.max_distance, labelled.clips)
-        photos = save_photos(parts, labelled, out / "enrol")
+    with ExitStack() as opened:
+        detector = RememberingDetector(build.open_detector(config, opened))
+        plain = build.open_looks(config, opened)
+        looks = replace(plain, embedder=RememberingEmbedder(plain.embedder))
+        judges = build.open_judges(config, opened)
+        footage = Footage(config, detector, looks, labelled.clips)
+        photos = save_photos(looks.codec, labelled, out / "enrol")
         outcomes = []
         for person in labelled.people:
-            tracklets = footage.for_one(person)
+            asked = footage.for_one(person)
             for enrolled, wanted in ((ALONE, [photos[person.id]]), (TOGETHER, photos.values())):
-                hits = identify(config, parts, wanted, tracklets)
+                enrol_only(judges, looks, wanted)
+                hits = identify(config, looks, judges, asked)
                 outcomes.append(judge(config, labelled, person, enrolled, hits))
     return outcomes
 
 
 class Footage:
-    """Tracklets of the clips, each recorded when it is first needed."""
+    """What is asked about the clips, each recorded when it is first needed."""
 
-    def __init__(
-        self, config: Config, looking: Networks, max_distance: float, clips: dict[str, Path]
-    ) -> None:
-        self._config, self._looking, self._max_distance = config, looking, max_distance
-        self._clips = clips
-        self._whole: dict[str, list[Tracklet]] = {}
+    def __init__(self, config: Config, detector: Detector, looks: Looks, clips: dict[str, Path]) -> None:
+        self._config, self._detector, self._looks, self._clips = config, detector, looks, clips
+        self._whole: dict[str, Pass] = {}
 
-    def for_one(self, person: Person) -> list[Tracklet]:
-        """What a run that looks for one person sees: every clip, their own without the first half of their span."""
+    def for_one(self, person: Person) -> Pass:
+        """What a run that looks for one person asks: every clip, their own without the first half of their span."""
         home = person.stay.stream_id
         say(f"{home}: person {person.number}")
         skip = [(person.stay.start_s, person.middle_s)] if person.middle_s > person.stay.start_s else []
-        own = record(self._config, self._looking, self._max_distance, self._clips[home], skip)
+        own = record(self._config, self._detector, self._looks, self._clips[home], skip)
         others = (self._of(name) for name in self._clips if name != home)
-        return [*own, *(tracklet for tracklets in others for tracklet in tracklets)]
+        return [*own, *(tracklets for asked in others for tracklets in asked)]
 
-    def _of(self, name: str) -> list[Tracklet]:
+    def _of(self, name: str) -> Pass:
         if name not in self._whole:
             say(f"{name}: whole")
-            self._whole[name] = record(self._config, self._looking, self._max_distance, self._clips[name])
+            self._whole[name] = record(self._config, self._detector, self._looks, self._clips[name])
         return self._whole[name]
 
 
-def save_photos(parts: Parts, labelled: LabelledClips, folder: Path) -> dict[str, Photo]:
+def save_photos(codec: Codec, labelled: LabelledClips, folder: Path) -> dict[str, Photo]:
     """The frame that each person is enrolled from, as a file; by person id."""
     folder.mkdir(parents=True, exist_ok=True)
     photos = {}
@@ -154,27 +158,29 @@ def save_photos(parts: Parts, labelled: LabelledClips, folder: Path) -> dict[str
         frames = frames_at(clip, [person.photo_s for person in own])
         for person in own:
             path = folder / f"{person.id}.jpg"
-            path.write_bytes(parts.networks.codec.encode(frames[person.photo_s].image, 95))
+            path.write_bytes(codec.encode(frames[person.photo_s].image, 95))
             photos[person.id] = Photo(person.id, person.id, path, person.photo_box)
     return photos
 
 
-def identify(
-    config: Config, parts: Parts, wanted: Iterable[Photo], tracklets: Sequence[Tracklet]
-) -> list[Hit]:
-    """Asks tracklets against a watchlist of just these people; who cannot be enrolled is not found."""
-    for known in parts.watchlist.identities():
-        parts.watchlist.remove(known.id)
+def enrol_only(judges: Judges, looks: Looks, wanted: Iterable[Photo]) -> None:
+    """Makes the watchlist one of just these people; who cannot be enrolled is not found."""
+    for known in judges.watchlist.identities():
+        judges.watchlist.remove(known.id)
     for photo in wanted:
         try:
-            enrol_photo(parts.watchlist, parts.networks, photo, parts.max_distance)
+            enrol_photo(judges.watchlist, looks, photo)
         except InputError as error:
             say(f"musewatch: {error}")
-    watchlist = build.follower(parts).refresh(datetime.now(UTC))
-    stage = build.identify_stage(config, parts, time.time)
+
+
+def identify(config: Config, looks: Looks, judges: Judges, asked: Pass) -> list[Hit]:
+    """The hits of a run that asks so, against the watchlist as it is."""
+    watchlist = build.follower(looks, judges).refresh(datetime.now(UTC))
+    stage = build.identify_stage(config, looks, judges, time.time)
     if watchlist is not None:
         stage.use(watchlist)
-    return list(stage.on_batch(tracklets))
+    return [hit for tracklets in asked for hit in stage.on_batch(tracklets)]
 
 
 def judge(

@@ -145,11 +145,11 @@ def enrol_all(config: Config, photos: list[Photo]) -> None:
     Raises:
         InputError: A picture was refused.
     """
-    looking = build.networks(config)
-    cut = build.max_distance(config, looking.embedder)
-    with WatchlistStore.in_folder(config.data_dir) as store:
+    with ExitStack() as opened:
+        looks = build.open_looks(config, opened)
+        store = opened.enter_context(WatchlistStore.in_folder(config.data_dir))
         for photo in photos:
-            for warning in enrol_photo(store, looking, photo, cut):
+            for warning in enrol_photo(store, looks, photo):
                 say(f"     {warning}")
 
 

@@ -1,6 +1,7 @@
 """The demo's report: looks again at who was missed, and says what the networks can and cannot."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import build
-from pipeline.build import Networks
+from pipeline.build import Looks
 from pipeline.config import Config
 from pipeline.runner.runner import RunSummary
 from pipeline.settings import PluginChoice
@@ -56,14 +57,15 @@ def write_demo_report(path: Path, run: Run, seconds: Callable[[], float]) -> tup
         run: What the demo did.
         seconds: Tells how long it has taken.
     """
-    looking = build.networks(run.config)
-    cut = build.max_distance(run.config, looking.embedder)
-    sights = [
-        sight
-        for stream in run.truth
-        for sight in look(run.clips[stream.stream_id], stream, looking.detector, looking.embedder)
-    ]
-    enrolled = _vectors(run.photos, looking)
+    with ExitStack() as opened:
+        detector, looks = build.open_detector(run.config, opened), build.open_looks(run.config, opened)
+        sights = [
+            sight
+            for stream in run.truth
+            for sight in look(run.clips[stream.stream_id], stream, detector, looks.embedder)
+        ]
+        enrolled = _vectors(run.photos, looks)
+    cut = looks.max_distance
     missed = [item.appearance for item in run.scores.appearances if item.missed]
     reasons = {stay: why_missed(stay, sights, enrolled, cut) for stay in missed}
     ids = [photo.id for photo in run.photos]
@@ -115,9 +117,9 @@ def _seen(sights: Sequence[Sight]) -> str:
     return f"{seen} of {len(sights)} ({100 * seen / len(sights):.0f} %)"
 
 
-def _vectors(photos: Sequence[Photo], looking: Networks) -> dict[str, NDArray[np.float32]]:
-    crops = [looking.codec.decode(photo.image.read_bytes()) for photo in photos]
-    return {photo.id: row for photo, row in zip(photos, looking.embedder.embed(crops), strict=True)}
+def _vectors(photos: Sequence[Photo], looks: Looks) -> dict[str, NDArray[np.float32]]:
+    crops = [looks.codec.decode(photo.image.read_bytes()) for photo in photos]
+    return {photo.id: row for photo, row in zip(photos, looks.embedder.embed(crops), strict=True)}
 
 
 def _subtitle(run: Run) -> str:

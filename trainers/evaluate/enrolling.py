@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.build import Networks
+from pipeline.build import Looks
 from pipeline.desk.enrol import enrol
 from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import InputError
@@ -23,7 +23,7 @@ class Photo:
     box: Box | None = None
 
 
-def enrol_photo(store: WatchlistStore, looking: Networks, photo: Photo, max_distance: float) -> list[str]:
+def enrol_photo(store: WatchlistStore, looks: Looks, photo: Photo) -> list[str]:
     """Adds one person to the watchlist; returns what is odd about the picture.
 
     Raises:
@@ -34,9 +34,9 @@ def enrol_photo(store: WatchlistStore, looking: Networks, photo: Photo, max_dist
         store,
         Identity(photo.id, photo.name, purpose="evaluation", valid_until=None, created_at=now),
         [photo.image],
-        replace(PortraitMaker(looking.codec), box=photo.box),
-        looking.embedder,
-        max_distance=max_distance,
+        replace(PortraitMaker(looks.codec), box=photo.box),
+        looks.embedder,
+        max_distance=looks.max_distance,
         now=now,
     )
     for refused in report.refused:

@@ -1,4 +1,4 @@
-"""Passes over a clip with parts left out: the stages of a run up to the tracklets, no frame detected twice.
+"""Passes over a clip with parts left out: the loop of a run up to the tracklets, no frame detected twice.
 
 The detector and the embedder look at single pictures, so what they said of one holds for every pass that shows it;
 tracking is done anew each time.
@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import build
-from pipeline.build import Networks
+from pipeline.build import Looks
 from pipeline.config import Config
-from pipeline.messages import Detections, EndReason, Frame, StreamEnd, Tracklet
+from pipeline.messages import Detections, Frame, Tracklet
 from pipeline.protocols import Detector, Embedder
+from pipeline.runner.inline import InlineFront
 from pipeline.settings import choose
 
 Span = tuple[float, float]
+Pass = list[list[Tracklet]]
+"""Tracklets asked about together, in order."""
 
 
 class RememberingDetector:
@@ -59,37 +62,25 @@ class RememberingEmbedder:
         return np.array([self._known[key] for key in keys], np.float32).reshape(len(keys), self.dimension)
 
 
-def remembering(looking: Networks) -> Networks:
-    """The same networks, asked only once about the same picture."""
-    return Networks(
-        RememberingDetector(looking.detector), RememberingEmbedder(looking.embedder), looking.codec
-    )
-
-
-def record(
-    config: Config, looking: Networks, max_distance: float, clip: Path, skip: Sequence[Span] = ()
-) -> list[Tracklet]:
-    """All tracklets of one pass over a clip, in order; its stream is called as the file is.
+def record(config: Config, detector: Detector, looks: Looks, clip: Path, skip: Sequence[Span] = ()) -> Pass:
+    """What a run asks about a clip, frame by frame; its stream is called as the file is.
 
     Args:
         config: Its tracker and tracks are used.
-        looking: The networks.
-        max_distance: The cut.
+        detector: Finds people.
+        looks: Tell how they look.
         clip: The file.
         skip: Seconds left out, [from, to).
 
     Raises:
         InputError: The file is no video, or damaged.
     """
-    detect, track = build.front_stages(config, looking, max_distance, _fail)
+    front = InlineFront(*build.front_stages(config, detector, looks, _fail))
     choice = choose("file", path=str(clip.resolve()), pace="fast", skip=list(skip))
     source: Any = build.plugin(config, "source", choice, str(clip))
-    tracklets: list[Tracklet] = []
     with closing(source.frames()) as frames:
-        for frame in frames:
-            stamped = replace(frame, stream_id=clip.stem)
-            tracklets += track.on_batch(list(detect.on_batch([stamped])))
-    return [*tracklets, *track.on_batch([StreamEnd(clip.stem, EndReason.TRACK_ENDED)])]
+        asked = [front.push(replace(frame, stream_id=clip.stem))[1] for frame in frames]
+    return [tracklets for tracklets in (*asked, front.finish()) if tracklets]
 
 
 def _fail(stream_id: str, error: Exception) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.config import OutboxConfig
 from pipeline.deliver.events import encode
 from pipeline.deliver.outbox import Outbox
 from pipeline.deliver.slimming import Slimming
 from pipeline.deliver.tracklets import from_message, to_message
 from pipeline.errors import OutboxFullError
 from pipeline.messages import Scene, TrackKey, Tracklet
-from pipeline.runner.storing import Storing
+from pipeline.runner.delivery import Delivery
+from pipeline.runner.telemetry import Telemetry
 from pipeline.testing import FakeCodec, tracklet
 
 CODEC = FakeCodec()
@@ -44,10 +46,10 @@ def test_the_oldest_lose_pictures_and_no_tracklet_is_lost(
     outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     slimming = Slimming(outbox, CODEC)
-    storing = Storing(outbox, slimming.make_room, [], "tracklets")
+    delivery = Delivery(outbox, {}, OutboxConfig(), slimming, Telemetry(dict), "tracklets")
     for track in range(60):  # 3 MB as they are
-        storing.add([message(track)])
-        assert storing.store()
+        delivery.add([message(track)])
+        assert delivery.store()
     assert outbox.size_bytes() <= 1e6
     arrived = [from_message(encode(row.event), CODEC).tracklet for row in outbox.take("bus", 100)]
     assert [one.key.track_id for one in arrived] == list(range(60))
@@ -63,11 +65,11 @@ def test_the_oldest_lose_pictures_and_no_tracklet_is_lost(
 
 def test_with_nothing_left_to_lighten_they_are_held_and_what_waits_stays(outbox: Outbox) -> None:
     slimming = Slimming(outbox, CODEC)
-    storing = Storing(outbox, slimming.make_room, [], "tracklets")
+    delivery = Delivery(outbox, {}, OutboxConfig(), slimming, Telemetry(dict), "tracklets")
     track = 0
-    while storing.held is None:
-        storing.add([message(track)])
-        storing.store()
+    while delivery.held is None:
+        delivery.add([message(track)])
+        delivery.store()
         track += 1
     waiting = outbox.waiting()
     assert waiting == track - 1
@@ -75,7 +77,7 @@ def test_with_nothing_left_to_lighten_they_are_held_and_what_waits_stays(outbox:
     with pytest.raises(OutboxFullError):
         outbox.append([message(track)])
     outbox.done("bus", [row.seq for row in outbox.take("bus", waiting)])
-    assert storing.store()
+    assert delivery.store()
     assert outbox.waiting() == 1
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from pipeline import build
 from pipeline.deliver.events import to_event
 from pipeline.messages import EndReason, Frame, Hit, HitState, StreamEnd
-from pipeline.runner.inline import run_inline
+from pipeline.runner.inline import Inline, InlineFront
 from pipeline.runner.runner import Runner
 from tests.pictures import BLUE, GREEN, RED
 from tests.pipeline.runner.rig import Rig, clip, play, plug_in
@@ -29,13 +30,21 @@ def fail(stream_id: str, error: Exception) -> None:
 
 def inline(rig: Rig, items: Sequence[Frame | StreamEnd]) -> list[Hit]:
     config = rig.config("door")
-    with build.open_parts(config) as parts:
-        detect, track = build.front_stages(config, parts.networks, parts.max_distance, fail)
-        identify = build.identify_stage(config, parts, time.time)
-        snapshot = build.follower(parts).refresh(datetime.now(UTC))
+    with ExitStack() as opened:
+        detector, looks = build.open_detector(config, opened), build.open_looks(config, opened)
+        judges = build.open_judges(config, opened)
+        identify = build.identify_stage(config, looks, judges, time.time)
+        snapshot = build.follower(looks, judges).refresh(datetime.now(UTC))
         assert snapshot is not None
         identify.use(snapshot)
-        return run_inline(items, detect, track, identify)
+        loop = Inline(InlineFront(*build.front_stages(config, detector, looks, fail)), identify)
+        hits: list[Hit] = []
+        for item in items:
+            if isinstance(item, StreamEnd):
+                hits += loop.end(item.stream_id, item.reason)
+            else:
+                hits += loop.push(item)[1]
+        return [*hits, *loop.finish()]
 
 
 def test_both_runners_give_the_same_events(rig: Rig) -> None:

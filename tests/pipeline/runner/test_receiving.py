@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.config import OutboxConfig
 from pipeline.deliver.events import encode
 from pipeline.deliver.outbox import Outbox
 from pipeline.deliver.tracklets import to_message
@@ -17,11 +18,12 @@ from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import EndReason, HitBest, TrackKey, Tracklet
-from pipeline.runner.identifying import Identifying
+from pipeline.runner.back import Identifier
+from pipeline.runner.delivery import Delivery, EvidenceRoom
 from pipeline.runner.positions import Positions
 from pipeline.runner.receiving import Expected, Receiving
-from pipeline.runner.storing import Storing
 from pipeline.runner.telemetry import Telemetry
+from pipeline.store.pictures import EvidenceStore
 from pipeline.testing import FakeCodec, FakeEmbedder, tracklet
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
@@ -58,18 +60,19 @@ class Desk:
         folder = self._folder / f"member-{self._members}"
         self.outbox: Outbox = Outbox(folder / "outbox.db", ["kafka"])
         self.telemetry = Telemetry(dict)
-        storing = Storing(self.outbox, lambda: False, [])
+        evidence = EvidenceStore(folder / "evidence", None, max_mb=1, max_age_days=1)
+        delivery = Delivery(self.outbox, {}, OutboxConfig(), EvidenceRoom(evidence), self.telemetry)
         book = HitBook("hall", 0.2, CoolDown(cooldown_s), _show)
         stage = IdentifyStage(
             Matcher(ExactIndex(ExactIndex.Config()), 40), DistanceVerifier(DistanceVerifier.Config()), book,
             max_distance=0.2, margin=0.05,
         )  # fmt: skip
         follower = WatchlistFollower(self.store, EMBEDDER, CODEC)
-        identifying = Identifying("hall", stage, follower, storing, self.telemetry)
-        identifying.follow()
+        identifier = Identifier("hall", stage, follower, delivery, self.telemetry)
+        identifier.follow()
         self.member = Receiving(
             self.bus, CODEC, Expected("hall", EMBEDDER.engine_digest, EMBEDDER.dimension, 60.0), stage,
-            identifying, storing, Positions(verify.get("forget_s", 900.0)),
+            identifier, delivery, Positions(verify.get("forget_s", 900.0)),
             (lambda age_s: self.reported) if recent else None, cooldown_s, self.telemetry,
         )  # fmt: skip
 

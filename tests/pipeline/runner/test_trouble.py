@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from pipeline import build
 from pipeline.deliver import relay
 from pipeline.deliver.outbox import Outbox, refused
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError, OutsideError
+from pipeline.runner.process import FAILURES_IN_A_ROW
 from pipeline.runner.runner import Runner
-from pipeline.runner.threads import FAILURES_IN_A_ROW
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
@@ -177,7 +178,9 @@ def test_the_embedder_is_asked_by_one_thread_at_a_time(rig: Rig, monkeypatch: py
         return rows
 
     monkeypatch.setattr(ColourEmbedder, "embed", watched)
-    shared = build.networks(rig.config("door")).embedder
+    config = rig.config("door")
+    with ExitStack() as opened:
+        shared = build.open_looks(config, opened).embedder
     images = list(np.random.default_rng(0).integers(0, 255, (8, 120, 60, 3), np.uint8))
     threads = [threading.Thread(target=shared.embed, args=(images,)) for _ in range(4)]
     for thread in threads:

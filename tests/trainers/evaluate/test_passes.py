@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.build import Networks
+from pipeline.build import Looks
 from pipeline.config import parse_config
 from pipeline.messages import Detections
 from pipeline.registry import build
@@ -11,7 +11,7 @@ from pipeline.settings import choose
 from pipeline.testing import frame
 from tests.servers.clips import number_of, write_clip
 from trainers.evaluate.frames import frames_at
-from trainers.evaluate.passes import RememberingDetector, RememberingEmbedder, record, remembering
+from trainers.evaluate.passes import RememberingDetector, RememberingEmbedder, record
 
 
 class RedSquare:
@@ -48,8 +48,8 @@ class MeanColour:
 
 
 @pytest.fixture
-def looking():
-    return Networks(RedSquare(), MeanColour(), build("codec", choose("opencv"), None, "codec"))
+def looks():
+    return Looks(RememberingEmbedder(MeanColour()), build("codec", choose("opencv"), None, "codec"), 0.2)
 
 
 @pytest.fixture
@@ -58,14 +58,15 @@ def config(tmp_path):
     return parse_config({"version": 1, "tracks": tracks}, tmp_path)
 
 
-def test_frames_are_detected_once(looking):
-    detector = RememberingDetector(looking.detector)
+def test_frames_are_detected_once():
+    plain = RedSquare()
+    detector = RememberingDetector(plain)
     frames = [
         frame(number, np.full((48, 64, 3), (0, 0, 255), np.uint8), stream_id="a") for number in range(3)
     ]
     once = detector.detect(frames[:2])
     again = detector.detect([frames[2], frames[1], frames[0]])
-    assert looking.detector.asked == [0, 1, 2]
+    assert plain.asked == [0, 1, 2]
     assert again[1:] == [once[1], once[0]]
     assert detector.detect([]) == []
 
@@ -80,23 +81,24 @@ def test_crops_are_embedded_once():
     assert plain.asked == 2 + 3
 
 
-def test_pass_shows_what_is_not_skipped(tmp_path, looking, config):
+def test_pass_shows_what_is_not_skipped(tmp_path, looks, config):
     clip = write_clip(tmp_path / "a.mp4", 40)
-    memory = remembering(looking)
-    whole = record(config, memory, 0.2, clip)
+    plain = RedSquare()
+    memory = RememberingDetector(plain)
+    whole = [asked for together in record(config, memory, looks, clip) for asked in together]
     assert whole[-1].end is not None
     assert (whole[-1].first_pts_s, whole[-1].last_pts_s) == (pytest.approx(0.1, abs=0.11), pytest.approx(3.9))
-    half = record(config, memory, 0.2, clip, [(0.0, 2.0)])
-    assert half[0].first_pts_s >= 2.0
-    assert half[0].key.stream_id == "a"
-    assert len(looking.detector.asked) == 40, "the second pass asks nothing anew"
+    (first, *_), *_ = record(config, memory, looks, clip, [(0.0, 2.0)])
+    assert first.first_pts_s >= 2.0
+    assert first.key.stream_id == "a"
+    assert len(plain.asked) == 40, "the second pass asks nothing anew"
 
 
-def test_failure_of_a_stage_ends_the_pass(tmp_path, looking, config):
+def test_failure_of_a_stage_ends_the_pass(tmp_path, looks, config):
     clip = write_clip(tmp_path / "a.mp4", 3)
-    broken = Networks(SimpleNamespace(detect=lambda frames: 1 / 0), looking.embedder, looking.codec)
+    broken = SimpleNamespace(detect=lambda frames: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        record(config, broken, 0.2, clip)
+        record(config, broken, looks, clip)
 
 
 def test_frames_at_gives_the_nearest(tmp_path):

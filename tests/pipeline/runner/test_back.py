@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.messages import Tracklet
+from pipeline.runner.back import BusThread
+from pipeline.runner.process import Failures
 from pipeline.runner.telemetry import Telemetry
-from pipeline.runner.threads import BusThread, Failures
 from pipeline.testing import tracklet
 from plugins.bus_memory import MemoryBus
 
 
 class Mended:
-    """Stands in for `Storing`: refuses until it is mended, from then on takes everything."""
+    """Stands in for `Delivery`: refuses until it is mended, from then on takes everything."""
 
     def __init__(self) -> None:
         self.mended = threading.Event()
@@ -24,8 +25,8 @@ class Mended:
     def __len__(self) -> int:
         return len(self._held)
 
-    def add(self, tracklets: Sequence[Tracklet]) -> None:
-        self._held += [{"number": t.number} for t in tracklets]
+    def add(self, events: Sequence[Mapping[str, Any]]) -> None:
+        self._held += events
 
     def store(self) -> bool:
         if self._held and not self.mended.is_set():
@@ -35,14 +36,26 @@ class Mended:
         return True
 
 
+class Numbers(BusThread):
+    """Makes an event of each tracklet's number."""
+
+    most_held = 1
+
+    def work(self, tracklets: Sequence[Tracklet]) -> None:
+        self._delivery.add([{"number": each.number} for each in tracklets])
+
+
 def test_what_still_waits_on_the_bus_is_stored_when_the_outbox_recovers_at_the_very_end() -> None:
-    bus, storing = MemoryBus(MemoryBus.Config()), Mended()
-    thread = BusThread(bus, storing.add, storing, Failures(Telemetry(dict)), "publish", most_held=1)  # type: ignore[arg-type]
+    bus, delivery = MemoryBus(MemoryBus.Config()), Mended()
+    thread = Numbers(bus, delivery, Failures(Telemetry(dict)))  # type: ignore[arg-type]
     thread.start()
     bus.publish([tracklet(number=1)])
-    assert storing.refused.wait(10)
+    assert delivery.refused.wait(10)
     bus.publish([tracklet(number=2)])
-    thread.finish(time.monotonic() + 30)
-    storing.mended.set()
-    assert thread.join(10)
-    assert [event["number"] for event in storing.stored] == [1, 2]
+    ended: list[bool] = []
+    ending = threading.Thread(target=lambda: ended.append(thread.finish(time.monotonic() + 30)))
+    ending.start()
+    delivery.mended.set()
+    ending.join(10)
+    assert ended == [True]
+    assert [event["number"] for event in delivery.stored] == [1, 2]

@@ -1,0 +1,79 @@
+"""A process at the cameras whose tracklets are identified by the members of a group, elsewhere."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+from pipeline import build
+from pipeline.config import Config
+from pipeline.deliver.slimming import Slimming
+from pipeline.deliver.tracklets import to_message
+from pipeline.messages import Tracklet
+from pipeline.protocols import Bus
+from pipeline.remote_bus import RemoteBus
+from pipeline.runner.assembly import Assembly
+from pipeline.runner.back import BusThread
+from pipeline.runner.delivery import Delivery
+from pipeline.runner.front import Front
+from pipeline.runner.gate import FrameGate
+from pipeline.runner.process import Failures
+from pipeline.runner.telemetry import Telemetry
+from pipeline.watchlist.vectors import digest_of
+
+MOST_AT_ONCE = 16  # tracklets handed to the remote bus: each may be near 1 MB
+
+
+class PublishThread(BusThread):
+    """Writes tracklets as messages; nobody is identified here.
+
+    Args:
+        bus: Where tracklets arrive.
+        delivery: Takes the messages.
+        failures: Told of an unforeseen end.
+        site: Goes into the messages.
+        looks: What they were made with.
+    """
+
+    name = "publish"
+    most_held = 64
+
+    def __init__(
+        self, bus: Bus, delivery: Delivery, failures: Failures, site: str, looks: build.Looks
+    ) -> None:
+        super().__init__(bus, delivery, failures)
+        self._site, self._codec, self._engine = site, looks.codec, digest_of(looks.embedder)
+
+    def work(self, tracklets: Sequence[Tracklet]) -> None:
+        """Hands the messages on."""
+        for tracklet in tracklets:
+            now = datetime.now(UTC)
+            self._delivery.add(
+                [to_message(tracklet, site=self._site, engine=self._engine, asked_at=now, codec=self._codec)]
+            )
+
+
+def edge(config: Config, remote: RemoteBus, opened: ExitStack) -> Assembly:
+    """Puts the parts together; their one sink is the bus that leads out of the process.
+
+    Args:
+        config: What to run.
+        remote: Carries tracklets to the group.
+        opened: Closes what is opened.
+
+    Raises:
+        ConfigError: A part cannot start.
+        OutsideError: A file of the data folder cannot be opened.
+    """
+    gate = FrameGate(time.monotonic)
+    telemetry = Telemetry(gate.counts)
+    failures = Failures(telemetry)
+    bus, sinks = build.open_inner_bus(config, opened), {"bus": remote}
+    detector, looks = build.open_detector(config, opened), build.open_looks(config, opened)
+    outbox = build.open_outbox(config, opened, sinks, config.outbox.max_mb)
+    few = config.outbox.model_copy(update={"batch": min(MOST_AT_ONCE, config.outbox.batch)})
+    delivery = Delivery(outbox, sinks, few, Slimming(outbox, looks.codec), telemetry, "tracklets")
+    back = PublishThread(bus, delivery, failures, config.site, looks)
+    detect, track = build.front_stages(config, detector, looks, failures.report)
+    front = Front(config, gate, detect, track, bus, telemetry, failures)
+    return Assembly(telemetry, failures, front, back, delivery)

@@ -1,0 +1,95 @@
+"""The whole job in one process: cameras in front, people identified behind, hits delivered."""
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from pipeline import build
+from pipeline.config import Config
+from pipeline.deliver.outbox import Outbox
+from pipeline.messages import Tracklet
+from pipeline.protocols import Bus
+from pipeline.runner.assembly import Assembly
+from pipeline.runner.back import BusThread, Identifier
+from pipeline.runner.delivery import Delivery, EvidenceRoom
+from pipeline.runner.front import Front
+from pipeline.runner.gate import FrameGate
+from pipeline.runner.process import Failures
+from pipeline.runner.telemetry import Telemetry
+
+logger = logging.getLogger("musewatch.runner")
+
+
+class IdentifyThread(BusThread):
+    """Identifies the tracklets, each batch against the watchlist as it is then.
+
+    Args:
+        bus: Where tracklets arrive.
+        delivery: Takes the events.
+        failures: Told of an unforeseen end.
+        identifier: Asks.
+        outbox: Hits that an interrupted run left open there are closed.
+    """
+
+    name = "identify"
+
+    def __init__(
+        self, bus: Bus, delivery: Delivery, failures: Failures, identifier: Identifier, outbox: Outbox
+    ) -> None:
+        super().__init__(bus, delivery, failures)
+        self._identifier, self._outbox = identifier, outbox
+
+    @property
+    def hits_opened(self) -> int:
+        """So far."""
+        return self._identifier.hits_opened
+
+    def prepare(self) -> None:
+        """Closes what an interrupted run left open, and takes the watchlist as it is.
+
+        Raises:
+            ConfigError: The enrolled pictures cannot be embedded.
+            OutsideError: The watchlist or the outbox cannot be read.
+        """
+        closed = self._outbox.close_interrupted()
+        if closed:
+            logger.warning("%d hits of an interrupted run closed", len(closed))
+        self._identifier.follow()
+
+    def work(self, tracklets: Sequence[Tracklet]) -> None:
+        """Asks."""
+        self._identifier.follow_if_possible()
+        self._identifier.ask(tracklets)
+
+
+def whole(config: Config, bus: Bus, opened: ExitStack) -> Assembly:
+    """Puts the parts together.
+
+    Args:
+        config: What to run.
+        bus: Inside this process.
+        opened: Closes what is opened.
+
+    Raises:
+        ConfigError: A part cannot start.
+        OutsideError: A file of the data folder cannot be opened.
+    """
+    gate = FrameGate(time.monotonic)
+    telemetry = Telemetry(gate.counts)
+    failures = Failures(telemetry)
+    detector, looks = build.open_detector(config, opened), build.open_looks(config, opened)
+    judges, sinks = build.open_judges(config, opened), build.sinks(config)
+    outbox = build.open_outbox(config, opened, sinks)
+    delivery = Delivery(outbox, sinks, config.outbox, EvidenceRoom(judges.evidence), telemetry)
+    identifier = Identifier(
+        config.site,
+        build.identify_stage(config, looks, judges, time.time),
+        build.follower(looks, judges),
+        delivery,
+        telemetry,
+    )
+    back = IdentifyThread(bus, delivery, failures, identifier, outbox)
+    detect, track = build.front_stages(config, detector, looks, failures.report)
+    front = Front(config, gate, detect, track, bus, telemetry, failures)
+    return Assembly(telemetry, failures, front, back, delivery)
