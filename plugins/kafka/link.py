@@ -161,17 +161,30 @@ class _Complaints(logging.Handler):
 
 
 # The library drops an answer that arrives together with the end of the connection, as a refusal may.
-_HANGS_UP = "the broker hangs up (wrong username, password or tls can look like this)"
+_HANGS_UP = "the broker hangs up (no sasl, a wrong username, password or tls can look like this)"
 _TIME_IS_UP = ("KafkaTimeoutError", "RequestTimedOutError")
+_SIDES = (
+    ("SaslAuthenticationFailed", "the broker refuses this username or password (sasl)"),
+    ("UnsupportedSaslMechanism", "the broker does not take this sasl.mechanism"),
+    (
+        "IllegalSaslState",
+        "the broker asks for no password at this port: leave out sasl, or take its other port",
+    ),
+    ("CERTIFICATE_VERIFY_FAILED", "we do not trust the broker's certificate: name its authority in tls.ca"),
+    ("InvalidReceiveError", "the broker speaks TLS at this port: set tls"),
+    ("UNEXPECTED_EOF", "the broker speaks no TLS at this port, or refuses our certificate (tls.cert)"),
+    ("WRONG_VERSION_NUMBER", "the broker speaks no TLS at this port: leave out tls, or take its other port"),
+)
 _UNKNOWN_HOST = re.compile(r"DNS lookup failed for (\S+),")
 _complaints = _Complaints()
 
 
 def complaint(link: KafkaLink) -> str:
     """Why connections have failed since the last client was made; empty when the library does not know."""
-    unknown = _complaints.unknown_host
+    unknown, reason = _complaints.unknown_host, _complaints.reason
     if not unknown:
-        return _complaints.reason
+        side = next((said for sign, said in _SIDES if sign in reason), "")
+        return f"{side} [{reason}]" if side else reason
     if unknown in link.bootstrap.split(","):
         return f"{unknown} has no address here"
     return (
