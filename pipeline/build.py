@@ -265,7 +265,7 @@ def front_stages(
         on_error,
         min_height_px=min_height_px(config, looks.embedder),
     )
-    return DetectStage(detector, on_error), track_stage
+    return DetectStage(detector, on_error, looks.codec.resize), track_stage
 
 
 def digests(detector: Detector, embedder: Embedder) -> dict[str, str | None]:

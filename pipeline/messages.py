@@ -52,6 +52,7 @@ class Frame:
         captured_at: Wall clock, aware; for files the clip's own time counted from its recording or from 1970.
         clock: Where `captured_at` comes from.
         epoch: One uninterrupted run of the stream; a source that leaves it empty gets one from the runner.
+        pixel_aspect: Width over height of a pixel; boxes and sizes are in pixels as stored, whatever it is.
     """
 
     stream_id: str
@@ -61,8 +62,11 @@ class Frame:
     captured_at: datetime
     clock: Clock
     epoch: str = ""
+    pixel_aspect: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0.1 <= self.pixel_aspect <= 10:
+            raise ValueError(f"a pixel is not {self.pixel_aspect:g} times as wide as high")
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise ValueError(f"image must be (H, W, 3) uint8, not {self.image.shape} {self.image.dtype}")
         if self.captured_at.tzinfo is None:

@@ -16,7 +16,9 @@ from pipeline import build
 from pipeline.config import Config, StreamConfig
 from pipeline.deliver.relay import publish_once
 from pipeline.files import need_writable
+from pipeline.follow.squared import detect
 from pipeline.messages import Detections, Frame
+from pipeline.protocols import Codec, Detector
 from pipeline.remote_bus import Table
 from pipeline.secrets import redact
 from pipeline.settings import PluginChoice
@@ -26,6 +28,7 @@ from pipeline.watchlist.standing import faults_of, remarks
 
 FRAMES = 25  # looked at per stream; the one with most people is shown
 EVERY = 5
+Find = Callable[[Frame], Detections]
 GREEN = (80, 220, 80)
 LINE_PX = 2
 
@@ -75,7 +78,8 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
         member = remote and not config.streams
         detector = None if member else trial.part("detector", config.detector)
         embedder = trial.part("embedder", config.embedder)
-        for role in ("codec", "tracker", "verifier", "masker"):
+        codec = trial.part("codec", config.codec)
+        for role in ("tracker", "verifier", "masker"):
             trial.part(role, getattr(config, role))
         trial.part("index", config.matcher.index, "matcher.index")
         if embedder is not None:
@@ -90,7 +94,8 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
             trial.reach(f"sinks.{i}", trial.made("sink", choice, f"sinks.{i}"), close=True)
         if not config.streams and not member:
             trial.problems.append(Problem("streams", "there are no streams", "list them under 'streams'"))
-        sights = _look_at_streams(config, detector, patience_s, trial.problems)
+        find = partial(_find, detector, codec) if detector and codec else _find_nobody
+        sights = _look_at_streams(config, find, patience_s, trial.problems)
     wanted_px = build.min_height_px(config, embedder)
     too_small = [problem for sight in sights if (problem := _too_small(sight, wanted_px))]
     return trial.problems + too_small, sights
@@ -141,16 +146,14 @@ def _shared(config: Config, table: Table) -> list[Problem]:
     return [Problem("bus.watchlist", *remark) for remark in told]
 
 
-def _look_at_streams(
-    config: Config, detector: Any, patience_s: float, problems: list[Problem]
-) -> list[Sight]:
+def _look_at_streams(config: Config, find: Find, patience_s: float, problems: list[Problem]) -> list[Sight]:
     """One look at every stream, all at once; the detector is asked by one thread at a time."""
     found: dict[str, Sight | Problem] = {}
     asking = threading.Lock()
 
     def look(stream: StreamConfig) -> None:
         try:
-            found[stream.id] = _look(config, stream, detector, asking)
+            found[stream.id] = _look(config, stream, find, asking)
         except Exception as error:
             found[stream.id] = Problem.of(f"streams.{stream.id}", error)
 
@@ -169,14 +172,22 @@ def _nothing_of(stream: StreamConfig, patience_s: float) -> Problem:
     return Problem(f"streams.{stream.id}", f"no frame within {patience_s:.0f} s", "is it sending?")
 
 
-def _look(config: Config, stream: StreamConfig, detector: Any, asking: threading.Lock) -> Sight | Problem:
+def _find(detector: Detector, codec: Codec, frame: Frame) -> Detections:
+    return detect(detector, [frame], codec.resize)[0]
+
+
+def _find_nobody(frame: Frame) -> Detections:
+    return Detections.empty()
+
+
+def _look(config: Config, stream: StreamConfig, find: Find, asking: threading.Lock) -> Sight | Problem:
     source = build.source_factory(config, stream)()
     best: Sight | None = None
     with closing(source.frames()) as frames:
         for number, frame in enumerate(frames):
             if number % EVERY == 0:
                 with asking:
-                    found = detector.detect([frame])[0] if detector else Detections.empty()
+                    found = find(frame)
                 if best is None or len(found) > len(best.detections):
                     best = Sight(stream.id, frame, found)
             if number >= FRAMES:

@@ -6,6 +6,7 @@ lets one stream's failure cost that stream's frame only.
 
 from collections.abc import Callable, Iterable, Sequence
 
+from pipeline.follow.squared import Resize, detect
 from pipeline.messages import Detected, Frame, StreamEnd
 from pipeline.protocols import Detector
 
@@ -19,10 +20,12 @@ class DetectStage:
     Args:
         detector: Asked once a batch; asked frame by frame when that fails, so that one bad frame costs itself only.
         on_error: Told the stream and what happened.
+        resize: Squares the pixels of frames that need it.
     """
 
-    def __init__(self, detector: Detector, on_error: OnError) -> None:
+    def __init__(self, detector: Detector, on_error: OnError, resize: Resize) -> None:
         self._detector = detector
+        self._resize = resize
         self._on_error = on_error
 
     def on_batch(self, items: Sequence[Frame | StreamEnd]) -> Iterable[Detected | StreamEnd]:
@@ -36,7 +39,7 @@ class DetectStage:
         if not frames:
             return []
         try:
-            detections = self._detector.detect(frames)
+            detections = detect(self._detector, frames, self._resize)
         except Exception as error:
             if len(frames) > 1:
                 return [self._detect([frame])[0] for frame in frames]

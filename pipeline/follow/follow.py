@@ -14,6 +14,7 @@ from pipeline.follow.buffer import Record, TrackBuffer
 from pipeline.follow.crops import cut, quality, view
 from pipeline.follow.detect import OnError
 from pipeline.follow.geometry import Box, inside_any
+from pipeline.follow.squared import widened
 from pipeline.messages import (
     Crop,
     Detected,
@@ -186,7 +187,7 @@ class TrackStage:
     def _embed_for_trackers(self, items: list[Detected]) -> dict[str, NDArray[np.float32]]:
         """All detections of streams whose tracker looks at people, (N, D) by stream; none where one fails."""
         asking = [item for item in items if self._stream(item.frame.stream_id).tracker.needs_embeddings]
-        crops = [(i.frame.stream_id, cut(i.frame.image, box)) for i in asking for box in i.detections.xyxy]
+        crops = [(i.frame.stream_id, self._cut(i.frame, box)) for i in asking for box in i.detections.xyxy]
         rows = iter(self._embed(crops))
         found = {i.frame.stream_id: [next(rows) for _ in range(len(i.detections))] for i in asking}
         return {
@@ -251,7 +252,7 @@ class TrackStage:
         """Cuts, embeds and keeps the wanted crops."""
         if not wanted:
             return
-        images = [cut(item.frame.image, item.detections.xyxy[row]) for _, item, row, _ in wanted]
+        images = [self._cut(item.frame, item.detections.xyxy[row]) for _, item, row, _ in wanted]
         fresh = [i for i, (_, item, *_) in enumerate(wanted) if item.frame.stream_id not in vectors]
         new_rows = dict(
             zip(fresh, self._embed([(wanted[i][1].frame.stream_id, images[i]) for i in fresh]), strict=True)
@@ -270,6 +271,9 @@ class TrackStage:
                 self._on_error(frame.stream_id, error)
                 continue
             self._relink(record)
+
+    def _cut(self, frame: Frame, box: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return widened(cut(frame.image, box), frame.pixel_aspect, self._codec.resize)
 
     def _scene(self, frame: Frame, scenes: dict[str, Scene]) -> Scene:
         """The frame, encoded once for all its people."""

@@ -114,7 +114,8 @@ class FileSource:
                 if self._closed.is_set():
                     return
                 captured_at = start + timedelta(seconds=pts_s)
-                yield Frame("", index, upright_bgr(picture), pts_s, captured_at, Clock.FILE, epoch)
+                aspect = decoder.pixel_aspect(picture)
+                yield Frame("", index, upright_bgr(picture), pts_s, captured_at, Clock.FILE, epoch, aspect)
 
     def _open(self) -> InputContainer:
         try:

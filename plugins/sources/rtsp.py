@@ -187,7 +187,10 @@ class RtspSource:
                 if self._closed.is_set():
                     return
                 captured_at, clock = self._captured(decoder.wall_s(picture))
-                yield Frame("", index, upright_bgr(picture), times.place(picture.time), captured_at, clock)
+                yield Frame(
+                    "", index, upright_bgr(picture), times.place(picture.time), captured_at, clock,
+                    pixel_aspect=decoder.pixel_aspect(picture),
+                )  # fmt: skip
         except (av.error.ExitError, av.error.TimeoutError, SilentTrackError):
             raise StreamError(
                 f"{self._shown}: no picture for {self._config.read_s:g} s or more",

@@ -104,6 +104,14 @@ class Decoder:
             elif silent_s >= self._silent_s:
                 raise SilentTrackError
 
+    def pixel_aspect(self, frame: av.VideoFrame) -> float:
+        """Width over height of a pixel of the upright frame; 1 where the stream does not say, or nonsense."""
+        told = self._stream.codec_context.sample_aspect_ratio or self._stream.sample_aspect_ratio
+        aspect = float(told) if told else 1.0
+        if not 0.1 <= aspect <= 10:
+            return 1.0
+        return 1 / aspect if round(frame.rotation / 90) % 2 else aspect
+
     def wall_s(self, frame: av.VideoFrame) -> float | None:
         """When it was taken by its sender's wall clock, in Unix seconds; None while that is unknown."""
         if self._zero_wall_s is None or frame.time is None:

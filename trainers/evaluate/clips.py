@@ -22,6 +22,7 @@ from pipeline.cli.common import ConfigOption, config_of
 from pipeline.config import Config, TelemetryConfig
 from pipeline.deliver.events import to_event
 from pipeline.errors import InputError
+from pipeline.follow.squared import widened
 from pipeline.messages import Hit
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.protocols import Codec, Detector
@@ -158,8 +159,11 @@ def save_photos(codec: Codec, labelled: LabelledClips, folder: Path) -> dict[str
         frames = frames_at(clip, [person.photo_s for person in own])
         for person in own:
             path = folder / f"{person.id}.jpg"
-            path.write_bytes(codec.encode(frames[person.photo_s].image, 95))
-            photos[person.id] = Photo(person.id, person.id, path, person.photo_box)
+            frame = frames[person.photo_s]
+            path.write_bytes(codec.encode(widened(frame.image, frame.pixel_aspect, codec.resize), 95))
+            x0, y0, x1, y1 = person.photo_box
+            box = x0 * frame.pixel_aspect, y0, x1 * frame.pixel_aspect, y1
+            photos[person.id] = Photo(person.id, person.id, path, box)
     return photos
 
 

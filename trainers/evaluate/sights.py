@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.follow.crops import cut
 from pipeline.follow.geometry import iou
+from pipeline.follow.squared import detect, widened
 from pipeline.messages import Frame
 from pipeline.protocols import Detector, Embedder
 from trainers.evaluate.frames import frames_at
@@ -116,13 +118,17 @@ def _look_at(
     detector: Detector,
     embedder: Embedder,
 ) -> list[Sight]:
-    detections = detector.detect([frame])[0]
+    detections = detect(detector, [frame], cv2.resize)[0]
     overlaps = iou(np.stack(list(there.values())), detections.xyxy)
     best = overlaps.argmax(axis=1) if len(detections) else np.zeros(len(there), int)
     hit = [
         bool(len(detections)) and row[column] >= MIN_IOU for row, column in zip(overlaps, best, strict=True)
     ]
-    crops = [cut(frame.image, detections.xyxy[column]) for column, on in zip(best, hit, strict=True) if on]
+    crops = [
+        widened(cut(frame.image, detections.xyxy[column]), frame.pixel_aspect, cv2.resize)
+        for column, on in zip(best, hit, strict=True)
+        if on
+    ]
     rows = iter(embedder.embed(crops) if crops else ())
     return [
         Sight(stream_id, person, frame.pts_s, float(box[3] - box[1]), next(rows) if on else None)

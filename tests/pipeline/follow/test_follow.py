@@ -257,9 +257,33 @@ def test_one_bad_frame_costs_itself_only_in_the_detector() -> None:
             return super().detect(frames)
 
     errors: list[str] = []
-    stage = DetectStage(Picky(LEFT), lambda stream, error: errors.append(stream))
+    stage = DetectStage(Picky(LEFT), lambda stream, error: errors.append(stream), FakeCodec().resize)
     frames = [frame(i, stream_id=name) for i, name in enumerate(("a", "b", "c"))]
     end = StreamEnd("a", EndReason.STOPPED)
     done = list(stage.on_batch([frames[0], frames[1], end, frames[2]]))
     assert [d.frame.stream_id if isinstance(d, Detected) else d for d in done] == ["a", end, "c"]
     assert errors == ["b"]
+
+
+def test_networks_see_square_pixels_and_boxes_stay_as_stored() -> None:
+    """A recorder that keeps half of the columns: pixels twice as wide as high."""
+    sizes: list[tuple[int, int]] = []
+
+    class Noting(FakeDetector):
+        def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+            sizes.extend(frame.size for frame in frames)
+            return super().detect(frames)
+
+    wide = (20.0, 10.0, 80.0, 90.0)
+    stage = DetectStage(Noting(wide), lambda *_: None, FakeCodec().resize)
+    f = Fixture()
+    for index in range(2):
+        squeezed = replace(seen(index).frame, pixel_aspect=2.0)
+        (detected,) = stage.on_batch([squeezed])
+        assert isinstance(detected, Detected)
+        assert detected.detections.xyxy.tolist() == [[10.0, 10.0, 40.0, 90.0]]
+        told = f.feed(detected)
+    assert sizes == [(200, 100)] * 2
+    assert told[0].best.box == LEFT
+    assert told[0].best.image.shape == (80, 60, 3)
+    assert told[0].scene.size == (100, 100)

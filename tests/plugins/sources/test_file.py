@@ -179,3 +179,19 @@ def test_damage_in_the_middle_costs_some_frames_only(tmp_path, capfd):
     assert set(range(20)) | set(range(50, 60)) <= set(numbers(frames)) < set(range(60))
     assert all(a.pts_s < b.pts_s for a, b in pairwise(frames))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("rotation", "aspect"), [(0, 2.0), (90, 0.5)])
+def test_pixels_that_are_not_square_are_told(tmp_path, rotation, aspect):
+    path = tmp_path / "squeezed.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 96, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.zeros((96, 64, 3), np.uint8), format="bgr24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert {frame.pixel_aspect for frame in source(path).frames()} == {aspect}
