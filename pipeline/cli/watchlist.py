@@ -10,12 +10,11 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from pipeline import registry
 from pipeline.cli.common import ConfigOption, config_of
 from pipeline.cli.watchlist_add import ManyImages, add, enrolments_text
 from pipeline.errors import ConfigError, InputError
 from pipeline.output import JsonOption, console, print_json, say
-from pipeline.protocols import Codec
+from pipeline.plugged import PluggedCodec
 from pipeline.watchlist.exchange import Listing, export_watchlist, import_watchlist
 from pipeline.watchlist.records import Enrolment, Identity
 from pipeline.watchlist.roster import WatchlistStore
@@ -123,7 +122,7 @@ def import_(
     JSON: {"file", "identities": COUNT, "enrolments": COUNT}.
     """
     settings = config_of(config)
-    codec: Codec = registry.build("codec", settings.codec, settings.base_dir, "codec")
+    codec = PluggedCodec.build(settings.codec, settings.base_dir)
     with WatchlistStore.in_folder(settings.data_dir) as store:
         listing = import_watchlist(store, source, codec, replace=replace)
         announce(settings, store, [person.id for person in listing.identities])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from pipeline import registry
+from pipeline import build
 from pipeline.cli.common import REFUSED_INPUT, ConfigOption, config_of
 from pipeline.config import Config
 from pipeline.desk.enrol import EnrolReport, Refused, enrol
@@ -16,7 +16,7 @@ from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import ConfigError
 from pipeline.follow.geometry import Box
 from pipeline.output import JsonOption, console, print_json, say
-from pipeline.protocols import Codec, Detector, Embedder
+from pipeline.plugged import PluggedCodec, PluggedDetector, PluggedEmbedder
 from pipeline.watchlist.attributes import parse_attributes, sentence
 from pipeline.watchlist.records import Identity
 from pipeline.watchlist.roster import WatchlistStore
@@ -85,7 +85,7 @@ def add(
     now = datetime.now(UTC)
     identity = Identity(identity_id, name, purpose, until, now)
     settings = config_of(config)
-    embedder: Embedder = registry.build("embedder", settings.embedder, settings.base_dir, "embedder")
+    embedder = PluggedEmbedder.build(settings.embedder, settings.base_dir)
     maker = _maker(settings, embedder, place, whole=whole or not images)
     with WatchlistStore.in_folder(settings.data_dir) as store:
         cut = _cut(settings, embedder)
@@ -129,29 +129,27 @@ def _place(text: str | None, *, whole: bool, images: int) -> Box | None:
     return x1, y1, x2, y2
 
 
-def _maker(settings: Config, embedder: Embedder, place: Box | None, *, whole: bool) -> PortraitMaker:
-    codec: Codec = registry.build("codec", settings.codec, settings.base_dir, "codec")
-    wanted = settings.detector.settings.get("min_height_px", settings.tracks.min_height_px)
-    least = max(int(wanted), int(getattr(embedder, "min_height_px", None) or 0))
+def _maker(settings: Config, embedder: PluggedEmbedder, place: Box | None, *, whole: bool) -> PortraitMaker:
+    codec = PluggedCodec.build(settings.codec, settings.base_dir)
+    least = build.portrait_height_px(settings, embedder)
     detector = None if whole or place is not None else _detector(settings)
     return PortraitMaker(codec, detector, place, min_height_px=least)
 
 
-def _detector(settings: Config) -> Detector:
+def _detector(settings: Config) -> PluggedDetector:
     """The config's detector, of any height where it can: too small is another answer than nobody."""
     try:
         anyone = settings.detector.model_copy(update={"min_height_px": 1})
-        detector: Detector = registry.build("detector", anyone, settings.base_dir, "detector")
+        return PluggedDetector.build(anyone, settings.base_dir)
     except ConfigError:
-        detector = registry.build("detector", settings.detector, settings.base_dir, "detector")
-    return detector
+        return PluggedDetector.build(settings.detector, settings.base_dir)
 
 
-def _cut(settings: Config, embedder: Embedder) -> float | None:
+def _cut(settings: Config, embedder: PluggedEmbedder) -> float | None:
     """The largest distance at which two pictures are taken for one person; None where nothing says so."""
     if settings.decision.max_distance != "auto":
         return settings.decision.max_distance
-    return getattr(embedder, "max_distance", None)
+    return embedder.facts.max_distance
 
 
 def _tell(identity_id: str, report: EnrolReport, version: int, *, as_json: bool) -> None:

@@ -20,6 +20,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pipeline import registry
 from pipeline.config import Config
 from pipeline.errors import InputError, OutsideError
+from pipeline.facts import BusFacts, facts
+from pipeline.plugged import PluggedCodec
 from pipeline.protocols import Codec
 from pipeline.remote_bus import BusMessage, RemoteBus, Table
 from pipeline.watchlist import contents
@@ -270,9 +272,9 @@ def announce(
         OutsideError: The change is in the store, and the group does not know.
     """
     bus: RemoteBus = registry.build("bus", settings.bus, settings.base_dir, "bus")
-    if bus.in_process:
+    if facts(BusFacts, bus, f"bus {settings.bus.use!r}").in_process:
         return None
-    codec: Codec = registry.build("codec", settings.codec, settings.base_dir, "codec")
+    codec = PluggedCodec.build(settings.codec, settings.base_dir)
     try:
         if identity_ids is None:
             rows = publish_all(store, bus.watchlist, codec)

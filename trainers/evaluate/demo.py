@@ -146,10 +146,10 @@ def enrol_all(config: Config, photos: list[Photo]) -> None:
         InputError: A picture was refused.
     """
     with ExitStack() as opened:
-        looks = build.open_looks(config, opened)
+        looks = build.open_looks(config, opened, build.guests(config))
         store = opened.enter_context(WatchlistStore.in_folder(config.data_dir))
         for photo in photos:
-            for warning in enrol_photo(store, looks, photo):
+            for warning in enrol_photo(config, store, looks, photo):
                 say(f"     {warning}")
 
 

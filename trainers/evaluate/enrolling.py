@@ -1,10 +1,12 @@
 """Enrols labelled people from pictures, as `musewatch watchlist add` does."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline import build
 from pipeline.build import Looks
+from pipeline.config import Config
 from pipeline.desk.enrol import enrol
 from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import InputError
@@ -23,7 +25,7 @@ class Photo:
     box: Box | None = None
 
 
-def enrol_photo(store: WatchlistStore, looks: Looks, photo: Photo) -> list[str]:
+def enrol_photo(config: Config, store: WatchlistStore, looks: Looks, photo: Photo) -> list[str]:
     """Adds one person to the watchlist; returns what is odd about the picture.
 
     Raises:
@@ -34,7 +36,9 @@ def enrol_photo(store: WatchlistStore, looks: Looks, photo: Photo) -> list[str]:
         store,
         Identity(photo.id, photo.name, purpose="evaluation", valid_until=None, created_at=now),
         [photo.image],
-        replace(PortraitMaker(looks.codec), box=photo.box),
+        PortraitMaker(
+            looks.codec, None, photo.box, min_height_px=build.portrait_height_px(config, looks.embedder)
+        ),
         looks.embedder,
         max_distance=looks.max_distance,
         now=now,
