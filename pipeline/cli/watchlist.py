@@ -1,7 +1,5 @@
 """`musewatch watchlist`: who is looked for: enrol, show, remove, exchange."""
 
-import difflib
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,13 +10,10 @@ from rich.text import Text
 
 from pipeline.cli.common import ConfigOption, config_of
 from pipeline.cli.watchlist_add import ManyImages, add, enrolments_text
-from pipeline.errors import ConfigError, InputError
+from pipeline.desk.desk import open_desk
 from pipeline.output import JsonOption, console, print_json, say
-from pipeline.plugged import PluggedCodec
-from pipeline.watchlist.exchange import Listing, export_watchlist, import_watchlist
-from pipeline.watchlist.records import Enrolment, Identity
-from pipeline.watchlist.roster import WatchlistStore
-from pipeline.watchlist.shared import announce
+from pipeline.watchlist.exchange import Listing
+from pipeline.watchlist.records import Enrolment, Identity, document_of
 from pipeline.watchlist.validity import in_utc
 
 app = typer.Typer(
@@ -37,22 +32,21 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     JSON: {"version", "identities": [{"id", "name", "purpose", "valid_until", "valid", "created_at",
     "enrolments": COUNT}]}.
     """
-    with _store(config) as store, store.view():
-        version, everyone = store.version, store.identities()
-        counts = Counter(enrolment.identity_id for enrolment in store.enrolments())
+    with open_desk(config_of(config)) as desk:
+        roll = desk.roll()
     if as_json:
-        rows = [_document(identity) | {"enrolments": counts[identity.id]} for identity in everyone]
-        print_json({"version": version, "identities": rows})
+        rows = [_document(each) | {"enrolments": roll.enrolments[each.id]} for each in roll.identities]
+        print_json({"version": roll.version, "identities": rows})
         return
     table = Table(
         *(Column(name, overflow="fold") for name in ("id", "name", "enrolled", "valid until", "purpose"))
     )
-    for identity in everyone:
-        until = "" if identity.valid_until is None else in_utc(identity.valid_until)
-        over = "" if identity.is_valid(datetime.now(UTC)) else " (over)"
-        cells = identity.id, identity.name, str(counts[identity.id]), until + over, identity.purpose
+    for identity in roll.identities:
+        known = _document(identity)
+        until = (known["valid_until"] or "") + ("" if known["valid"] else " (over)")
+        cells = identity.id, known["name"], str(roll.enrolments[identity.id]), until, known["purpose"]
         table.add_row(*(Text(cell or "") for cell in cells))
-    console().print(table if everyone else "nobody is enrolled")
+    console().print(table if roll.identities else "nobody is enrolled")
 
 
 @app.command()
@@ -62,9 +56,8 @@ def show(identity_id: IdArgument, config: ConfigOption = None, as_json: JsonOpti
     JSON: {"id", "name", "purpose", "valid_until", "valid", "created_at",
     "enrolments": [{"id", "kind": "picture"|"text", "sha256", "size_bytes", "added_at", "text"}]}.
     """
-    with _store(config) as store:
-        identity = _known(store, identity_id)
-        enrolments = store.enrolments(identity_id)
+    with open_desk(config_of(config)) as desk:
+        identity, enrolments = desk.show(identity_id)
     document = _document(identity) | {"enrolments": [_enrolment_document(each) for each in enrolments]}
     if as_json:
         print_json(document)
@@ -80,19 +73,14 @@ def remove(identity_id: IdArgument, config: ConfigOption = None, as_json: JsonOp
 
     JSON: {"id", "removed": COUNT OF PICTURES AND TEXTS, "version"}.
     """
-    settings = config_of(config)
-    with WatchlistStore.in_folder(settings.data_dir) as store:
-        _known(store, identity_id)
-        enrolments = store.enrolments(identity_id)
-        store.remove(identity_id)
-        version = store.version
-        announce(settings, store, [identity_id])
+    with open_desk(config_of(config)) as desk:
+        removed = desk.remove(identity_id)
+    count = len(removed.enrolments)
     if as_json:
-        print_json({"id": identity_id, "removed": len(enrolments), "version": version})
+        print_json({"id": identity_id, "removed": count, "version": removed.version})
         return
-    texts = sum(each.text is not None for each in enrolments)
-    removed = enrolments_text(len(enrolments) - texts, texts)
-    console().print(f"{identity_id} removed, with {removed}", markup=False)
+    texts = sum(each.text is not None for each in removed.enrolments)
+    console().print(f"{identity_id} removed, with {enrolments_text(count - texts, texts)}", markup=False)
 
 
 @app.command("export")
@@ -105,8 +93,8 @@ def export_(
 
     JSON: {"file", "identities": COUNT, "enrolments": COUNT}.
     """
-    with _store(config) as store:
-        listing = export_watchlist(store, target)
+    with open_desk(config_of(config)) as desk:
+        listing = desk.export(target)
     _tell_archive(listing, target, "written to", as_json=as_json)
 
 
@@ -121,11 +109,8 @@ def import_(
 
     JSON: {"file", "identities": COUNT, "enrolments": COUNT}.
     """
-    settings = config_of(config)
-    codec = PluggedCodec.build(settings.codec, settings.base_dir)
-    with WatchlistStore.in_folder(settings.data_dir) as store:
-        listing = import_watchlist(store, source, codec, replace=replace)
-        announce(settings, store, [person.id for person in listing.identities])
+    with open_desk(config_of(config)) as desk:
+        listing = desk.import_(source, replace=replace)
     _tell_archive(listing, source, "taken in from", as_json=as_json)
 
 
@@ -139,9 +124,8 @@ def backup(
 
     JSON: {"file", "version"}.
     """
-    with _store(config) as store:
-        store.backup(target)
-        version = store.version
+    with open_desk(config_of(config)) as desk:
+        version = desk.backup(target)
     _tell_copy(target, version, "backed up to", as_json=as_json)
 
 
@@ -155,11 +139,8 @@ def restore(
 
     JSON: {"file", "version"}.
     """
-    settings = config_of(config)
-    with WatchlistStore.in_folder(settings.data_dir) as store:
-        store.restore(source)
-        version = store.version
-        announce(settings, store)
+    with open_desk(config_of(config)) as desk:
+        version = desk.restore(source)
     _tell_copy(source, version, "restored from", as_json=as_json)
 
 
@@ -169,45 +150,20 @@ def publish_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     JSON: {"published": COUNT, "version"}.
     """
-    settings = config_of(config)
-    with WatchlistStore.in_folder(settings.data_dir) as store:
-        told, version = announce(settings, store), store.version
-    if told is None:
-        raise ConfigError(
-            f"the bus {settings.bus.use!r} stays inside one process, so there is nobody to tell",
-            'set bus: {use: kafka, bootstrap: "HOST:PORT"}',
-        )
+    with open_desk(config_of(config)) as desk:
+        told = desk.publish()
     for warning in told.warnings:
         say(f"warning: {warning}")
     if as_json:
-        print_json({"published": told.rows, "version": version})
+        print_json({"published": told.rows, "version": told.version})
         return
-    console().print(f"watchlist version {version} published: {told.rows} rows written", markup=False)
-
-
-def _store(config: Path | None) -> WatchlistStore:
-    return WatchlistStore.in_folder(config_of(config).data_dir)
-
-
-def _known(store: WatchlistStore, identity_id: str) -> Identity:
-    identity = store.identity(identity_id)
-    if identity is not None:
-        return identity
-    ids = [each.id for each in store.identities()]
-    near = difflib.get_close_matches(identity_id, ids, n=3) or ids[:5]
-    fix = f"enrolled are, among others: {', '.join(near)}" if near else "nobody is enrolled"
-    raise InputError(f"nobody is enrolled as {identity_id!r}", fix)
+    console().print(f"watchlist version {told.version} published: {told.rows} rows written", markup=False)
 
 
 def _document(identity: Identity) -> dict[str, Any]:
-    return {
-        "id": identity.id,
-        "name": identity.name,
-        "purpose": identity.purpose,
-        "valid_until": None if identity.valid_until is None else in_utc(identity.valid_until),
-        "valid": identity.is_valid(datetime.now(UTC)),
-        "created_at": in_utc(identity.created_at),
-    }
+    document = document_of(identity)
+    created_at = document.pop("created_at")
+    return document | {"valid": identity.is_valid(datetime.now(UTC)), "created_at": created_at}
 
 
 def _enrolment_document(enrolment: Enrolment) -> dict[str, Any]:

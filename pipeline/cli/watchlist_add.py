@@ -1,27 +1,19 @@
 """`musewatch watchlist add`: enrols a person from pictures and texts."""
 
 import math
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from pipeline import build
 from pipeline.cli.common import REFUSED_INPUT, ConfigOption, config_of
-from pipeline.config import Config
-from pipeline.desk.enrol import EnrolReport, Refused, enrol
-from pipeline.desk.portrait import PortraitMaker
+from pipeline.desk.desk import Enrolled, EnrolRequest, open_desk
+from pipeline.desk.enrol import Refused
 from pipeline.errors import ConfigError
 from pipeline.follow.geometry import Box
 from pipeline.output import JsonOption, console, print_json, say
-from pipeline.plugged import PluggedCodec, PluggedDetector, PluggedEmbedder
 from pipeline.watchlist.attributes import parse_attributes, sentence
-from pipeline.watchlist.records import Identity
-from pipeline.watchlist.roster import WatchlistStore
-from pipeline.watchlist.shared import announce
-from pipeline.watchlist.validity import parse_valid_until
 
 
 class ManyImages(TyperCommand):
@@ -77,31 +69,20 @@ def add(
 
     JSON: {"id", "enrolled", "refused": [{"image", "reason", "detail", "boxes"?}], "warnings", "version"}.
     """
-    images, texts = image or [], [*(text or []), *([sentence(parse_attributes(attr))] if attr else [])]
-    if not images and not texts:
-        raise ConfigError("nothing says who is meant", "give --image FILE, --text TEXT or --attr NAME=VALUE")
-    place = _place(box, whole=whole, images=len(images))
-    until, warning = (None, None) if valid_until is None else parse_valid_until(valid_until)
-    now = datetime.now(UTC)
-    identity = Identity(identity_id, name, purpose, until, now)
-    settings = config_of(config)
-    embedder = PluggedEmbedder.build(settings.embedder, settings.base_dir)
-    maker = _maker(settings, embedder, place, whole=whole or not images)
-    with WatchlistStore.in_folder(settings.data_dir) as store:
-        cut = _cut(settings, embedder)
-        report = enrol(store, identity, images, maker, embedder, max_distance=cut, now=now, texts=texts)
-        version = store.version
-        told = announce(settings, store, [identity_id]) if report.enrolled else None
-    if told is not None:
-        report.warnings += told.warnings
-    if warning:
-        report.warnings.append(warning)
-    if report.texts and settings.decision.max_distance_text is None:
-        report.warnings.append("nobody is compared with texts until decision.max_distance_text is set")
-    if until is not None and until <= now:
-        report.warnings.append(f"--valid-until {valid_until} is over: nobody will be compared with them")
-    _tell(identity_id, report, version, as_json=as_json)
-    if report.refused:
+    request = EnrolRequest(
+        identity_id,
+        tuple(image or ()),
+        (*(text or ()), *((sentence(parse_attributes(attr)),) if attr else ())),
+        name,
+        purpose,
+        valid_until,
+        None if box is None else _box(box),
+        whole,
+    )
+    with open_desk(config_of(config)) as desk:
+        done = desk.add(request)
+    _tell(identity_id, done, as_json=as_json)
+    if done.report.refused:
         raise typer.Exit(REFUSED_INPUT)
 
 
@@ -112,14 +93,7 @@ def enrolments_text(pictures: int, texts: int) -> str:
     return " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
 
 
-def _place(text: str | None, *, whole: bool, images: int) -> Box | None:
-    """The box of the command line."""
-    if text is None:
-        return None
-    if whole:
-        raise ConfigError("--whole and --box contradict each other", "give one of them")
-    if images != 1:
-        raise ConfigError(f"one --box cannot fit {images} pictures", "give one --image with it")
+def _box(text: str) -> Box:
     try:
         x1, y1, x2, y2 = (float(part) for part in text.split(","))
     except ValueError:
@@ -129,30 +103,8 @@ def _place(text: str | None, *, whole: bool, images: int) -> Box | None:
     return x1, y1, x2, y2
 
 
-def _maker(settings: Config, embedder: PluggedEmbedder, place: Box | None, *, whole: bool) -> PortraitMaker:
-    codec = PluggedCodec.build(settings.codec, settings.base_dir)
-    least = build.portrait_height_px(settings, embedder)
-    detector = None if whole or place is not None else _detector(settings)
-    return PortraitMaker(codec, detector, place, min_height_px=least)
-
-
-def _detector(settings: Config) -> PluggedDetector:
-    """The config's detector, of any height where it can: too small is another answer than nobody."""
-    try:
-        anyone = settings.detector.model_copy(update={"min_height_px": 1})
-        return PluggedDetector.build(anyone, settings.base_dir)
-    except ConfigError:
-        return PluggedDetector.build(settings.detector, settings.base_dir)
-
-
-def _cut(settings: Config, embedder: PluggedEmbedder) -> float | None:
-    """The largest distance at which two pictures are taken for one person; None where nothing says so."""
-    if settings.decision.max_distance != "auto":
-        return settings.decision.max_distance
-    return embedder.facts.max_distance
-
-
-def _tell(identity_id: str, report: EnrolReport, version: int, *, as_json: bool) -> None:
+def _tell(identity_id: str, done: Enrolled, *, as_json: bool) -> None:
+    report = done.report
     for refused in report.refused:
         say(f"{refused.image}: {refused.error.reason}: {refused.error}")
     for warning in report.warnings:
@@ -164,7 +116,7 @@ def _tell(identity_id: str, report: EnrolReport, version: int, *, as_json: bool)
                 "enrolled": report.enrolled,
                 "refused": [_refused_document(refused) for refused in report.refused],
                 "warnings": report.warnings,
-                "version": version,
+                "version": done.version,
             }
         )
         return

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.bounds import Count
 from pipeline.errors import InputError
-from pipeline.watchlist.records import IDENTITY_ID, MAX_VERSION, WATCHLIST_ID, Origin
+from pipeline.watchlist.records import IDENTITY_ID, WATCHLIST_ID, Origin
 
 KEY = ".contents"
 SCHEMA_URN = "urn:musewatch:contents:1"
@@ -33,7 +34,7 @@ class Contents(BaseModel):
 
     form: Annotated[Literal["musewatch.contents/1"], Field(alias="schema")] = "musewatch.contents/1"
     watchlist: WatchlistId = Field(description="The watchlist's own id.")
-    version: int = Field(ge=0, le=MAX_VERSION, description="Of the watchlist when this was published.")
+    version: Count = Field(description="Of the watchlist when this was published.")
     identities: tuple[Annotated[str, Field(pattern=IDENTITY_ID)], ...] = Field(description="Every live id.")
     replaces: tuple[WatchlistId, ...] = Field(
         default=(), description="Watchlists in whose place this one was published, by request."

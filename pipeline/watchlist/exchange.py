@@ -4,23 +4,26 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from pipeline.desk.portrait import MAX_FILE_BYTES
 from pipeline.errors import InputError, OutsideError
 from pipeline.protocols import Codec
 from pipeline.settings import explain
 from pipeline.watchlist.records import (
-    IDENTITY_ID,
     MAX_TEXT,
     Enrolment,
     Identity,
+    IdentityDocument,
+    Instant,
     NewEnrolment,
     NewPicture,
     NewText,
+    document_of,
 )
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.validity import in_utc
@@ -45,10 +48,10 @@ class _Part(BaseModel):
 
 
 class _Enrolment(_Part):
-    added_at: AwareDatetime
+    added_at: Instant
 
     @field_serializer("added_at")
-    def _utc(self, moment: AwareDatetime) -> str:
+    def _utc(self, moment: datetime) -> str:
         return in_utc(moment)
 
 
@@ -67,24 +70,17 @@ class ArchivedText(_Enrolment):
     text: str = Field(min_length=1, max_length=MAX_TEXT, description="Describes the person.")
 
 
-class ArchivedIdentity(_Part):
+class ArchivedIdentity(IdentityDocument):
     """One identity and its enrolments, oldest first."""
 
-    id: str = Field(pattern=IDENTITY_ID)
-    name: str | None
-    purpose: str | None
-    valid_until: AwareDatetime | None
-    created_at: AwareDatetime
+    model_config = ConfigDict(extra="forbid")
+
     enrolments: tuple[Annotated[ArchivedPicture | ArchivedText, Field(discriminator="kind")], ...]
 
     @property
     def pictures(self) -> list[ArchivedPicture]:
         """The enrolments that are pictures."""
         return [each for each in self.enrolments if isinstance(each, ArchivedPicture)]
-
-    @field_serializer("valid_until", "created_at")
-    def _utc(self, moment: AwareDatetime | None) -> str | None:
-        return None if moment is None else in_utc(moment)
 
 
 class Listing(_Part):
@@ -150,13 +146,14 @@ def import_watchlist(store: WatchlistStore, source: Path, codec: Codec, *, repla
 
 def _write(store: WatchlistStore, archive: zipfile.ZipFile) -> Listing:
     places: dict[str, str] = {}
-    people = [
-        _archived(
-            identity,
-            [_write_enrolment(store, archive, each, places) for each in store.enrolments(identity.id)],
+    people = []
+    for identity in store.identities():
+        enrolments = [
+            _write_enrolment(store, archive, each, places) for each in store.enrolments(identity.id)
+        ]
+        people.append(
+            ArchivedIdentity.model_validate(document_of(identity) | {"enrolments": tuple(enrolments)})
         )
-        for identity in store.identities()
-    ]
     listing = Listing(identities=tuple(people))
     text = json.dumps(listing.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=1)
     archive.writestr(zipfile.ZipInfo(LISTING, _EPOCH), text + "\n")
@@ -182,17 +179,6 @@ def _write_picture(store: WatchlistStore, archive: zipfile.ZipFile, enrolment: E
     place = f"pictures/{enrolment.sha256}.{suffix}"
     archive.writestr(zipfile.ZipInfo(place, _EPOCH), picture)
     return place
-
-
-def _archived(identity: Identity, enrolments: Sequence[ArchivedPicture | ArchivedText]) -> ArchivedIdentity:
-    return ArchivedIdentity(
-        id=identity.id,
-        name=identity.name,
-        purpose=identity.purpose,
-        valid_until=identity.valid_until,
-        created_at=identity.created_at,
-        enrolments=tuple(enrolments),
-    )
 
 
 def _read_listing(archive: zipfile.ZipFile, source: Path) -> Listing:
@@ -259,18 +245,14 @@ def _incoming(store: WatchlistStore, listing: Listing, *, replace: bool) -> list
 def _is_same(store: WatchlistStore, known: Identity, person: ArchivedIdentity) -> bool:
     here = [enrolment.text or enrolment.sha256 for enrolment in store.enrolments(known.id)]
     there = [each.text if isinstance(each, ArchivedText) else each.sha256 for each in person.enrolments]
-    return known == _identity(person) and here == there
-
-
-def _identity(person: ArchivedIdentity) -> Identity:
-    return Identity(person.id, person.name, person.purpose, person.valid_until, person.created_at)
+    return known == person.identity and here == there
 
 
 def _entries(
     archive: zipfile.ZipFile, people: Sequence[ArchivedIdentity], codec: Codec
 ) -> Iterator[tuple[Identity, list[NewEnrolment]]]:
     for person in people:
-        yield _identity(person), [_enrolment(archive, each, codec) for each in person.enrolments]
+        yield person.identity, [_enrolment(archive, each, codec) for each in person.enrolments]
 
 
 def _enrolment(

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.errors import InputError
-from pipeline.plugged import PluggedEmbedder
-from pipeline.protocols import Codec
+from pipeline.protocols import Codec, Embedder
 from pipeline.watchlist.records import PICTURE, TEXT, Enrolment
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
+from pipeline.watchlist.vectors import digest_of, embed_checked, embed_texts_checked, text_tower
 
 _BATCH = 32
 
@@ -33,7 +33,7 @@ class WatchlistFollower:
         unusable: Enrolments left out of the latest snapshot, and why.
     """
 
-    def __init__(self, store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec) -> None:
+    def __init__(self, store: WatchlistStore, embedder: Embedder, codec: Codec) -> None:
         self._store, self._embedder, self._codec = store, embedder, codec
         self._state: tuple[int, int] | None = None
         self._next_change: datetime | None = None
@@ -59,7 +59,7 @@ class WatchlistFollower:
         return snapshot
 
 
-def ensure_vectors(store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec) -> tuple[Unusable, ...]:
+def ensure_vectors(store: WatchlistStore, embedder: Embedder, codec: Codec) -> tuple[Unusable, ...]:
     """Makes the vectors that this embedder's engine lacks, from the stored pictures and texts.
 
     Returns:
@@ -68,7 +68,7 @@ def ensure_vectors(store: WatchlistStore, embedder: PluggedEmbedder, codec: Code
     Raises:
         ConfigError: The embedder gave no unit vectors.
     """
-    digest = embedder.digest
+    digest = digest_of(embedder)
     lacking = store.lacking_vectors(digest, embedder.dimension)
     unusable: list[Unusable] = []
     pictures = [enrolment for enrolment in lacking if enrolment.kind == PICTURE]
@@ -79,14 +79,15 @@ def ensure_vectors(store: WatchlistStore, embedder: PluggedEmbedder, codec: Code
 
 
 def _embed_texts(
-    store: WatchlistStore, embedder: PluggedEmbedder, digest: str, texts: Sequence[Enrolment]
+    store: WatchlistStore, embedder: Embedder, digest: str, texts: Sequence[Enrolment]
 ) -> list[Unusable]:
-    if not embedder.facts.reads_text:
+    tower = text_tower(embedder)
+    if tower is None:
         return [Unusable(each.id, each.identity_id, "this embedder reads no texts") for each in texts]
     vectors, unusable = {}, []
     for each in texts:
         try:
-            vectors[each.id] = embedder.embed_text([each.text or ""])[0]
+            vectors[each.id] = embed_texts_checked(tower, [each.text or ""])[0]
         except InputError as error:
             unusable.append(Unusable(each.id, each.identity_id, str(error)))
     if vectors:
@@ -95,7 +96,7 @@ def _embed_texts(
 
 
 def _embed_pictures(
-    store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec, digest: str, batch: Sequence[Enrolment]
+    store: WatchlistStore, embedder: Embedder, codec: Codec, digest: str, batch: Sequence[Enrolment]
 ) -> list[Unusable]:
     images, unusable = {}, []
     pictures = store.pictures(enrolment.id for enrolment in batch)
@@ -107,6 +108,6 @@ def _embed_pictures(
         except InputError as error:
             unusable.append(Unusable(enrolment.id, enrolment.identity_id, str(error)))
     if images:
-        vectors = embedder.embed(list(images.values()))
+        vectors = embed_checked(embedder, list(images.values()))
         store.add_vectors(digest, dict(zip(images, vectors, strict=True)))
     return unusable

@@ -2,21 +2,54 @@
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
-from typing import ClassVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
 
 from pipeline.errors import ConfigError, InputError
+from pipeline.watchlist.validity import in_utc
 
 MAX_TEXT = 500  # characters; text towers read fewer
-MAX_VERSION = 2**53  # of a watchlist: every reader of JSON holds it exactly, and so does the store
 WATCHLIST_ID = r"^[0-9a-f]{32}$"
 PICTURE, TEXT = "picture", "text"
 IDENTITY_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 _IDENTITY_ID = re.compile(IDENTITY_ID)
+# Unicode's kinds that break lines, turn text round or show nothing:
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"  # of the second kind, but Persian names and Indian scripts need them
+
+
+def is_plain(text: str) -> bool:
+    r"""Whether a text is one line of characters that are seen, in the order in which they stand.
+
+    >>> is_plain("Zoé O'Neill"), is_plain("two\nlines"), is_plain("\u202eanna")
+    (True, False, False)
+    """
+    return not any(unicodedata.category(char) in _UNSEEN and char not in _JOINERS for char in text)
+
+
+def _plain(text: str) -> str:
+    if not is_plain(text):
+        raise ValueError("expected one line of printable text")
+    return text
+
+
+def _to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("expected a time that the calendar has in UTC, too") from None
+
+
+Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_plain)]
+"""What people write about somebody: one printable line."""
+Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""A time with its zone, taken to UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +79,44 @@ class Identity:
     def is_valid(self, now: datetime) -> bool:
         """Whether they are still looked for."""
         return self.valid_until is None or now < self.valid_until
+
+
+class IdentityDocument(BaseModel):
+    """An identity without its enrolments, as whatever carries it writes it down."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(pattern=IDENTITY_ID)
+    name: Words | None
+    purpose: Words | None
+    valid_until: Instant | None
+    created_at: Instant
+
+    @property
+    def identity(self) -> Identity:
+        """What it says."""
+        return Identity(self.id, self.name, self.purpose, self.valid_until, self.created_at)
+
+    @field_serializer("valid_until", "created_at")
+    def _utc(self, moment: datetime | None) -> str | None:
+        return None if moment is None else in_utc(moment)
+
+
+def document_of(identity: Identity) -> dict[str, Any]:
+    """The same as plain values; of words from before they were checked, what can be shown."""
+    return {
+        "id": identity.id,
+        "name": _shown(identity.name),
+        "purpose": _shown(identity.purpose),
+        "valid_until": None if identity.valid_until is None else in_utc(identity.valid_until),
+        "created_at": in_utc(identity.created_at),
+    }
+
+
+def _shown(text: str | None) -> str | None:
+    if text is None or (is_plain(text) and len(text) <= MAX_TEXT):
+        return text
+    return "".join(char if is_plain(char) else " " for char in text[:MAX_TEXT])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +196,7 @@ class NewText:
     kind: ClassVar[str] = TEXT
 
     def __post_init__(self) -> None:
-        if not self.text.strip() or len(self.text) > MAX_TEXT or not self.text.isprintable():
+        if not self.text.strip() or len(self.text) > MAX_TEXT or not is_plain(self.text):
             raise InputError(
                 f"{self.text[:60]!r} cannot be enrolled as a text",
                 f"describe the person in one line of 1 to {MAX_TEXT} characters",

@@ -7,39 +7,32 @@ smaller. Vectors travel with them, so that members compare with the very same on
 import base64
 import binascii
 import json
-import logging
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline import registry
-from pipeline.config import Config
-from pipeline.errors import InputError, OutsideError
-from pipeline.facts import BusFacts, facts
-from pipeline.plugged import PluggedCodec
+from pipeline.bounds import Count, Label
+from pipeline.errors import InputError
 from pipeline.protocols import Codec
-from pipeline.remote_bus import BusMessage, RemoteBus, Table
+from pipeline.remote_bus import BusMessage, Table
 from pipeline.watchlist import contents
 from pipeline.watchlist.contents import Contents, WatchlistId
 from pipeline.watchlist.records import (
-    IDENTITY_ID,
     MAX_TEXT,
-    MAX_VERSION,
     Enrolment,
-    Identity,
+    IdentityDocument,
+    Instant,
     NewEnrolment,
     NewPicture,
     NewText,
+    document_of,
 )
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.validity import in_utc
-
-logger = logging.getLogger(__name__)
 
 SCHEMA_URN = "urn:musewatch:identity:1"
 MAX_BYTES = 900_000
@@ -54,8 +47,8 @@ class _Part(BaseModel):
 
 
 class _Enrolment(_Part):
-    added_at: AwareDatetime
-    vectors: dict[str, Base64] = Field(description="Little-endian float16 by engine digest.")
+    added_at: Instant
+    vectors: dict[Label, Base64] = Field(description="Little-endian float16 by engine digest.")
     sha256: str = Field(
         pattern=r"^[0-9a-f]{64}$", description="Digest of the file or text that was enrolled."
     )
@@ -73,26 +66,16 @@ class SharedText(_Enrolment):
     text: str = Field(min_length=1, max_length=MAX_TEXT)
 
 
-class SharedIdentity(_Part):
+class SharedIdentity(IdentityDocument):
     """One identity and its enrolments, oldest first of each kind."""
 
-    model_config = ConfigDict(frozen=True, title="musewatch identity")
+    model_config = ConfigDict(title="musewatch identity")
 
     form: Annotated[Literal["musewatch.identity/1"], Field(alias="schema")]
     watchlist: WatchlistId | None = Field(default=None, description="The watchlist's own id.")
-    version: int = Field(ge=0, le=MAX_VERSION, description="Of the watchlist when this was published.")
-    id: str = Field(pattern=IDENTITY_ID)
-    name: str | None
-    purpose: str | None
-    valid_until: AwareDatetime | None
-    created_at: AwareDatetime
+    version: Count = Field(description="Of the watchlist when this was published.")
     pictures: tuple[SharedPicture, ...]
     texts: tuple[SharedText, ...] = ()
-
-    @property
-    def identity(self) -> Identity:
-        """Without the enrolments."""
-        return Identity(self.id, self.name, self.purpose, self.valid_until, self.created_at)
 
 
 def identity_schema() -> dict[str, Any]:
@@ -131,11 +114,7 @@ def to_row(store: WatchlistStore, identity_id: str, codec: Codec) -> bytes | Non
         "schema": "musewatch.identity/1",
         "watchlist": origin.own_id,
         "version": version,
-        "id": identity.id,
-        "name": identity.name,
-        "purpose": identity.purpose,
-        "valid_until": None if identity.valid_until is None else in_utc(identity.valid_until),
-        "created_at": in_utc(identity.created_at),
+        **document_of(identity),
         "pictures": [
             {"file": _text(files[each.id]), **_facts(each, vectors[each.id])}
             for each in enrolments
@@ -162,8 +141,10 @@ def from_row(key: bytes | None, value: bytes) -> tuple[SharedIdentity, list[NewE
     """An identity and its enrolments, pictures first; each brings one of its vectors, others are made when needed.
 
     Raises:
-        InputError: Not such a row, of another version, damaged, or under another key.
+        InputError: Not such a row, of another version, damaged, too large, or under another key.
     """
+    if len(value) > MAX_BYTES:
+        raise InputError(f"the row has {len(value)} bytes, more than {MAX_BYTES}")
     try:
         shared = SharedIdentity.model_validate_json(value)
     except ValidationError as error:
@@ -253,47 +234,6 @@ def _write_contents(store: WatchlistStore, table: Table, replaces: Iterable[str]
             )
         table.write([(contents.KEY, written.to_row())])
         store.published(written)
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """What the others were told: rows of identities, and what somebody should look at."""
-
-    rows: int
-    warnings: tuple[str, ...] = ()
-
-
-def announce(
-    settings: Config, store: WatchlistStore, identity_ids: Iterable[str] | None = None
-) -> Announced | None:
-    """Publishes these identities, or the whole watchlist; None where nobody is there to be told.
-
-    Raises:
-        OutsideError: The change is in the store, and the group does not know.
-    """
-    bus: RemoteBus = registry.build("bus", settings.bus, settings.base_dir, "bus")
-    if facts(BusFacts, bus, f"bus {settings.bus.use!r}").in_process:
-        return None
-    codec = PluggedCodec.build(settings.codec, settings.base_dir)
-    try:
-        if identity_ids is None:
-            rows = publish_all(store, bus.watchlist, codec)
-        else:
-            rows = publish(store, bus.watchlist, codec, identity_ids)
-        warnings = [f"{fault.problem}; {fault.fix}" for fault in bus.watchlist.faults(mend=True)]
-    except OutsideError as error:
-        raise OutsideError(
-            f"the watchlist here is changed, but the others were not told: {error.problem}",
-            "when it can be reached: musewatch watchlist publish",
-        ) from error
-    finally:
-        bus.close()
-    if not store.origin().is_author:
-        warnings.append(
-            "this is a copy of another watchlist, whose contents row does not name who was added here; "
-            "to put this one in its place: musewatch watchlist publish"
-        )
-    return Announced(rows, tuple(warnings))
 
 
 def _within_bounds(row: dict[str, Any], codec: Codec) -> bytes:

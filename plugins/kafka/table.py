@@ -67,7 +67,9 @@ class KafkaTable:
         problem = f"topic {self._topic} has {_POLICY}={policy}, so rows of the watchlist run out"
         if mended:
             return [TableFault(problem, f"it has {_POLICY}={_COMPACT} now", mended=True)]
-        return [TableFault(problem, f"set {_POLICY}={_COMPACT} there, then: musewatch watchlist publish")]
+        return [
+            TableFault(problem, f"musewatch watchlist publish, and set {_POLICY}={_COMPACT} where it may not")
+        ]
 
     def write(self, rows: Sequence[tuple[str, bytes | None]]) -> None:
         """Puts values under keys; returns when the broker has acknowledged all of them.

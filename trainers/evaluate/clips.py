@@ -21,12 +21,13 @@ from pipeline.build import Judges, Looks
 from pipeline.cli.common import ConfigOption, config_of
 from pipeline.config import Config, TelemetryConfig
 from pipeline.deliver.events import to_event
+from pipeline.desk.desk import Desk
+from pipeline.desk.equipment import Equipment
 from pipeline.errors import InputError
 from pipeline.follow.squared import widened
 from pipeline.messages import Hit
 from pipeline.output import JsonOption, console, print_json, say
-from pipeline.plugged import PluggedDetector
-from pipeline.protocols import Codec
+from pipeline.protocols import Codec, Detector
 from pipeline.settings import choose
 from trainers.evaluate.alerts import COUNTS, print_rows
 from trainers.evaluate.clips_report import write_clips_report
@@ -34,7 +35,7 @@ from trainers.evaluate.enrolling import Photo, enrol_photo
 from trainers.evaluate.frames import frames_at
 from trainers.evaluate.hits_file import hit_of
 from trainers.evaluate.labelled import LabelledClips, Person, read_labelled_clips, truth_for
-from trainers.evaluate.passes import Pass, record, remembered_detections, remembered_vectors
+from trainers.evaluate.passes import Pass, RememberingDetector, RememberingEmbedder, record
 from trainers.metrics.alerts import AlertScores, score_alerts
 
 ALONE, TOGETHER = "alone", "together"
@@ -112,18 +113,18 @@ def measure(config: Config, labelled: LabelledClips, out: Path) -> list[Outcome]
         InputError: A clip is damaged.
     """
     with ExitStack() as opened:
-        guests = build.guests(config)
-        detector = remembered_detections(build.open_detector(config, opened, guests))
-        plain = build.open_looks(config, opened, guests)
-        looks = replace(plain, embedder=remembered_vectors(plain.embedder))
-        judges = build.open_judges(config, opened, guests)
+        detector = RememberingDetector(build.open_detector(config, opened))
+        plain = build.open_looks(config, opened)
+        looks = replace(plain, embedder=RememberingEmbedder(plain.embedder))
+        judges = build.open_judges(config, opened)
         footage = Footage(config, detector, looks, labelled.clips)
+        desk = Desk(judges.watchlist, Equipment(config, looks))
         photos = save_photos(looks.codec, labelled, out / "enrol")
         outcomes = []
         for person in labelled.people:
             asked = footage.for_one(person)
             for enrolled, wanted in ((ALONE, [photos[person.id]]), (TOGETHER, photos.values())):
-                enrol_only(config, judges, looks, wanted)
+                enrol_only(desk, wanted)
                 hits = identify(config, looks, judges, asked)
                 outcomes.append(judge(config, labelled, person, enrolled, hits))
     return outcomes
@@ -132,9 +133,7 @@ def measure(config: Config, labelled: LabelledClips, out: Path) -> list[Outcome]
 class Footage:
     """What is asked about the clips, each recorded when it is first needed."""
 
-    def __init__(
-        self, config: Config, detector: PluggedDetector, looks: Looks, clips: dict[str, Path]
-    ) -> None:
+    def __init__(self, config: Config, detector: Detector, looks: Looks, clips: dict[str, Path]) -> None:
         self._config, self._detector, self._looks, self._clips = config, detector, looks, clips
         self._whole: dict[str, Pass] = {}
 
@@ -171,13 +170,13 @@ def save_photos(codec: Codec, labelled: LabelledClips, folder: Path) -> dict[str
     return photos
 
 
-def enrol_only(config: Config, judges: Judges, looks: Looks, wanted: Iterable[Photo]) -> None:
+def enrol_only(desk: Desk, wanted: Iterable[Photo]) -> None:
     """Makes the watchlist one of just these people; who cannot be enrolled is not found."""
-    for known in judges.watchlist.identities():
-        judges.watchlist.remove(known.id)
+    for known in desk.roll().identities:
+        desk.remove(known.id)
     for photo in wanted:
         try:
-            enrol_photo(config, judges.watchlist, looks, photo)
+            enrol_photo(desk, photo)
         except InputError as error:
             say(f"musewatch: {error}")
 

@@ -14,15 +14,14 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import build
 from pipeline.cli.common import ANSWER_IS_NO
 from pipeline.config import Config, StreamConfig, load_config
 from pipeline.desk.check import check
+from pipeline.desk.desk import open_desk
 from pipeline.errors import ConfigError, InputError, OutsideError
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.runner.runner import Runner, RunSummary, Status
 from pipeline.settings import choose
-from pipeline.watchlist.roster import WatchlistStore
 from trainers.evaluate.alerts import COUNTS, figures, print_rows, rows_by_identity
 from trainers.evaluate.demo_report import Run, write_demo_report
 from trainers.evaluate.enrolling import Photo, enrol_photo
@@ -145,11 +144,9 @@ def enrol_all(config: Config, photos: list[Photo]) -> None:
     Raises:
         InputError: A picture was refused.
     """
-    with ExitStack() as opened:
-        looks = build.open_looks(config, opened, build.guests(config))
-        store = opened.enter_context(WatchlistStore.in_folder(config.data_dir))
+    with open_desk(config) as desk:
         for photo in photos:
-            for warning in enrol_photo(config, store, looks, photo):
+            for warning in enrol_photo(desk, photo):
                 say(f"     {warning}")
 
 

@@ -1,18 +1,11 @@
-"""Enrols labelled people from pictures, as `musewatch watchlist add` does."""
+"""Enrols labelled people from pictures, at the desk where `musewatch watchlist add` does."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import build
-from pipeline.build import Looks
-from pipeline.config import Config
-from pipeline.desk.enrol import enrol
-from pipeline.desk.portrait import PortraitMaker
+from pipeline.desk.desk import Desk, EnrolRequest
 from pipeline.errors import InputError
 from pipeline.follow.geometry import Box
-from pipeline.watchlist.records import Identity
-from pipeline.watchlist.roster import WatchlistStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +18,16 @@ class Photo:
     box: Box | None = None
 
 
-def enrol_photo(config: Config, store: WatchlistStore, looks: Looks, photo: Photo) -> list[str]:
+def enrol_photo(desk: Desk, photo: Photo) -> list[str]:
     """Adds one person to the watchlist; returns what is odd about the picture.
 
     Raises:
         InputError: The picture was refused.
     """
-    now = datetime.now(UTC)
-    report = enrol(
-        store,
-        Identity(photo.id, photo.name, purpose="evaluation", valid_until=None, created_at=now),
-        [photo.image],
-        PortraitMaker(
-            looks.codec, None, photo.box, min_height_px=build.portrait_height_px(config, looks.embedder)
-        ),
-        looks.embedder,
-        max_distance=looks.max_distance,
-        now=now,
+    request = EnrolRequest(
+        photo.id, [photo.image], name=photo.name, purpose="evaluation", box=photo.box, whole=photo.box is None
     )
+    report = desk.add(request).report
     for refused in report.refused:
         raise InputError(
             f"{photo.id} cannot be enrolled from {photo.image}: {refused.error.problem}", refused.error.fix

@@ -1,5 +1,6 @@
 """`musewatch watchlist`: what each command does, prints and answers."""
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -184,3 +185,26 @@ class TestElsewhere:
         code, _, err = desk.run("restore", str(tmp_path / "missing.db"))
         assert code == 3
         assert "no file" in err
+
+
+@pytest.mark.parametrize("option", ["--name", "--purpose"])
+@pytest.mark.parametrize("words", ["two\nlines", "\u202eanna", "a\u2028b", "\x1b[31m", "\udcff", "x" * 501])
+def test_what_cannot_be_shown_is_no_name_and_no_purpose(desk: Desk, option: str, words: str) -> None:
+    photo = desk.picture("p.jpg", person(160))
+    code, _, err = desk.run("add", "--id", "p1", "--whole", "--image", photo, option, words)
+    assert code == 2
+    assert f"{option} {words[:60]!r} cannot be shown as it is. write one line of at most 500 printable" in err
+    assert desk.json("list")["identities"] == []
+
+
+def test_a_name_from_before_names_were_checked_is_shown_safely_and_goes_on_working(desk: Desk) -> None:
+    enrol(desk, "p1", RED)
+    with sqlite3.connect(desk.folder / "data" / "watchlist.db") as database:
+        database.execute("UPDATE identity SET name = 'an\u202ena', purpose = ?", ("x" * 600,))
+    database.close()
+    shown = desk.json("show", "p1")
+    assert (shown["name"], len(shown["purpose"])) == ("an na", 500)
+    desk.json("export", str(desk.folder / "w.zip"))
+    desk.json("remove", "p1")
+    desk.json("import", str(desk.folder / "w.zip"))
+    assert desk.json("show", "p1")["name"] == "an na"

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError, OutsideError
-from pipeline.plugged import PluggedEmbedder
 from pipeline.testing import FakeCodec, FakeEmbedder
 from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
 from pipeline.watchlist.follower import ensure_vectors
@@ -75,13 +74,13 @@ def test_exports_are_the_same_bytes_also_after_a_round_trip(
 
 
 def test_the_archive_holds_the_listing_and_the_pictures_only(store: WatchlistStore, tmp_path: Path) -> None:
-    ensure_vectors(store, PluggedEmbedder.of(FakeEmbedder()), CODEC)
+    ensure_vectors(store, FakeEmbedder(), CODEC)
     export_watchlist(store, tmp_path / "w.zip")
     with zipfile.ZipFile(tmp_path / "w.zip") as archive:
         names = sorted(archive.namelist())
         document = json.loads(archive.read("watchlist.json"))
     digests = {new.sha256 for new in (picture(RED), picture(GREEN), picture(BLUE))}
-    assert names == sorted(["watchlist.json", *(f"pictures/{digest}.data" for digest in digests)])
+    assert names == sorted(["watchlist.json", *(f"pictures/{digest}.jpg" for digest in digests)])
     jsonschema.validate(document, watchlist_schema())
     assert document["identities"][0]["name"] == "Zoé"
     assert document["identities"][0]["valid_until"] == "2026-11-24T06:00:00.123456Z"

@@ -58,6 +58,14 @@ def test_pictures_shrink_until_the_row_fits(office: WatchlistStore) -> None:
          "not base64"),
         (b"anna", {"pictures": [{"file": "AAAA", "sha256": "0" * 64, "added_at": "2026-01-01T00:00:00Z",
                                  "vectors": {"sha256:e": "AAAA"}}]}, "cut short"),
+        (b"anna", {"version": 10**30}, "version"),
+        (b"anna", {"version": 1e300}, "version"),
+        (b"anna", {"created_at": "9999-12-31T23:59:59-14:00"}, "created_at: .*in UTC"),
+        (b"anna", {"valid_until": "0001-01-01T00:00:00+14:00"}, "valid_until: .*in UTC"),
+        (b"anna", {"created_at": 1e300}, "created_at"),
+        (b"anna", {"name": "an\u202ena"}, "name: .*printable"),
+        (b"anna", {"purpose": "x" * 501}, "purpose"),
+        (b"anna", {"more": "x" * MAX_BYTES}, "more than 900000"),
     ],
 )  # fmt: skip
 def test_what_is_no_row_is_refused(
