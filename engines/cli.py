@@ -10,8 +10,8 @@ import yaml
 
 from engines.compile.cli import register
 from engines.errors import EngineError, ManifestError
+from engines.examine import examine
 from engines.manifest import Manifest, load_manifest
-from engines.network import try_out
 from engines.sessions.base import Session
 from engines.sessions.open import open_session
 from engines.shelf import open_shelf
@@ -47,9 +47,11 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """What a manifest says, defaults filled in."""
+    """What a manifest says, defaults filled in; `digest` is its identity, of the file and of how it is fed and read."""
     path = open_shelf(config).find(m)
-    document = load_manifest(path).model_dump(mode="json", by_alias=True)
+    manifest = load_manifest(path)
+    document = manifest.model_dump(mode="json", by_alias=True)
+    document |= {"digest": manifest.digest, "file_digest": manifest.file_digest}
     if as_json:
         print_json({**document, "manifest": str(path)})
     else:
@@ -58,7 +60,7 @@ def show(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> N
 
 @app.command()
 def check(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Loads an engine and tries it; exit code 1 when it does not fit its manifest."""
+    """Loads an engine and tries it on pictures; exit code 1 when it does not fit its manifest or is of no use."""
     path = open_shelf(config).find(m)
     manifest = load_manifest(path)
     try:
@@ -99,9 +101,9 @@ register(app)
 
 
 def _opened(manifest: Manifest) -> Session:
-    """The engine, loaded and run once; raises `EngineError` when it does not fit its manifest."""
+    """The engine, loaded and tried on pictures; raises `EngineError` when it is of no use."""
     session = open_session(manifest)
-    try_out(manifest, session)
+    examine(manifest, session)
     return session
 
 

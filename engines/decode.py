@@ -23,6 +23,15 @@ from engines.manifest import (
 
 Floats = NDArray[np.float32]
 
+ULTRALYTICS = (
+    "(N, 4 + classes, cells), (N, cells, 4 + classes), (N, 3 x cells, 5 + classes) of YOLOv5, "
+    "or (N, detections, 6) with suppression inside, 57 with key points, 38 with masks"
+)
+ULTRALYTICS_STRIDES = ((8, 16, 32), (4, 8, 16, 32), (8, 16, 32, 64))
+ANCHORS = 3  # of YOLOv5, in each cell
+FINISHED_COLUMNS = (6, 6 + 17 * 3, 6 + 32)
+ROUNDING = 0.01  # of a score, by half precision and eight bits
+
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
@@ -54,7 +63,7 @@ def decode(outputs: Sequence[NDArray[Any]], decoder: Decoder, reading: Reading) 
 
     Raises:
         TensorError: An output has another shape than this kind of decoder reads.
-        OutputError: A score or a box is not a number.
+        OutputError: A score or a box is not a number, or a score is beyond [0, 1].
     """
     return _DECODERS[decoder.kind]([np.asarray(array, np.float32) for array in outputs], decoder, reading)
 
@@ -92,7 +101,7 @@ def _yolox(outputs: list[Floats], decoder: YoloxDecoder, reading: Reading) -> li
     _need_class(rows.shape[2] - 5, decoder.person_class, "yolox")
 
     def read(row: Floats) -> Boxes:
-        score = row[:, 4] * row[:, 5 + decoder.person_class]
+        score = _in_unit(row[:, 4]) * _in_unit(row[:, 5 + decoder.person_class])
         good = _good(score, reading)
         centre = (row[good, :2] + grid[good]) * stride[good]
         return _suppress(centre, np.exp(np.minimum(row[good, 2:4], 20)) * stride[good], score[good], reading)
@@ -112,26 +121,52 @@ def _cells(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Flo
 
 
 def _ultralytics(outputs: list[Floats], decoder: UltralyticsDecoder, reading: Reading) -> list[Boxes]:
-    if len(outputs) == 1 and outputs[0].ndim == 3 and outputs[0].shape[2] == 6:
-        return _end_to_end(outputs, decoder, reading)
-    columns = _one(outputs, (reading.batch, None, None), "ultralytics", "N, 4 + classes, cells")
-    _need_class(columns.shape[1] - 4, decoder.person_class, "ultralytics")
+    """Whatever the library exports, told apart by the number of cells that the input has."""
+    answer = _one(outputs, (reading.batch, None, None), "ultralytics", ULTRALYTICS)
+    rows, columns = answer.shape[1:]
+    cells = [len(_cells(reading.size, strides)[0]) for strides in ULTRALYTICS_STRIDES]
+    if rows in [ANCHORS * count for count in cells] and columns > 5:
+        return _anchored(answer, decoder, reading)
+    if columns in FINISHED_COLUMNS:
+        return _finished(answer, decoder.person_class, reading)
+    if rows in cells and columns not in cells:
+        answer = answer.transpose(0, 2, 1)
+    elif columns > max(cells) or rows > columns:
+        raise _unreadable(
+            outputs, "ultralytics", f"{ULTRALYTICS} of a {reading.size[0]} x {reading.size[1]} input"
+        )
+    _need_class(answer.shape[1] - 4, decoder.person_class, "ultralytics")
 
     def read(column: Floats) -> Boxes:
         score = column[4 + decoder.person_class]
         good = _good(score, reading)
         return _suppress(column[:2, good].T, column[2:4, good].T, score[good], reading)
 
-    return [read(column) for column in columns]
+    return [read(column) for column in answer]
 
 
-def _end_to_end(
-    outputs: list[Floats], decoder: EndToEndDecoder | UltralyticsDecoder, reading: Reading
-) -> list[Boxes]:
-    rows = _one(outputs, (reading.batch, None, 6), decoder.kind, "N, detections, 6")
+def _anchored(rows: Floats, decoder: UltralyticsDecoder, reading: Reading) -> list[Boxes]:
+    """YOLOv5: centre and size in pixels, objectness, class scores; three boxes a cell."""
+    _need_class(rows.shape[2] - 5, decoder.person_class, "ultralytics")
 
     def read(row: Floats) -> Boxes:
-        good = _good(row[:, 4], reading, row[:, 5] == decoder.person_class)
+        score = _in_unit(row[:, 4]) * _in_unit(row[:, 5 + decoder.person_class])
+        good = _good(score, reading)
+        return _suppress(row[good, :2], row[good, 2:4], score[good], reading)
+
+    return [read(row) for row in rows]
+
+
+def _end_to_end(outputs: list[Floats], decoder: EndToEndDecoder, reading: Reading) -> list[Boxes]:
+    rows = _one(outputs, (reading.batch, None, 6), decoder.kind, "N, detections, 6")
+    return _finished(rows, decoder.person_class, reading)
+
+
+def _finished(rows: Floats, person_class: int, reading: Reading) -> list[Boxes]:
+    """Rows of corners, score and class; what stands behind these, key points or parts of a mask, is left."""
+
+    def read(row: Floats) -> Boxes:
+        good = _good(row[:, 4], reading, row[:, 5] == person_class)
         return _sorted(row[good, :4], row[good, 4])
 
     return [read(row) for row in rows]
@@ -197,10 +232,25 @@ _DECODERS: dict[str, Callable[[list[Floats], Any, Reading], list[Boxes]]] = {
 
 
 def _good(score: Floats, reading: Reading, wanted: NDArray[np.bool_] | bool = True) -> NDArray[np.bool_]:
+    good: NDArray[np.bool_] = (_in_unit(score) >= reading.min_score) & wanted
+    return good
+
+
+def _in_unit(score: Floats) -> Floats:
+    """The scores, when they are such.
+
+    Raises:
+        OutputError: One is not a number, or beyond [0, 1] by more than rounding.
+    """
     if not np.isfinite(score).all():
         raise OutputError("a score is not a number", "replace the engine's file")
-    good: NDArray[np.bool_] = (score >= reading.min_score) & wanted
-    return good
+    least, most = float(score.min(initial=0)), float(score.max(initial=0))
+    if least < -ROUNDING or most > 1 + ROUNDING:
+        raise OutputError(
+            f"a score is {least if least < -ROUNDING else most:.4g}, and scores lie in [0, 1]",
+            "set decoder.kind as the network was exported, or export it with its sigmoid",
+        )
+    return score
 
 
 def _pixels(fractions: Floats, reading: Reading) -> Floats:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from engines.checkpoint import NetworkCard, load_checkpoint
 from engines.errors import EngineFileError
+from engines.examine import sample_pictures
 from engines.files import replace_file
 from engines.manifest import Manifest, Precision, Preprocess, TensorRt, parse_manifest, write_manifest
 from engines.network import try_out
@@ -155,17 +156,6 @@ def write_engine(out: Path, data: bytes, keys: dict[str, Any], suffix: str = ".o
             "choose another folder",
         ) from None
     return manifest
-
-
-def sample_pictures(count: int, size: tuple[int, int]) -> list[NDArray[np.uint8]]:
-    """Pictures with large shapes and fine grain, always the same: nothing a network was trained on."""
-    random = np.random.default_rng(0)
-    pictures = []
-    for _ in range(count):
-        blocks = random.uniform(0, 255, (8, 4, 3)).repeat(-(-size[0] // 8), 0).repeat(-(-size[1] // 4), 1)
-        grain = random.normal(0, 20, (*size, 3))
-        pictures.append(np.clip(blocks[: size[0], : size[1]] + grain, 0, 255).astype(np.uint8))
-    return pictures
 
 
 def _forget_origin(model: Any) -> None:

@@ -3,6 +3,8 @@
 The file is named relative to the manifest and pinned by its sha256; unknown keys are refused.
 """
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,7 +41,9 @@ class Preprocess(_Part):
     scale: Positive = 1.0
     mean: Triple = (0.0, 0.0, 0.0)
     std: tuple[Positive, Positive, Positive] = (1.0, 1.0, 1.0)
-    resize: Literal["letterbox_top_left", "letterbox_centre", "stretch"]
+    resize: Literal["letterbox_top_left", "letterbox_centre", "stretch"] = Field(
+        description="Between four neighbours; a picture over twice as large in a side is shrunk by the mean of areas."
+    )
     pad: int = Field(default=114, ge=0, le=255, description="Grey beside a letterboxed picture.")
     size: tuple[Pixels, Pixels] = Field(description="Height, width.")
 
@@ -56,7 +60,10 @@ class YoloxDecoder(_PersonDecoder):
 
 
 class UltralyticsDecoder(_PersonDecoder):
-    """Ultralytics exports: (N, 4 + C, A) without NMS inside, (N, D, 6) with; told apart by their shape."""
+    """Ultralytics exports: (N, 4 + C, A) or YOLOv5's (N, 3 A, 5 + C) without NMS inside, (N, D, 6) with.
+
+    They are told apart by their shape and the number of cells A that the input has.
+    """
 
     kind: Literal["ultralytics"]
 
@@ -195,9 +202,23 @@ class Manifest(_Part):
         return self._folder / self.file
 
     @property
-    def digest(self) -> str:
-        """`sha256:` and the file's digest, as events carry it."""
+    def file_digest(self) -> str:
+        """`sha256:` and the file's digest."""
         return f"sha256:{self.sha256}"
+
+    @property
+    def digest(self) -> str:
+        """The engine's identity: what it computes, as events, vectors, tracklets and calibrations carry it.
+
+        `sha256:` over the file's digest, a line feed, and the canonical JSON (sorted keys, no spaces, UTF-8) of what
+        says how the network is fed and read: preprocess and decoder, outputs and network where they are set. What is
+        left to its default is left out, so that a key added to the schema changes nobody's identity.
+        """
+        keys = {"preprocess", "decoder", "outputs", "network"}
+        said = self.model_dump(mode="json", include=keys, exclude_defaults=True)
+        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        whole = f"{self.file_digest}\n{canonical}"
+        return f"sha256:{hashlib.sha256(whole.encode()).hexdigest()}"
 
 
 def load_manifest(path: Path) -> Manifest:

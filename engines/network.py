@@ -13,6 +13,8 @@ from engines.manifest import Decoder, Manifest
 from engines.preprocess import Placement, preprocess
 from engines.sessions.base import ANY_BATCH, Session, TensorSpec
 
+LEAST_DIMENSION = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -130,7 +132,7 @@ class VectorNetwork:
 
     Raises:
         ManifestError: Not an embedder.
-        TensorError: Input or output do not fit the manifest.
+        TensorError: Input or output do not fit the manifest, or a vector has one number only.
         OutputError: The network answers black pictures with what is not a number.
     """
 
@@ -142,6 +144,11 @@ class VectorNetwork:
             )
         self._network = PictureNetwork(manifest, session)
         rows = self._rows(self._network.dry_run())
+        if rows.shape[1] < LEAST_DIMENSION:
+            raise TensorError(
+                f"engine {manifest.name}: its vectors have {rows.shape[1]} number, which tells nobody apart",
+                "name the embedding's output in outputs, or export the network without its last layer",
+            )
         self._refuse(~np.isfinite(rows.sum(axis=1)), "is not a number")
         self.dimension: int = rows.shape[1]
 
@@ -178,6 +185,27 @@ class VectorNetwork:
                 "name the embedding's output in outputs; set max_batch: 1 where the batch size is not free",
             )
         return answer.outputs[0].reshape(answer.batch, -1).astype(np.float32)
+
+
+def raw_rows(
+    manifest: Manifest, session: Session, images: Sequence[NDArray[np.uint8]]
+) -> NDArray[np.float32]:
+    """(N, D) all numbers that a network gives for each BGR picture.
+
+    Raises:
+        TensorError: Input or output do not fit the manifest, or an output is not one row a picture.
+    """
+    rows = []
+    for answer in PictureNetwork(manifest, session).run(images):
+        strange = [output.shape for output in answer.outputs if output.shape[:1] != (answer.batch,)]
+        if strange:
+            raise TensorError(
+                f"engine {manifest.name}: the network gives {strange[0]} for {answer.batch} pictures",
+                "name outputs with one row a picture in outputs; set max_batch: 1 where the batch size is not free",
+            )
+        flat = [output.reshape(answer.batch, -1) for output in answer.outputs]
+        rows.append(np.concatenate(flat, axis=1)[: len(answer.placements)].astype(np.float32))
+    return np.concatenate(rows)
 
 
 def try_out(manifest: Manifest, session: Session) -> int | None:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from engines.manifest import Preprocess
 
+MOST_SHRINKING = 2  # that four neighbours bear
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -69,5 +71,13 @@ def _place(image: NDArray[np.uint8], settings: Preprocess) -> tuple[NDArray[np.u
 
 
 def _resize(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """The picture in another size.
+
+    Where a side shrinks to less than half, every pixel has its share in the mean of an area; between four neighbours
+    alone, as elsewhere, most pixels would be left out, and their noise stay.
+    """
+    high, wide = image.shape[:2]
+    if high > MOST_SHRINKING * height or wide > MOST_SHRINKING * width:
+        image = cv2.resize(image, (min(wide, width), min(high, height)), interpolation=cv2.INTER_AREA)
     resized: NDArray[np.uint8] = cv2.resize(image, (width, height))
     return resized

@@ -10,8 +10,8 @@ from engines.checkpoint import CARD, WEIGHTS, NetworkCard, load_checkpoint, read
 from engines.compile.calibrate import PICTURES, Calibration, calibrate
 from engines.compile.gate import Trial, judge
 from engines.compile.pictures import choose
-from engines.compile.precisions import to_eight_bits, to_half
-from engines.errors import EngineError, EngineFileError
+from engines.compile.precisions import has_depthwise, to_eight_bits, to_half
+from engines.errors import EngineError, EngineFileError, GateError
 from engines.export import describe_engine, exported, manifest_keys, write_engine
 from engines.files import read_network
 from engines.manifest import Manifest, Precision, TensorRt, load_manifest, parse_manifest
@@ -72,7 +72,7 @@ def build(order: Order) -> Manifest:
     trial = None
     if order.images:
         trial = Trial(list(choose(order.images, JUDGED, without=made.used).values()), order.labels)
-        figures = judge(manifest, made.candidate(manifest), made.reference, trial)
+        figures = _judged(manifest, made, trial)
     if order.format == "tensorrt":
         figures["tensorrt"] = _compiled(manifest, made, trial)
     if figures:
@@ -120,6 +120,19 @@ class _Made:
         if self.suffix == ".safetensors":
             return open_torch(manifest, self.data, device="cpu")
         return OrtSession(self.data, manifest.name, device="cpu", precision=manifest.precision)
+
+
+def _judged(manifest: Manifest, made: _Made, trial: Trial) -> dict[str, Any]:
+    """What the gate measures; where it refuses eight bits for a reason that the graph shows, that is said."""
+    try:
+        return judge(manifest, made.candidate(manifest), made.reference, trial)
+    except GateError as error:
+        if manifest.precision not in ("int8", "fp8") or not has_depthwise(made.data):
+            raise
+        raise GateError(
+            f"{error.problem}; its depthwise convolutions lose most: their channels differ in size and share one scale",
+            "leave these layers in float32 (--keep), or build fp16",
+        ) from None
 
 
 def _compiled(manifest: Manifest, made: _Made, trial: Trial | None) -> dict[str, Any] | str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from engines.compile.precisions import quantisable
+from engines.compile.precisions import in_newer_opset, quantisable
 from engines.errors import EngineFileError, ManifestError
 from engines.manifest import Manifest
 from engines.preprocess import preprocess
@@ -135,7 +135,7 @@ def _opened_up(manifest: Manifest, data: bytes) -> tuple[OrtSession, list[str]]:
     """The network with what goes into its heavy layers among its outputs, and the names of these."""
     import onnx
 
-    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(data))
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(in_newer_opset(data, manifest.name)))
     names = list(dict.fromkeys(node.input[0] for node in quantisable(model, "int8")))
     if not names:
         raise EngineFileError(
@@ -152,10 +152,14 @@ def _opened_up(manifest: Manifest, data: bytes) -> tuple[OrtSession, list[str]]:
 def _activations(
     manifest: Manifest, session: OrtSession, names: Sequence[str], images: Sequence[NDArray[np.uint8]]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Magnitudes of each tensor, batch by batch."""
-    batch = manifest.max_batch or BATCH
+    """Magnitudes of each tensor, batch by batch; a last one that is short of a fixed size begins again."""
+    fixed = session.inputs[0].shape[0]
+    batch = fixed or manifest.max_batch or BATCH
     for start in range(0, len(images), batch):
-        tensor, _ = preprocess(images[start : start + batch], manifest.preprocess)
+        given = images[start : start + batch]
+        if fixed:
+            given = [images[i % len(images)] for i in range(start, start + batch)]
+        tensor, _ = preprocess(given, manifest.preprocess)
         seen = {session.inputs[0].name: tensor, **session.run({session.inputs[0].name: tensor})}
         for name in names:
             yield name, np.abs(seen[name])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engines.compile.gate import score
 from engines.compile.likeness import Said, answers, likeness
 from engines.errors import EngineError
-from engines.export import sample_pictures
+from engines.examine import sample_pictures
 from engines.files import read_network
 from engines.manifest import Manifest
 from engines.preprocess import preprocess

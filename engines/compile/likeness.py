@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from engines.decode import Boxes
 from engines.manifest import Manifest
-from engines.network import BoxNetwork, PictureNetwork, VectorNetwork
+from engines.network import BoxNetwork, VectorNetwork, raw_rows
 from engines.sessions.base import Session
 
 MIN_SCORE = 0.3  # of the boxes that are compared
@@ -26,19 +26,21 @@ def answers(manifest: Manifest, session: Session, pictures: Sequence[NDArray[np.
         return BoxNetwork(manifest, session, min_score=MIN_SCORE).find(pictures)
     if manifest.role == "embedder":
         return VectorNetwork(manifest, session).embed(pictures)
-    rows = [
-        np.concatenate([output.reshape(answer.batch, -1) for output in answer.outputs], axis=1)
-        for answer in PictureNetwork(manifest, session).run(pictures)
-    ]
-    return np.concatenate(rows)[: len(pictures)].astype(np.float32)
+    return raw_rows(manifest, session, pictures)
 
 
 def likeness(found: Said, wanted: Said) -> dict[str, float]:
-    """`cosine`, the least over all pictures, and `cosine_mean`; of boxes, `agreement` and the number of `boxes`."""
+    """`cosine`, the least over all pictures, and `cosine_mean`; of boxes, `agreement` and the number of `boxes`.
+
+    What the reference says of every picture is taken out of both first: rows that share a large common direction are
+    alike whatever becomes of the rest, and the rest is what tells pictures apart.
+    """
     if isinstance(found, list) and isinstance(wanted, list):
         boxes = sum(len(picture.score) for picture in wanted)
         return {"boxes": boxes, "agreement": round(agreement(found, wanted), 5)}
-    cosines = _cosines(np.asarray(found), np.asarray(wanted))
+    a, b = np.asarray(found), np.asarray(wanted)
+    common = b.mean(axis=0) if len(b) > 1 else np.zeros_like(b[0])
+    cosines = _cosines(a - common, b - common)
     return {"cosine": round(float(cosines.min()), 6), "cosine_mean": round(float(cosines.mean()), 6)}
 
 

@@ -27,6 +27,8 @@ LAYERS: dict[Eight, tuple[str, ...]] = {
 IN_FLOAT32 = ("ReduceL2", "ReduceSumSquare", "ReduceLogSumExp")
 """What overflows: float16 ends at 65504, which the square of 256 passes."""
 
+PER_CHANNEL_OPSET = 13
+"""The first that dequantises each channel by a scale of its own."""
 FP8_OPSET = 19  # the first that knows the type
 
 
@@ -82,7 +84,7 @@ def to_eight_bits(
     """
     import onnx
 
-    model = onnx.load_from_string(data)
+    model = onnx.load_from_string(in_newer_opset(data, name))
     layers = quantisable(model, to, keep)
     names = [layer.name for layer in quantisable(model, to)]
     idle = [pattern for pattern in keep if not any(fnmatch(known, pattern) for known in names)]
@@ -113,6 +115,31 @@ def to_eight_bits(
     return small
 
 
+def in_newer_opset(data: bytes, name: str) -> bytes:
+    """The network, in an opset that has all that eight bits need; as it is where it has one already.
+
+    Raises:
+        EngineFileError: It is of an older one, and cannot be converted.
+    """
+    import onnx
+
+    model = onnx.load_from_string(data)
+    (opset,) = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")] or [0]
+    if opset >= PER_CHANNEL_OPSET:
+        return data
+    try:
+        converted = onnx.version_converter.convert_version(model, PER_CHANNEL_OPSET)
+        onnx.checker.check_model(converted, full_check=True)
+    except Exception as error:  # the converter has no base class of its own
+        raise EngineFileError(
+            f"engine {name}: it is of opset {opset}, eight bits need {PER_CHANNEL_OPSET}, and onnx cannot convert it: "
+            f"{' '.join(str(error).split())[:300]}",
+            f"export it again with opset {PER_CHANNEL_OPSET} or newer",
+        ) from error
+    newer: bytes = converted.SerializeToString(deterministic=True)
+    return newer
+
+
 def quantisable(model: Any, to: Eight, keep: Sequence[str] = ()) -> list[Any]:
     """The layers with fixed weights that eight bits speed up, in order, without those of a name in `keep`."""
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -124,6 +151,16 @@ def quantisable(model: Any, to: Eight, keep: Sequence[str] = ()) -> list[Any]:
         and node.input[1] in weights
         and not any(fnmatch(node.name, pattern) for pattern in keep)
     ]
+
+
+def has_depthwise(data: bytes) -> bool:
+    """Whether a network convolves each channel by itself, which one scale for all of them serves badly."""
+    import onnx
+
+    model = onnx.load_from_string(data)
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    groups = [each.i for node in convolutions for each in node.attribute if each.name == "group"]
+    return any(count > 1 for count in groups)
 
 
 class _Surgery:

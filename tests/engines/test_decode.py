@@ -67,6 +67,52 @@ def test_ssd_rows_find_their_picture():
     assert found[1].xyxy == pytest.approx(BOXES[2:3], abs=1e-3)
 
 
+CELLS = 735  # of 160 x 224 by strides 8, 16, 32
+
+
+def ultralytics_of_the_right_size(boxes, scores):
+    return raw_answers.ultralytics(boxes, scores, cells=CELLS)
+
+
+LAYOUTS = {
+    "raw": ultralytics_of_the_right_size,
+    "turned over": lambda b, s: [ultralytics_of_the_right_size(b, s)[0].transpose(0, 2, 1)],
+    "yolov5": lambda b, s: raw_answers.yolov5(b, s, 3 * CELLS),
+    "with key points": lambda b, s: raw_answers.end_to_end(b, s, more=17 * 3),
+    "with masks": lambda b, s: raw_answers.end_to_end(b, s, more=32),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_of_ultralytics_is_told_by_its_shape(layout):
+    answers = [LAYOUTS[layout](BOXES[:count], SCORES[:count]) for count in (3, 0, 1)]
+    together = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+    found = read(together, decoder("ultralytics"), batch=3)
+    assert [len(boxes.score) for boxes in found] == [3, 0, 1]
+    assert found[0].xyxy == pytest.approx(BOXES[:3], abs=1e-3)
+    assert found[0].score == pytest.approx(SCORES[:3], abs=1e-5)
+
+
+@pytest.mark.parametrize("beyond", [1.5, 300.0, -0.5])
+@pytest.mark.parametrize("kind", ["yolox", "ultralytics", "end_to_end", "ssd"])
+def test_a_score_that_is_none_is_refused(kind, beyond):
+    keys, encode = KINDS[kind]
+    outputs = encode(BOXES[:1], SCORES[:1])
+    of_persons = {"yolox": 6, "end_to_end": 4, "ssd": 2}
+    if kind == "ultralytics":
+        outputs[0][0, 5, 3] = beyond
+    else:
+        outputs[0][..., 1, of_persons[kind]] = beyond
+    with pytest.raises(OutputError, match=r"a score is .*\[0, 1\]"):
+        read(outputs, decoder(kind, **keys))
+
+
+def test_a_score_a_little_above_one_is_rounding():
+    outputs = raw_answers.end_to_end(BOXES[:1], np.float32([1.004]))
+    (found,) = read(outputs, decoder("end_to_end"))
+    assert found.score.tolist() == [1.0]
+
+
 @pytest.mark.parametrize("kind", ["yolox", "ultralytics"])
 def test_raw_kinds_are_suppressed(kind):
     twice = np.concatenate([BOXES[:2], BOXES[:2] + 2])
@@ -91,6 +137,10 @@ def test_another_class_is_nobody(kind):
         ("ultralytics", [(1, 84)], r"\(1, 84\)"),
         ("ultralytics", [(1, 5, 300)], "1 classes"),
         ("ultralytics", [(2, 84, 300)], r"\(1, any, any\)"),
+        ("ultralytics", [(1, 85, 25200)], "a 160 x 224 input"),
+        ("ultralytics", [(1, 25200, 85)], "a 160 x 224 input"),
+        ("ultralytics", [(1, 735, 5)], "1 classes"),
+        ("ultralytics", [(1, 2205, 6)], "1 classes"),
         ("end_to_end", [(1, 300, 7)], r"\(1, any, 6\)"),
         ("detr", [(1, 20, 4)], "logits"),
         ("detr", [(1, 20, 4), (1, 20, 4), (1, 20, 3)], "logits"),

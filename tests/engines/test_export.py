@@ -7,7 +7,8 @@ import pytest
 from engines import export
 from engines.checkpoint import load_checkpoint, save_checkpoint
 from engines.errors import EngineError, EngineFileError
-from engines.export import export_onnx, sample_pictures
+from engines.examine import sample_pictures
+from engines.export import export_onnx
 from engines.manifest import load_manifest
 from engines.network import BoxNetwork, VectorNetwork
 from engines.preprocess import preprocess

@@ -47,7 +47,7 @@ def test_the_contracts_detector_loads(tmp_path):
     path.write_text(DETECTOR)
     manifest = load_manifest(path)
     assert manifest.path == tmp_path / "yolox_nano.onnx"
-    assert manifest.digest == f"sha256:{DIGEST}"
+    assert manifest.file_digest == f"sha256:{DIGEST}"
     assert manifest.preprocess.size == (416, 416)
     assert manifest.decoder.strides == (8, 16, 32)
     assert manifest.max_batch is None
@@ -61,6 +61,52 @@ def test_the_contracts_embedder_loads(tmp_path):
     assert manifest.operating_point.max_distance == 0.85
     assert manifest.max_batch == 1
     assert manifest.decoder is None
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"sha256": hashlib.sha256(b"others").hexdigest()},
+        {"preprocess__colour": "rgb"},
+        {"preprocess__scale": 0.5},
+        {"preprocess__resize": "stretch"},
+        {"preprocess__size": [320, 416]},
+        {"preprocess__std": [1, 1, 2]},
+        {"decoder__person_class": 1},
+        {"decoder__strides": [8, 16]},
+        {"outputs": ["boxes"]},
+    ],
+)
+def test_what_is_computed_otherwise_is_another_engine(keys, tmp_path):
+    before, after = (parse_manifest(changed(DETECTOR, **more), tmp_path) for more in ({}, keys))
+    assert before.digest != after.digest
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"name": "other", "licence": "MIT", "provenance": "elsewhere", "accuracy": {"AP": 0.5}},
+        {"file": "/elsewhere/net.onnx", "max_batch": 4, "precision": "fp32"},
+        {
+            "preprocess__scale": None,
+            "preprocess__mean": None,
+            "preprocess__std": None,
+            "preprocess__pad": None,
+        },
+        {"decoder__person_class": None, "decoder__strides": None},
+        {"tensorrt": {}},
+    ],
+)
+def test_what_changes_nothing_that_is_computed_keeps_the_identity(keys, tmp_path):
+    before, after = (parse_manifest(changed(DETECTOR, **more), tmp_path) for more in ({}, keys))
+    assert before.digest == after.digest
+
+
+def test_an_identity_can_be_made_by_hand(tmp_path):
+    manifest = parse_manifest(changed(EMBEDDER), tmp_path)
+    said = '{"preprocess":{"colour":"rgb","resize":"stretch","size":[256,128]}}'
+    by_hand = hashlib.sha256(f"sha256:{DIGEST}\n{said}".encode()).hexdigest()
+    assert manifest.digest == f"sha256:{by_hand}"
 
 
 def test_an_absolute_file_stays_where_it_is(tmp_path):

@@ -94,3 +94,25 @@ def test_a_view_that_is_not_contiguous_is_no_other_picture():
 def test_what_is_no_picture_is_refused_by_number(shape):
     with pytest.raises(ValueError, match="picture 2 of 2"):
         preprocess([noise(5, 5), np.zeros(shape, np.uint8)], settings())
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox_centre"])
+def test_a_picture_much_larger_becomes_the_mean_of_areas(resize):
+    picture = noise(128 * 4, 96 * 4)
+    tensor, _ = preprocess([picture], settings(resize=resize))
+    means = picture.reshape(128, 4, 96, 4, 3).mean(axis=(1, 3))
+    assert tensor[0].transpose(1, 2, 0) == pytest.approx(means, abs=0.51)
+
+
+def test_one_long_side_alone_is_shrunk_by_areas():
+    picture = noise(128 * 4, 48)
+    tensor, _ = preprocess([picture], settings())
+    means = picture.reshape(128, 4, 48, 3).mean(axis=1)
+    columns_between = cv2.resize(means.astype(np.float32), (96, 128))
+    assert tensor[0].transpose(1, 2, 0) == pytest.approx(columns_between, abs=1.01)
+
+
+def test_twice_as_large_is_still_between_neighbours():
+    picture = noise(256, 192)
+    tensor, _ = preprocess([picture], settings())
+    assert (tensor[0].transpose(1, 2, 0) == cv2.resize(picture, (96, 128))).all()

@@ -45,12 +45,23 @@ def ultralytics(boxes, scores, cells=40, classes=3, person_class=1):
     return [answer[None]]
 
 
-def end_to_end(boxes, scores, person_class=1, rows=20):
-    """Rows filled up with zeros; a stranger of another class first."""
-    answer = np.zeros((rows, 6), np.float32)
-    answer[0] = 1, 2, 30, 40, 0.99, person_class + 1
+def yolov5(boxes, scores, rows, classes=3, person_class=1):
+    """Rows of centre, size, objectness and class scores; the score split into objectness and class."""
+    answer = np.zeros((rows, 5 + classes), np.float32)
+    places = np.linspace(0, rows - 1, len(boxes)).astype(int)
+    for place, (x1, y1, x2, y2), score in zip(places, boxes, scores, strict=True):
+        answer[place, :4] = (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+        answer[place, 4] = answer[place, 5 + person_class] = np.sqrt(score)
+    return [answer[None]]
+
+
+def end_to_end(boxes, scores, person_class=1, rows=20, more=0):
+    """Rows filled up with zeros; a stranger of another class first; `more` columns of something else behind."""
+    answer = np.zeros((rows, 6 + more), np.float32)
+    answer[0, :6] = 1, 2, 30, 40, 0.99, person_class + 1
+    answer[:, 6:] = 77
     for row, (box, score) in enumerate(zip(boxes, scores, strict=True), start=1):
-        answer[row] = *box, score, person_class
+        answer[row, :6] = *box, score, person_class
     return [answer[None]]
 
 

@@ -11,7 +11,7 @@ from engines.compile.pictures import choose
 from engines.compile.precisions import to_eight_bits, to_half
 from engines.decode import Boxes
 from engines.errors import EngineFileError, ManifestError, PictureError
-from engines.export import sample_pictures
+from engines.examine import sample_pictures
 from engines.manifest import load_manifest
 from engines.sessions.ort import OrtSession
 from engines.testing import stripe_embedder, write_engine
@@ -187,6 +187,49 @@ def test_the_clip_is_the_best_of_those_tried():
     assert error(best) <= 1.02 * min(map(error, clips))
 
 
+@pytest.mark.parametrize("count", [4, 6, 3])
+def test_a_calibration_fills_a_fixed_batch(count, tmp_path):
+    data, _, _ = conv_then_gemm()
+    fixed = onnx.load_from_string(data)
+    for tensor in (*fixed.graph.input, *fixed.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 4
+    keys = {"preprocess": {"colour": "bgr", "scale": 1 / 255, "resize": "stretch", "size": list(SIZE)}}
+    pictures = {str(i): picture for i, picture in enumerate(sample_pictures(count, SIZE))}
+    free, of_four = (
+        calibrate(load_manifest(write_engine(tmp_path / name, engine, **keys)), engine, pictures)
+        for name, engine in (("free", data), ("fixed", fixed.SerializeToString()))
+    )
+    for name, seen in free.activations.items():
+        assert of_four.activations[name].largest == pytest.approx(seen.largest, rel=1e-5)
+
+
+@pytest.mark.parametrize("opset", [9, 11])
+def test_an_old_opset_is_made_newer_for_eight_bits(opset, tmp_path):
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(4, 3, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["a"], ["y"], axes=[2, 3], keepdims=0),
+    ]
+    data = network(nodes, {"w": weight}, "y", opset=opset)
+    keys = {"preprocess": {"colour": "bgr", "scale": 1 / 255, "resize": "stretch", "size": list(SIZE)}}
+    pictures = {str(i): picture for i, picture in enumerate(sample_pictures(4, SIZE))}
+    found = calibrate(load_manifest(write_engine(tmp_path, data, **keys)), data, pictures)
+    small = to_eight_bits(data, found.limits("int8"), "int8")
+    x = random.uniform(0, 1, (3, 3, *SIZE)).astype(np.float32)
+    assert run(small, x, "int8") == pytest.approx(
+        run(data, x), abs=0.02 * float(np.abs(weight).sum(axis=(1, 2, 3)).max())
+    )
+
+
+def test_an_opset_that_cannot_be_made_newer_is_one_line():
+    node = helper.make_node("Upsample", ["x"], ["y"], scales=[1.0, 1.0, 2.0, 2.0])
+    with pytest.raises(
+        EngineFileError, match=r"engine t: it is of opset 7, eight bits need 13, .* cannot convert it"
+    ):
+        to_eight_bits(network([node], {}, "y", opset=7), {}, "int8", name="t")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"engine": "x"}'])
 def test_a_wrong_calibration_is_refused(text, tmp_path):
     (tmp_path / "c.json").write_text(text)
@@ -232,7 +275,8 @@ def test_agreement_of_boxes(found, wanted, expected):
 def test_likeness_is_the_worst_picture_and_the_mean():
     a = np.float32([[1, 0], [0, 1], [1, 1]])
     b = np.float32([[2, 0], [0, 3], [1, 0]])
-    assert likeness(a, b) == pytest.approx({"cosine": 0.5**0.5, "cosine_mean": (2 + 0.5**0.5) / 3}, abs=1e-5)
+    expected = {"cosine": 0.0, "cosine_mean": (0.5**0.5 + 0.2**0.5) / 3}  # without (1, 1), the mean of b
+    assert likeness(a, b) == pytest.approx(expected, abs=1e-5)
     assert likeness([boxes([0, 0, 1, 1])], [boxes([0, 0, 1, 1])]) == {"boxes": 1, "agreement": 1.0}
 
 
@@ -265,3 +309,19 @@ def test_frames_of_the_simulated_world_are_pictures_one_by_one(tmp_path):
     np.save(tmp_path / "hall.npy", pictures[..., 0])
     with pytest.raises(PictureError, match="is no array of pictures"):
         choose([tmp_path], 3)
+
+
+def test_a_common_direction_hides_nothing():
+    random = np.random.default_rng(5)
+    common = 10 * np.ones(16) / 4
+    wanted, ruined = (common + random.normal(size=(50, 16)) * 0.3 for _ in range(2))
+    wanted, ruined = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (wanted, ruined))
+    assert (wanted * ruined).sum(axis=1).min() > 0.95, "alike as they stand"
+    found = likeness(np.float32(ruined), np.float32(wanted))
+    assert found["cosine_mean"] < 0.3
+    assert likeness(np.float32(wanted), np.float32(wanted))["cosine"] == pytest.approx(1, abs=1e-5)
+
+
+def test_one_picture_has_nothing_in_common_with_others():
+    row = np.float32([[0.6, 0.8]])
+    assert likeness(row, row)["cosine"] == pytest.approx(1)
