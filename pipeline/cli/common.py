@@ -17,7 +17,7 @@ ConfigOption = Annotated[
 
 ANSWER_IS_NO = 1
 REFUSED_INPUT = 3
-STILL_WAITING = 4
+OUTSIDE = 4
 
 
 def config_of(path: Path | None) -> Config:

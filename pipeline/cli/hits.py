@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from pipeline import build, registry
-from pipeline.cli.common import STILL_WAITING, ConfigOption, config_of
+from pipeline.cli.common import OUTSIDE, ConfigOption, config_of
 from pipeline.config import Config
 from pipeline.deliver import outbox
 from pipeline.deliver.events import encode, trial_event
@@ -82,7 +82,7 @@ def try_sinks(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             table.add_row(name, error or "took it")
         console().print(table, markup=False)
     if not ok:
-        raise typer.Exit(STILL_WAITING)
+        raise typer.Exit(OUTSIDE)
 
 
 @app.command("refused")

@@ -1,8 +1,9 @@
 """`musewatch run`: watches the streams of a config and reports hits."""
 
 import logging
-import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,17 +11,21 @@ from typing import Annotated, Any
 
 import typer
 from rich.live import Live
+from rich.text import Text
 
-from pipeline.cli.common import STILL_WAITING
+from pipeline.cli.common import OUTSIDE
 from pipeline.cli.logs import start_logging
-from pipeline.cli.signals import DrainOnSignals
-from pipeline.cli.status import status_line
+from pipeline.cli.signals import DrainOnSignals, Hangup
 from pipeline.config import Config, load_config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.runner.runner import Runner, RunSummary, Status
 from pipeline.secrets import redact
 from pipeline.settings import read_yaml
+
+logger = logging.getLogger("musewatch.runner")
+
+WINDOW_S = 2.0  # over which the status line counts frames
 
 
 def command(
@@ -38,15 +43,20 @@ def command(
 ) -> int:
     """Watch the streams of a config and report hits; recordings end by themselves, ctrl-c drains."""
     start_logging()
-    drain = DrainOnSignals()
+    drain, hangup = DrainOnSignals(), Hangup()
 
     def read() -> Config:
         return with_streams(load_config(config), read_yaml(config), stream or [], config)
 
     runner = Runner(_with_some_stream(read(), config))
     drain.by(runner.stop)
-    _reload_on_signal(runner, read)
-    line, on_status = _status(json)
+    reloading = Reloading(hangup, runner, read)
+    line, show = _status(json)
+
+    def on_status(status: Status) -> None:
+        reloading.look()
+        show(status)
+
     with line:
         summary = runner.run(duration, on_status)
     return report(summary, as_json=json)
@@ -81,7 +91,10 @@ def source_of(url: str) -> dict[str, Any]:
 
 
 def report(summary: RunSummary, *, as_json: bool) -> int:
-    """Prints what a run did; its exit code."""
+    """Prints what a run did; its exit code.
+
+    A camera that was never reached is a failure, unless somebody stopped the run: maybe just because of it.
+    """
     if as_json:
         print_json(summary.as_json())
     else:
@@ -89,11 +102,14 @@ def report(summary: RunSummary, *, as_json: bool) -> int:
             counts = f"{stream.frames_in} frames, {stream.frames_inferred} inferred, {stream.dropped} dropped"
             typer.echo(f"{stream.id}: {counts}, {stream.reconnects} reconnects")
         typer.echo(f"{summary.hits} hits; {summary.outbox} events wait in the outbox")
+    unreached = [stream for stream in summary.streams if stream.problem]
+    for stream in unreached:
+        say(f"musewatch: stream {stream.id}: {stream.problem}")
     if summary.failure is not None:
         say(f"musewatch: {summary.failure}")
         code = getattr(summary.failure, "exit_code", 1)
         return int(code)
-    return STILL_WAITING if summary.outbox else 0
+    return OUTSIDE if summary.outbox or (unreached and not summary.stopped) else 0
 
 
 def _with_some_stream(config: Config, path: Path) -> Config:
@@ -104,22 +120,61 @@ def _with_some_stream(config: Config, path: Path) -> Config:
     return config
 
 
-def _reload_on_signal(runner: Runner, read: Callable[[], Config]) -> None:
-    """SIGHUP reads the streams again."""
+class Reloading:
+    """Reads the streams again when SIGHUP has come, in a thread: whatever the file says, the run goes on meanwhile.
 
-    def again(_: int, __: object) -> None:
-        try:
-            runner.reload(read())
-        except ConfigError as error:
-            logging.getLogger("musewatch.runner").error("the config was not reloaded: %s", error)
+    Args:
+        hangup: Notes the signal.
+        runner: Takes the new streams.
+        read: Reads the config.
+    """
 
-    signal.signal(signal.SIGHUP, again)
+    def __init__(self, hangup: Hangup, runner: Runner, read: Callable[[], Config]) -> None:
+        self._hangup, self._runner, self._read = hangup, runner, read
+        self._reading = threading.Lock()  # the last to read has the last word
+
+    def look(self) -> None:
+        """To be called again and again; returns at once."""
+        if self._hangup.taken():
+            threading.Thread(target=self._reload, name="reload", daemon=True).start()
+
+    def _reload(self) -> None:
+        with self._reading:
+            try:
+                self._runner.reload(self._read())
+            except Exception as error:
+                logger.error("the config was not reloaded: %s", redact(str(error) or type(error).__name__))
 
 
-def _status(as_json: bool) -> tuple[AbstractContextManager[Any], Callable[[Status], None] | None]:
+def _status(as_json: bool) -> tuple[AbstractContextManager[Any], Callable[[Status], None]]:
     """A live line on a terminal, nothing elsewhere."""
     if as_json or not sys.stderr.isatty():
-        return nullcontext(), None
+        return nullcontext(), lambda status: None
     live = Live(console=console(stderr=True), refresh_per_second=4, transient=True)
     show = status_line()
     return live, lambda status: live.update(show(status))
+
+
+def status_line(clock: Callable[[], float] = time.monotonic) -> Callable[[Status], Text]:
+    """Makes the line of each status: per stream frames per second and age, then hits and what waits."""
+    since_s, before, rates = clock(), dict[str, int](), dict[str, float]()
+
+    def show(status: Status) -> Text:
+        nonlocal since_s
+        now_s = clock()
+        if now_s - since_s >= WINDOW_S:
+            for name, counts in status.streams.items():
+                new = max(0, counts.frames_inferred - before.get(name, 0))  # fewer: its stream was added anew
+                rates[name] = new / (now_s - since_s)
+                before[name] = counts.frames_inferred
+            since_s = now_s
+        parts = Text()
+        for name, counts in status.streams.items():
+            state = f"{rates.get(name, 0.0):.1f} fps {counts.age_s * 1000:.0f} ms" if counts.up else "down"
+            parts.append(f"{name} ", style="bold").append(state, style="" if counts.up else "red").append(
+                "  "
+            )
+        parts.append(f"{status.hits} hits", style="green" if status.hits else "")
+        return parts.append(f"  {status.outbox} waiting") if status.outbox else parts
+
+    return show

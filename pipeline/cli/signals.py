@@ -3,8 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
-
-from pipeline.output import say
+from contextlib import suppress
 
 SECOND_SIGNAL = 130
 STDERR = 2
@@ -35,6 +34,28 @@ class DrainOnSignals:
                 os.write(STDERR, SHOW_CURSOR)
             os._exit(SECOND_SIGNAL)
         self._asked = True
-        say(f"musewatch: {signal.Signals(signum).name}: draining; once more ends at once")
+        line = f"musewatch: {signal.Signals(signum).name}: draining; once more ends at once\n"
+        with suppress(OSError):
+            os.write(STDERR, line.encode())  # a handler may have come in the middle of a write to sys.stderr
         if self._stop is not None:
             self._stop()
+
+
+class Hangup:
+    """From now on SIGHUP is noted and ends nothing.
+
+    Only that: whoever asks by it is served where a failure can be told.
+    """
+
+    def __init__(self) -> None:
+        self._came = False
+        signal.signal(signal.SIGHUP, self._note)
+
+    def taken(self) -> bool:
+        """Whether it has come since this was last asked."""
+        came, self._came = self._came, False
+        return came
+
+    def _note(self, signum: int, _: object) -> None:
+        del signum
+        self._came = True

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.common import STILL_WAITING
+from pipeline.cli.common import OUTSIDE
 from pipeline.cli.logs import start_logging
-from pipeline.cli.signals import DrainOnSignals
+from pipeline.cli.signals import DrainOnSignals, Hangup
 from pipeline.config import load_config
 from pipeline.output import JsonOption, print_json, say
 from pipeline.runner.member import Member, MemberSummary
@@ -26,6 +26,7 @@ def command(
     """
     start_logging()
     drain = DrainOnSignals()
+    Hangup()  # nothing to read again
     member = Member(load_config(config))
     drain.by(member.stop)
     return report(member.run(duration), as_json=json)
@@ -40,4 +41,4 @@ def report(summary: MemberSummary, *, as_json: bool) -> int:
     if summary.failure is not None:
         say(f"musewatch: {summary.failure}")
         return int(getattr(summary.failure, "exit_code", 1))
-    return STILL_WAITING if summary.outbox else 0
+    return OUTSIDE if summary.outbox else 0

@@ -122,6 +122,11 @@ class Process:
         """Asks for the end: what is in hand is finished."""
         self._stopping = True
 
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked for the end."""
+        return self._stopping
+
     def problems(self) -> list[str]:
         """Reasons not to be ready, of all parts."""
         return [problem for part in self._parts for problem in part.problems()]

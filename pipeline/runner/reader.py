@@ -184,4 +184,6 @@ class StreamReader:
 
 def _told(error: Exception) -> str:
     """The error in words; the name of its kind too where it is none of ours and may have no others."""
-    return redact(str(error) if isinstance(error, MusewatchError) else f"{type(error).__name__}: {error}")
+    if isinstance(error, MusewatchError):
+        return redact(str(error))
+    return redact(": ".join(filter(None, [type(error).__name__, str(error)])))

@@ -24,12 +24,14 @@ class RunSummary:
         hits: Hits opened.
         outbox: Events that a sink has not acknowledged.
         failure: Why the run, or a recorded stream, ended early; None when all went well.
+        stopped: Somebody asked for the end.
     """
 
     streams: tuple[StreamSummary, ...]
     hits: int
     outbox: int
     failure: Exception | None = None
+    stopped: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The document of `musewatch run --json`."""
@@ -116,4 +118,5 @@ class Runner:
             self._back.hits_opened,
             self._delivery.waiting,
             self._process.failure,
+            self._process.stopped,
         )

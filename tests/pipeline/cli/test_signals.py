@@ -9,19 +9,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.cli.signals import DrainOnSignals
+from pipeline.cli.signals import DrainOnSignals, Hangup
 
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_the_first_signal_stops_whenever_it_comes(early: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_signal_stops_whenever_it_comes(early: bool, capfd: pytest.CaptureFixture[str]) -> None:
     stopped: list[str] = []
     drain = DrainOnSignals()
     if early:
@@ -30,14 +30,22 @@ def test_the_first_signal_stops_whenever_it_comes(early: bool, capsys: pytest.Ca
     if not early:
         os.kill(os.getpid(), signal.SIGTERM)
     assert stopped == ["now"]
-    assert "SIGTERM: draining" in capsys.readouterr().err
+    assert "SIGTERM: draining" in capfd.readouterr().err
+
+
+def test_a_hangup_is_noted_once_and_ends_nothing() -> None:
+    hangup = Hangup()
+    assert not hangup.taken()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert hangup.taken()
+    assert not hangup.taken()
 
 
 ON_A_TERMINAL = """
 import os, signal
 from rich.live import Live
 from pipeline.output import console
-from pipeline.cli.signals import DrainOnSignals
+from pipeline.cli.signals import DrainOnSignals, Hangup
 
 drain = DrainOnSignals()
 with Live("10.0 fps", console=console(stderr=True), transient=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline import registry
 from pipeline.config import Config, parse_config
@@ -122,7 +123,17 @@ class Rig:
 
     def config(self, *streams: str, **parts: Any) -> Config:
         """A config with a scripted stream for each name."""
-        document: dict[str, Any] = {
+        return parse_config(self.document(*streams, **parts), self.folder)
+
+    def write(self, *streams: str, **parts: Any) -> Path:
+        """The same as a file."""
+        path = self.folder / "c.yaml"
+        path.write_text(yaml.safe_dump(self.document(*streams, **parts)), encoding="utf-8")
+        return path
+
+    def document(self, *streams: str, **parts: Any) -> dict[str, Any]:
+        """What stands in the config."""
+        return {
             "version": 1,
             "streams": [{"id": name, "source": {"use": "scripted", "plays": name}} for name in streams],
             "detector": {"use": "drawn"},
@@ -131,8 +142,8 @@ class Rig:
             "outbox": {"drain_s": 10},
             "telemetry": {"listen": None},
             "runner": {"backoff_s": [0.01, 0.02]},
+            **parts,
         }
-        return parse_config({**document, **parts}, self.folder)
 
     def enrol(self, identity_id: str, shirt: Shirt) -> None:
         """One picture of a drawn person."""

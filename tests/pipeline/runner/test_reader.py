@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,6 +14,7 @@ from pipeline.runner.gate import Arrived, FrameGate
 from pipeline.runner.reader import ReaderSettings, StreamReader
 from pipeline.runner.watchdog import MOST_STUCK, Watchdog
 from pipeline.testing import ListSource, StuckSource, frame
+from tests.servers.wait import wait_until
 
 AT_ONCE = ReaderSettings(max_fps=None, backoff_s=(0.0, 0.0))
 FINAL = ConfigError("no more sources")  # not an OutsideError: the reader gives up
@@ -98,6 +99,43 @@ def test_a_camera_that_is_down_at_the_start_is_no_reconnect() -> None:
     assert world.gate.counts()["door"].reconnects == 0
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StreamError("192.0.2.1:554 refuses"), "192.0.2.1:554 refuses"),
+        (OSError("tls"), "OSError: tls"),
+        (ValueError("a bad time"), "ValueError: a bad time"),
+        (InputError("not a video"), "not a video"),
+        (MemoryError(), "MemoryError"),
+        (SystemExit(3), "the source ended with SystemExit(3)"),
+    ],
+)
+def test_a_live_source_is_opened_again_whatever_it_raises(error: BaseException, said: str) -> None:
+    class Raising(ListSource):
+        def frames(self) -> Iterator[Frame]:
+            yield from super().frames()
+            raise error
+
+    world = World(Raising(clip(0), live=True), StuckSource([], obeys_close=True))
+    world.reader.start()
+    wait_until(lambda: world.reader.reading == 2)
+    assert world.reader.trouble == said
+    world.reader.stop()
+    world.reader.join(5)
+    assert world.reader.failure is None
+
+
+def test_what_a_stream_suffered_from_is_over_with_its_next_frame() -> None:
+    stuck = StuckSource(clip(0))
+    world = World(OSError("tls"), stuck)
+    world.reader.start()
+    assert world.gate.take(8, 5.0)
+    assert world.reader.trouble is None
+    stuck.release()
+    world.reader.stop()
+    world.reader.join(5)
+
+
 def test_pauses_double_to_a_limit_and_are_drawn_from_their_upper_half(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -172,16 +210,6 @@ def test_a_source_that_cannot_be_closed_does_not_break_the_reader() -> None:
             raise OSError("closed twice")
 
     assert World(Bad(clip(0))).drained() == [(0, "e1"), EndReason.TRACK_ENDED]
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    """Returns as soon as another thread has made it true."""
-    poll = threading.Event()
-    for _ in range(1000):
-        if true():
-            return
-        poll.wait(0.005)
-    raise AssertionError("it never happened")
 
 
 def test_a_silent_stream_is_woken_and_opened_again() -> None:
