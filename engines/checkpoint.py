@@ -26,7 +26,7 @@ CARD, WEIGHTS = "network.yaml", "weights.safetensors"
 class NetworkCard(BaseModel):
     """What a trained network is, how it is built, fed and read, and where it comes from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     schema_: Literal["musewatch.network/1"] = Field(default="musewatch.network/1", alias="schema")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
@@ -35,7 +35,9 @@ class NetworkCard(BaseModel):
     arguments: dict[str, Any] = Field(default={}, description="Keywords of the builder.")
     preprocess: Preprocess
     decoder: Decoder | None = Field(default=None, description="How a detector's answer is read.")
-    dimension: int | None = Field(default=None, ge=1, description="Length of an embedder's vectors.")
+    dimension: int | None = Field(
+        default=None, ge=1, le=65_536, description="Length of an embedder's vectors."
+    )
     licence: str = Field(min_length=1)
     provenance: str = Field(min_length=1, description="Where the weights come from, and from which data.")
     accuracy: dict[str, Any] = Field(default={}, description="What was measured, on what.")

@@ -23,15 +23,16 @@ from pydantic import (
 from engines.errors import ManifestError
 from pipeline.settings import checked, read_yaml
 
-Triple = tuple[float, float, float]
+Scale = Annotated[float, Field(ge=-1e6, le=1e6)]
+Triple = tuple[Scale, Scale, Scale]
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
 Batch = Annotated[int, Field(ge=1, le=1024)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Preprocess(_Part):
@@ -49,14 +50,16 @@ class Preprocess(_Part):
 
 
 class _PersonDecoder(_Part):
-    person_class: int = Field(default=0, ge=0, description="Number of the class that is a person.")
+    person_class: int = Field(
+        default=0, ge=0, le=100_000, description="Number of the class that is a person."
+    )
 
 
 class YoloxDecoder(_PersonDecoder):
     """Raw YOLOX: (N, A, 5 + C) rows of x, y, log w, log h on the grid, objectness, class scores."""
 
     kind: Literal["yolox"]
-    strides: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(8, 16, 32), min_length=1)
+    strides: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(default=(8, 16, 32), min_length=1)
 
 
 class UltralyticsDecoder(_PersonDecoder):
@@ -120,7 +123,9 @@ class TensorRt(_Part):
     profile: tuple[Batch, Batch, Batch] = Field(
         default=(1, 8, 32), description="Smallest, usual and largest batch of one run."
     )
-    workspace_mb: int = Field(default=1024, ge=1, description="Memory that one layer may take while it runs.")
+    workspace_mb: int = Field(
+        default=1024, ge=1, le=1_000_000, description="Memory that one layer may take while it runs."
+    )
     level: int = Field(default=3, ge=0, le=5, description="Effort of the builder.")
 
     @field_validator("profile")

@@ -10,12 +10,24 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from pipeline.secrets import fill_in
-from pipeline.settings import DATA_DIR, ConfigPath, PluginChoice, Settings, checked, choose, place, read_yaml
+from pipeline.secrets import fill_in, remember_those_in
+from pipeline.settings import (
+    DATA_DIR,
+    LARGE,
+    LONG_S,
+    ConfigPath,
+    PluginChoice,
+    Settings,
+    checked,
+    choose,
+    place,
+    read_yaml,
+)
 
 STREAM_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 
+Pause = Annotated[float, Field(ge=0, le=LONG_S)]
 Point = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
 
 
@@ -28,28 +40,39 @@ class StreamConfig(Settings):
         default=(),
         description="Polygons in fractions of width, height; feet must be in one. None = everywhere.",
     )
-    max_fps: float | None = Field(default=None, gt=0, description="Frames inferred per second at most.")
+    max_fps: float | None = Field(
+        default=None, gt=0, le=1000, description="Frames inferred per second at most."
+    )
 
 
 class TracksConfig(Settings):
     """What is kept of a track, and when it is asked against the watchlist."""
 
     crops: int = Field(default=5, ge=1, le=32, description="Best crops kept of a track.")
-    ripe_crops: int = Field(default=3, ge=1, description="Crops before the first question...")
-    ripe_s: float = Field(default=0.5, ge=0, description="...and seconds since first sight.")
-    again_s: float = Field(default=1.0, gt=0, description="Shortest time between two questions.")
-    idle_s: float = Field(default=1.5, gt=0, description="Seconds unseen after which a track rests.")
-    relink_s: float = Field(default=4.0, ge=0, description="Seconds a resting track can be taken up again.")
-    min_height_px: int = Field(default=40, ge=1, description="Crops less tall are not evidence.")
+    ripe_crops: int = Field(default=3, ge=1, le=1000, description="Crops before the first question...")
+    ripe_s: float = Field(default=0.5, ge=0, le=LONG_S, description="...and seconds since first sight.")
+    again_s: float = Field(default=1.0, gt=0, le=LONG_S, description="Shortest time between two questions.")
+    idle_s: float = Field(
+        default=1.5, gt=0, le=LONG_S, description="Seconds unseen after which a track rests."
+    )
+    relink_s: float = Field(
+        default=4.0, ge=0, le=LONG_S, description="Seconds a resting track can be taken up again."
+    )
+    min_height_px: int = Field(default=40, ge=1, le=100_000, description="Crops less tall are not evidence.")
     min_quality: float = Field(default=0.15, ge=0, le=1, description="Crops below are not evidence.")
-    max_tracks: int = Field(default=256, ge=1, description="Tracks kept per stream; the stalest go first.")
+    max_tracks: int = Field(
+        default=256, ge=1, le=100_000, description="Tracks kept per stream; the stalest go first."
+    )
 
 
 class MatcherConfig(Settings):
     """The shortlist."""
 
     top_c: int = Field(
-        default=40, ge=2, description="Candidates per tracklet; decision.margin looks at the second."
+        default=40,
+        ge=2,
+        le=10_000,
+        description="Candidates per tracklet; decision.margin looks at the second.",
     )
     index: PluginChoice = Field(default_factory=lambda: choose("exact"))
 
@@ -72,14 +95,16 @@ class DecisionConfig(Settings):
         description="Lead over the next identity; counts from two enrolled identities on.",
     )
     cooldown_s: float = Field(
-        default=30.0, ge=0, description="Per identity and stream, after a hit was opened."
+        default=30.0, ge=0, le=LONG_S, description="Per identity and stream, after a hit was opened."
     )
 
 
 class OutboxConfig(Settings):
     """The durable queue in front of the sinks."""
 
-    drain_s: float = Field(default=30.0, ge=0, description="Longest wait for the sinks at the end.")
+    drain_s: float = Field(
+        default=30.0, ge=0, le=LONG_S, description="Longest wait for the sinks at the end."
+    )
     batch: int = Field(default=100, ge=1, le=1000, description="Events handed to a sink at once.")
     answer_s: float = Field(
         default=60.0,
@@ -90,6 +115,7 @@ class OutboxConfig(Settings):
     max_mb: float = Field(
         default=8192,
         ge=1,
+        le=LARGE,
         description="Of tracklets that wait for a bus; then the oldest lose pictures. Hits have no limit.",
     )
 
@@ -98,10 +124,16 @@ class VerifyConfig(Settings):
     """What a member of the group does with tracklets that come late, or stop coming."""
 
     late_s: float = Field(
-        default=60.0, gt=0, description="A tracklet asked so long ago is marked late in what comes of it."
+        default=60.0,
+        gt=0,
+        le=LONG_S,
+        description="A tracklet asked so long ago is marked late in what comes of it.",
     )
     forget_s: float = Field(
-        default=900.0, gt=0, description="A track without a word for so long is closed as interrupted."
+        default=900.0,
+        gt=0,
+        le=LONG_S,
+        description="A track without a word for so long is closed as interrupted.",
     )
 
 
@@ -111,8 +143,8 @@ class EvidenceConfig(Settings):
     base_url: str | None = Field(
         default=None, description="Put before the file name in events; else a file URI."
     )
-    max_mb: float = Field(default=2048, gt=0)
-    max_age_days: float = Field(default=30, gt=0)
+    max_mb: float = Field(default=2048, gt=0, le=LARGE)
+    max_age_days: float = Field(default=30, gt=0, le=36_500)
 
 
 class TelemetryConfig(Settings):
@@ -130,9 +162,9 @@ class RunnerConfig(Settings):
 
     max_batch: int = Field(default=8, ge=1, le=256, description="Frames detected together.")
     silent_s: float = Field(
-        default=5.0, gt=0, description="A live stream without a frame for so long is lost."
+        default=5.0, gt=0, le=LONG_S, description="A live stream without a frame for so long is lost."
     )
-    backoff_s: tuple[float, float] = Field(
+    backoff_s: tuple[Pause, Pause] = Field(
         default=(0.5, 3.0), description="First and longest pause before reopening."
     )
 
@@ -207,7 +239,9 @@ def parse_config(document: Any, base_dir: Path, where: str = "config") -> Config
     Raises:
         ConfigError: It says something that it may not.
     """
-    return checked(Config, _fill_in(document, where, [], base_dir), where, {"base_dir": base_dir})
+    filled = _fill_in(document, where, [], base_dir)
+    remember_those_in(filled)
+    return checked(Config, filled, where, {"base_dir": base_dir})
 
 
 def _fill_in(value: Any, where: str, keys: list[str], base_dir: Path) -> Any:

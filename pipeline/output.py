@@ -7,7 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pipeline.secrets import redact, redact_all
+from pipeline.secrets import redact
+
+FREE_TEXT = {"problem", "fix", "error", "warnings"}
+"""Keys of an answer whose values are written for people; all others are never rewritten."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
@@ -20,12 +23,22 @@ def console(stderr: bool = False) -> Console:
 
 
 def print_json(document: Any) -> None:
-    """The one document on stdout."""
+    """The one document on stdout; free text in it is without secrets."""
     plain = json.loads(json.dumps(document, default=str))
-    sys.stdout.write(json.dumps(redact_all(plain), ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(_redacted(plain), ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 def say(text: str) -> None:
     """A line for the operator, on stderr."""
     sys.stderr.write(redact(text) + "\n")
+
+
+def _redacted(document: Any, *, free: bool = False) -> Any:
+    if isinstance(document, str):
+        return redact(document) if free else document
+    if isinstance(document, dict):
+        return {key: _redacted(value, free=free or key in FREE_TEXT) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_redacted(value, free=free) for value in document]
+    return document

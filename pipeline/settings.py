@@ -1,25 +1,36 @@
 """Documents that come from outside: YAML read, held against a pydantic model, and what is wrong named key by key."""
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
 from pipeline.errors import ConfigError, MusewatchError
 from pipeline.secrets import fill_in
+from pipeline.strict_yaml import YamlError, parse_yaml
 
 DATA_DIR = Path("data")
 """Where a config keeps its data when it does not say so."""
+
+MAX_YAML_BYTES = 1_000_000
+LONG_S = 1e9
+"""Seconds, over 30 years: as good as no limit, and still a time that can be waited for."""
+LARGE = 1_000_000_000
+"""As good as no limit for whatever is counted."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _IN_OUR_WORDS = {
     "tuple_type": "expected a list",
     "model_type": "expected keys and values, such as {use: NAME}",
+    "string_type": "expected text; put it in quotation marks",
+    "finite_number": "expected a number; for no limit give a large one",
+    "invalid_key": "expected text as a key; put it in quotation marks",
 }
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _SCALARS = {"str", "int", "float", "bool"}
 
 
@@ -35,7 +46,7 @@ ConfigPath = Annotated[Path, AfterValidator(_from_config_file)]
 class Settings(BaseModel):
     """Base of every part of the config, and of a plugin's own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PluginChoice(BaseModel):
@@ -74,7 +85,11 @@ def read_yaml(
         ConfigError: Missing, unreadable or not YAML; the message has the line. Or `refusal` for the same reasons.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MAX_YAML_BYTES + 1)
+        if len(data) > MAX_YAML_BYTES:
+            raise refusal(f"{path} has more than {MAX_YAML_BYTES} bytes: not a {kind}")
+        return parse_yaml(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise refusal(f"there is no {kind} {path}", where_else) from None
     except OSError as error:
@@ -82,10 +97,9 @@ def read_yaml(
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise refusal(f"{path}, line {line}: not a {kind}, which is text in UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise refusal(f"{path}{place}: {getattr(error, 'problem', None) or 'not YAML'}") from None
+    except YamlError as error:
+        at = f", line {error.line}, column {error.column}" if error.line else ""
+        raise refusal(f"{path}{at}: {error}") from None
 
 
 def checked(
@@ -109,6 +123,9 @@ def checked(
     """
     if not isinstance(document, Mapping):
         raise refusal(f"{where}: expected keys and values", _first_line(model))
+    odd = next(_odd_texts(document, []), None)
+    if odd is not None:
+        raise refusal(f"{place(where, odd)}: a character that is no text, such as NUL")
     try:
         return model.model_validate(document, context=context)
     except ValidationError as error:
@@ -153,6 +170,20 @@ def data_dir_of(path: Path) -> Path:
     named = document.get("data_dir") if isinstance(document, Mapping) else None
     text = fill_in(str(named or DATA_DIR), place(str(path), ["data_dir"]), path.parent)
     return path.parent / Path(text).expanduser()
+
+
+def _odd_texts(value: Any, keys: list[str]) -> Iterator[list[str]]:
+    """Places of texts that no file, address or database takes."""
+    if isinstance(value, str):
+        if _NO_TEXT.search(value):
+            yield keys
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _odd_texts(str(key), keys)
+            yield from _odd_texts(inner, [*keys, str(key)])
+    elif isinstance(value, list | tuple):
+        for i, inner in enumerate(value):
+            yield from _odd_texts(inner, [*keys, str(i)])
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -21,7 +21,9 @@ class MemoryBus:
     class Config(Settings):
         """Settings of the bus."""
 
-        max_waiting: int = Field(default=256, ge=1, description="Tracklets that wait before publish blocks.")
+        max_waiting: int = Field(
+            default=256, ge=1, le=1_000_000, description="Tracklets that wait before publish blocks."
+        )
 
     def __init__(self, config: Config) -> None:
         self._queue: queue.Queue[Tracklet] = queue.Queue(config.max_waiting)

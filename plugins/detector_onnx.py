@@ -33,7 +33,7 @@ class OnnxDetector:
         nms_iou: float = Field(
             default=0.45, gt=0, le=1, description="Greatest overlap of two boxes that both stay."
         )
-        min_height_px: int = Field(default=40, ge=1, description="Boxes less tall are left out.")
+        min_height_px: int = Field(default=40, ge=1, le=100_000, description="Boxes less tall are left out.")
         threads: int = Field(default=1, ge=1, le=256, description="Processor threads of one run.")
         device: Device = Field(default="auto", description="auto takes a GPU when there is one that works.")
 

@@ -50,11 +50,11 @@ class UltralyticsDetector:
             description="The sha256 of a .pt file that may be opened.",
         )
         min_score: float = Field(default=0.3, ge=0, le=1, description="Detections below are dropped.")
-        min_height_px: int = Field(default=40, ge=1, description="People less tall are dropped.")
+        min_height_px: int = Field(default=40, ge=1, le=100_000, description="People less tall are dropped.")
         max_iou: float = Field(
             default=0.7, ge=0, le=1, description="Of two boxes that overlap more, the worse goes."
         )
-        person_class: int = Field(default=0, ge=0, description="Number of the class of people.")
+        person_class: int = Field(default=0, ge=0, le=100_000, description="Number of the class of people.")
         size: int = Field(default=640, ge=32, le=4096, description="Longer side of the network's input.")
         device: str = Field(default="cpu", description="cpu, or a CUDA device such as 0.")
 

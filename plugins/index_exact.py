@@ -21,6 +21,7 @@ class ExactIndex:
         block_rows: int = Field(
             default=8192,
             ge=1,
+            le=10_000_000,
             description="Rows converted to float32 at once; bounds the memory of a search.",
         )
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pipeline.errors import ConfigError
 from pipeline.rerank import Distances, MuEntries, checks
-from pipeline.settings import Settings
+from pipeline.settings import LARGE, Settings
 from plugins.torch_table import Sparse, Table, Tensor
 
 
@@ -21,7 +21,7 @@ class TorchReranker:
         """Where to work, and how much of its memory one step may take."""
 
         device: str = Field(default="cuda", description="What torch calls a device.")
-        memory_mb: float = Field(default=2048, gt=0, description="Device memory of one step.")
+        memory_mb: float = Field(default=2048, gt=0, le=LARGE, description="Device memory of one step.")
 
     def __init__(self, config: Config) -> None:
         self._memory_mb = config.memory_mb

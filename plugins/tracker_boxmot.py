@@ -5,7 +5,7 @@ ours, camera-motion compensation is off unless asked for, and its installer is r
 """
 
 import logging
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import boxmot.utils  # first: importing it resets its logging
 import numpy as np
@@ -21,7 +21,7 @@ from pydantic import Field
 
 from pipeline.errors import ConfigError
 from pipeline.messages import Detections, Frame
-from pipeline.settings import Settings
+from pipeline.settings import LARGE, Settings
 
 boxmot.utils.logger.handlers.clear()
 boxmot.utils.logger.setLevel(logging.CRITICAL)
@@ -39,6 +39,8 @@ _MOTION_COMPENSATION_OFF = {
     "occluboost": {"use_cmc": False},
     "deepocsort": {"cmc_off": True},
 }
+Number = Annotated[int, Field(ge=-LARGE, le=LARGE)] | Annotated[float, Field(ge=-LARGE, le=LARGE)]
+
 _WITHOUT_TIME = {"sfsort"}  # counts frames; the others predict by the stream's time
 _NEEDS_MASKS = {"sam2mot"}
 
@@ -58,7 +60,7 @@ class BoxmotTracker:
             description="boosttrack, botsort, bytetrack, deepocsort, hybridsort, occluboost, ocsort, sfsort or"
             " strongsort.",
         )
-        options: dict[str, bool | int | float | str] = Field(
+        options: dict[str, bool | Number | str] = Field(
             default_factory=dict, description="The method's own parameters, by boxmot's names."
         )
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from trackers import ByteTrackTracker
 
 from pipeline.messages import Detections, Frame
-from pipeline.settings import Settings
+from pipeline.settings import LONG_S, Settings
 
 _LIBRARY_FPS = 30.0  # the library counts its lost-track buffer in frames of this rate
 
@@ -34,6 +34,7 @@ class ByteTracker:
         lost_s: float = Field(
             default=1.0,
             ge=0,
+            le=LONG_S,
             description="Seconds unseen after which a track ends; its id is never used again.",
         )
         start_score: float = Field(
@@ -45,7 +46,9 @@ class ByteTracker:
         min_iou: float = Field(
             default=0.1, ge=0, le=1, description="Least overlap with the predicted box to be the same person."
         )
-        min_sights: int = Field(default=1, ge=1, description="Consecutive matches before a track has an id.")
+        min_sights: int = Field(
+            default=1, ge=1, le=1000, description="Consecutive matches before a track has an id."
+        )
         motion_fps: float = Field(
             default=7.0,
             gt=0,

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from pipeline import registry
+from pipeline.cli.plugins import missing_library
 from pipeline.config import Config, load_config
 from pipeline.errors import ConfigError
 from pipeline.settings import PluginChoice
@@ -15,6 +17,7 @@ from tests.tree import ROOT
 
 FILES = sorted((ROOT / "configs").glob("*.yaml"))
 NOT_IN_A_CONFIG = {"command", "rerank"}  # sub-commands and functions
+BOUNDS = {"maximum", "exclusiveMaximum", "enum", "const"}
 NEEDS_TORCH = {"agpl.yaml", "dinov2.yaml", "pe.yaml", "siglip2.yaml"}
 WITHOUT_STREAMS = {"verify.yaml"}
 
@@ -59,6 +62,28 @@ def test_every_plugin_is_in_one() -> None:
         if point.dist is not None and point.dist.name == "musewatch"
     }
     assert ours - named == set()
+
+
+def _unbounded(schema: Any, place: str) -> Iterator[str]:
+    """Numbers of a JSON Schema that may be as large as they like."""
+    if isinstance(schema, dict):
+        if schema.get("type") in {"number", "integer"} and not BOUNDS & schema.keys():
+            yield place
+        for key, inner in schema.items():
+            yield from _unbounded(inner, f"{place}.{key}")
+    elif isinstance(schema, list):
+        for i, inner in enumerate(schema):
+            yield from _unbounded(inner, f"{place}.{i}")
+
+
+def test_every_number_has_bounds() -> None:
+    found = list(_unbounded(Config.model_json_schema(), "config"))
+    for role in set(registry.ROLES) - NOT_IN_A_CONFIG:
+        for name, point in registry.known(role).items():
+            if point.dist is None or point.dist.name != "musewatch" or missing_library(point.module):
+                continue
+            found += _unbounded(registry.load(role, name).Config.model_json_schema(), f"{role} {name}")
+    assert found == []
 
 
 @pytest.mark.usefixtures("with_secrets")

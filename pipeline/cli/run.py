@@ -16,7 +16,7 @@ from rich.text import Text
 from pipeline.cli.common import OUTSIDE
 from pipeline.cli.logs import start_logging
 from pipeline.cli.signals import DrainOnSignals, Hangup
-from pipeline.config import Config, load_config, parse_config
+from pipeline.config import Config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.runner.runner import Runner, RunSummary, Status
@@ -46,7 +46,7 @@ def command(
     drain, hangup = DrainOnSignals(), Hangup()
 
     def read() -> Config:
-        return with_streams(load_config(config), read_yaml(config), stream or [], config)
+        return with_streams(read_yaml(config), stream or [], config)
 
     runner = Runner(_with_some_stream(read(), config))
     drain.by(runner.stop)
@@ -62,15 +62,22 @@ def command(
     return report(summary, as_json=json)
 
 
-def with_streams(config: Config, document: Any, streams: list[str], path: Path) -> Config:
-    """The config with the streams of the command line added, or put in the place of those of the same id.
+def with_streams(document: Any, streams: list[str], path: Path) -> Config:
+    """The config of a file with the streams of the command line added, or in the place of those of the same id.
+
+    Args:
+        document: What the file says.
+        streams: ID=URL each.
+        path: The file; relative paths start there.
 
     Raises:
-        ConfigError: Not ID=URL, or an id that may not be.
+        ConfigError: The file says something that it may not; not ID=URL, or an id that may not be.
     """
+    config = parse_config(document, path.resolve().parent, str(path))
     if not streams:
         return config
-    entries = {entry["id"]: entry for entry in document.get("streams") or ()}
+    written = document.get("streams") or ()
+    entries = {known.id: entry for known, entry in zip(config.streams, written, strict=True)}
     for text in streams:
         name, separator, url = text.partition("=")
         if not separator or not url:

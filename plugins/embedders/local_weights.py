@@ -38,7 +38,7 @@ class WeightsSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto takes a GPU when there is one; it computes in bfloat16."
     )
-    min_height_px: int = Field(default=40, ge=1, description="Crops less tall are not embedded.")
+    min_height_px: int = Field(default=40, ge=1, le=100_000, description="Crops less tall are not embedded.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

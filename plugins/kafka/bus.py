@@ -50,9 +50,11 @@ class KafkaBus:
             default=10.0, ge=6, le=300, description="A member silent for so long is replaced."
         )
         create_topics: bool = Field(default=True, description="Make topics that are missing.")
-        partitions: int = Field(default=12, ge=1, description="Of a new tracklet topic: most members.")
+        partitions: int = Field(
+            default=12, ge=1, le=100_000, description="Of a new tracklet topic: most members."
+        )
         replication: int | None = Field(
-            default=None, ge=1, description="Of new topics; null = the broker's default."
+            default=None, ge=1, le=100, description="Of new topics; null = the broker's default."
         )
 
     def __init__(self, config: Config) -> None:

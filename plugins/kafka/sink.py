@@ -45,10 +45,10 @@ class KafkaSink:
         topic: str = Field(default="musewatch.hits", pattern=TOPIC)
         create_topic: bool = Field(default=True, description="Make the topic when it is missing.")
         partitions: int | None = Field(
-            default=None, ge=1, description="Of a new topic; null = the broker's default."
+            default=None, ge=1, le=100_000, description="Of a new topic; null = the broker's default."
         )
         replication: int | None = Field(
-            default=None, ge=1, description="Of a new topic; null = the broker's default."
+            default=None, ge=1, le=100, description="Of a new topic; null = the broker's default."
         )
 
         dead_letters: str | None = Field(

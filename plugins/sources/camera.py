@@ -10,6 +10,7 @@ from typing import Annotated
 import cv2
 from pydantic import Field
 
+from pipeline.bounds import Side
 from pipeline.errors import StreamError
 from pipeline.messages import Clock, Frame
 from pipeline.settings import Settings
@@ -41,13 +42,11 @@ class CameraSource:
     class Config(Settings):
         """Settings of a local camera; what the camera cannot do it replaces by the nearest it can."""
 
-        device: Annotated[int, Field(ge=0)] | str = Field(
+        device: Annotated[int, Field(ge=0, le=1000)] | str = Field(
             default=0, description="Number or path of the device."
         )
-        size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] | None = Field(
-            default=None, description="Width, height asked for."
-        )
-        fps: float | None = Field(default=None, gt=0, description="Rate asked for.")
+        size: tuple[Side, Side] | None = Field(default=None, description="Width, height asked for.")
+        fps: float | None = Field(default=None, gt=0, le=1000, description="Rate asked for.")
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from pipeline.errors import InputError
 from pipeline.messages import Clock, Frame
-from pipeline.settings import ConfigPath, Settings
+from pipeline.settings import LARGE, LONG_S, ConfigPath, Settings
 from plugins.sources.file_content import content_name
 from plugins.sources.pace import Pace, PaceName
 from plugins.sources.video import Decoder, NoDecoderError, TimeLine, upright_bgr
@@ -22,7 +22,7 @@ from plugins.sources.video import Decoder, NoDecoderError, TimeLine, upright_bgr
 _log = logging.getLogger("musewatch.source")
 _UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 
-Span = tuple[Annotated[float, Field(ge=0)], float]
+Span = tuple[Annotated[float, Field(ge=0, le=LONG_S)], Annotated[float, Field(le=LONG_S)]]
 
 
 class FileSource:
@@ -51,7 +51,7 @@ class FileSource:
         skip: tuple[Span, ...] = Field(
             default=(), description="[from, to) in seconds, left out of every pass."
         )
-        loop: int = Field(default=1, ge=1, description="How often the clip is played.")
+        loop: int = Field(default=1, ge=1, le=LARGE, description="How often the clip is played.")
 
         @field_validator("skip")
         @classmethod

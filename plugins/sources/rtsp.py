@@ -17,7 +17,7 @@ from pydantic import Field, SecretStr, model_validator
 from pipeline.errors import StreamError
 from pipeline.messages import Clock, Frame
 from pipeline.secrets import redact
-from pipeline.settings import Settings
+from pipeline.settings import LONG_S, Settings
 from plugins.sources.challenge import wanted_digest
 from plugins.sources.hardware import HardwareName, hardware
 from plugins.sources.video import Decoder, NoDecoderError, SilentTrackError, TimeLine, upright_bgr
@@ -72,19 +72,20 @@ class RtspSource:
         password: SecretStr | None = Field(default=None, description="...and as it is, nothing to escape.")
         transport: Literal["tcp", "udp"] = "tcp"
         listen: bool = Field(default=False, description="The camera pushes to this address of ours.")
-        listen_s: float = Field(default=60.0, gt=0, description="Longest wait for it to connect.")
+        listen_s: float = Field(default=60.0, gt=0, le=LONG_S, description="Longest wait for it to connect.")
         finite: bool = Field(default=False, description="The end of the connection is the end of the stream.")
-        open_s: float = Field(default=5.0, gt=0, description="Limit of each call while opening.")
+        open_s: float = Field(default=5.0, gt=0, le=LONG_S, description="Limit of each call while opening.")
         read_s: float = Field(
             default=2.0,
             gt=0,
+            le=LONG_S,
             description="Silence allowed; a lost stream is noticed after one or two of these.",
         )
         hwaccel: HardwareName = Field(
             default="none", description="Decoder; software where it does not start."
         )
         max_clock_skew_s: float = Field(
-            default=10.0, ge=0, description="A camera clock that is off by more is not believed."
+            default=10.0, ge=0, le=LONG_S, description="A camera clock that is off by more is not believed."
         )
 
         @model_validator(mode="after")

@@ -46,7 +46,7 @@ CONFIGS: dict[str, tuple[dict[str, Any] | str | bytes, str]] = {
     "a list": ("- version: 1\n", "expected keys and values"),
     "no YAML": ("version: 1\nstreams: [\n", "c.yaml, line 3, column 1: "),
     "a tab": ("version: 1\n\tsite: a\n", "c.yaml, line 2, column 1: "),
-    "Latin-1": ("site: Zürich\n".encode("latin-1"), "c.yaml cannot be read: "),
+    "Latin-1": ("site: Zürich\n".encode("latin-1"), "c.yaml, line 1: not a file, which is text in UTF-8"),
     "no version": (keys(version=...), "c.yaml: version: Field required"),
     "a later version": (keys(version=2), "version: Input should be 1"),
     "an unknown key": (keys(streems=[]), "c.yaml: streems: unknown key; did you mean 'streams'?"),

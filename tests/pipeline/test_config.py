@@ -1,5 +1,7 @@
 """What a config may say, and where its paths start."""
 
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.settings import choose
 from plugins.sources.file import FileSource
 
+INF = float("inf")
 CLIP = {"id": "clip", "source": {"use": "file", "path": "clip.mp4"}}
 
 
@@ -63,7 +66,7 @@ def test_whole_paths_and_home_stay(tmp_path: Path, given: str) -> None:
         ({"decision": {"max_dist": 1}}, "decision.max_dist: unknown key; did you mean 'max_distance'?"),
         ({"streams": [CLIP | {"zone": []}]}, "streams.0.zone: unknown key; did you mean 'zones'?"),
         ({"matcher": {"topc": 3}}, "matcher.topc: unknown key; did you mean 'top_c'?"),
-        ({"outbox": {"zzz": 3}}, "outbox.zzz: unknown key; known keys: batch, drain_s, max_mb"),
+        ({"outbox": {"zzz": 3}}, "outbox.zzz: unknown key; known keys: answer_s, batch, drain_s, max_mb"),
     ],
 )
 def test_an_unknown_key_comes_with_its_path_and_the_nearest_known_one(
@@ -87,6 +90,34 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         "site",
         "tracks.crops",
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"decision": {"cooldown_s": INF}}, "decision.cooldown_s: expected a number; for no limit give a large one"),
+        ({"evidence": {"max_mb": float("nan")}}, "evidence.max_mb: expected a number; for no limit give a large one"),
+        ({"outbox": {"drain_s": 1e12}}, "outbox.drain_s: Input should be less than or equal to 1000000000"),
+        ({"tracks": {"crops": 10**400}}, "tracks.crops: Input should be less than or equal to 32"),
+        ({"runner": {"backoff_s": [-1, 3]}}, "runner.backoff_s.0: Input should be greater than or equal to 0"),
+        ({"site": 7}, "site: expected text; put it in quotation marks"),
+        ({7: 7}, "7: expected text as a key; put it in quotation marks"),
+        ({"streams": [CLIP | {"id": 7}]}, "streams.0.id: expected text; put it in quotation marks"),
+        ({"site": "a\0"}, "site: a character that is no text, such as NUL"),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_bounds_is_refused_with_its_key(keys: dict[Any, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"version": 1, **keys}, Path(), "c.yaml")
+    assert str(caught.value).splitlines() == [f"c.yaml: {message}"]
+
+
+def test_the_longest_time_can_be_waited_for_and_reckoned_with() -> None:
+    config = parse_config({"version": 1, "outbox": {"drain_s": 1e9}, "decision": {"cooldown_s": 1e9}}, Path())
+    assert config.outbox.drain_s < threading.TIMEOUT_MAX
+    assert datetime.now(UTC) + timedelta(seconds=config.decision.cooldown_s) < datetime.max.replace(
+        tzinfo=UTC
+    )
 
 
 def test_two_streams_of_one_name_are_refused() -> None:
