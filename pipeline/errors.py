@@ -6,6 +6,7 @@ MusewatchError            exit_code: what the process ends with when nobody hand
 +-- InputError         3  a picture, a data set or a file was refused: give another
 +-- OutsideError       4  something outside cannot be reached: mend that, or wait
     +-- StreamError        one stream failed: the runner reconnects it, the others go on
+    +-- DiskFullError      the disk has no room for a change: nothing was changed, make room, then try again
     +-- OutboxError        the outbox cannot be written: nothing was taken, hold the events and try again
     |   +-- OutboxFullError    the disk is full: make room, then try again
     +-- RefusedError       a sink refuses these very events: it may be asked a few times more, not for ever
@@ -55,6 +56,10 @@ class OutsideError(MusewatchError):
 
 class StreamError(OutsideError):
     """One stream failed; the runner opens it again after a back-off."""
+
+
+class DiskFullError(OutsideError):
+    """The disk has no room for a change of a file; nothing of the call was done."""
 
 
 class OutboxError(OutsideError):

@@ -38,6 +38,22 @@ def make_private(path: Path, *, missing: bool = True) -> None:
         path.chmod(0o600)
 
 
+def shut_folder(path: Path) -> int:
+    """Closes a folder of ours to everybody else; says which mode its files get, 0600 or 0640.
+
+    Where only its group may enter it besides, as for a web server, somebody has chosen that: it stays so, and the
+    group may read the files too.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    mode = path.stat().st_mode
+    if mode & 0o007 and path.stat().st_uid == os.geteuid():
+        path.chmod(0o700)
+        mode = 0o700
+    return 0o640 if mode & 0o070 and not mode & 0o007 else 0o600
+
+
 def open_private(path: str, flags: int) -> int:
     """Opens a file as `os.open` does, and makes it 0600; the `opener` of `open`."""
     return os.open(path, flags, 0o600)

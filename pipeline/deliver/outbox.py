@@ -13,6 +13,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -21,6 +22,7 @@ from pipeline.errors import ConfigError, OutboxError, OutboxFullError
 from pipeline.files import make_folder, open_private
 from pipeline.messages import HitState
 from pipeline.settings import PluginChoice
+from pipeline.store.room import make_room
 from pipeline.store.sqlite import Database, Format
 
 logger = logging.getLogger(__name__)
@@ -87,7 +89,7 @@ def sink_names(choices: Sequence[PluginChoice]) -> tuple[str, ...]:
 
 
 class Outbox:
-    """One file, one process, any number of threads.
+    """One file, one process, any number of threads; at its start the evidence beside it gives way on a full disk.
 
     Args:
         path: The database; made when missing, migrated when older.
@@ -104,10 +106,10 @@ class Outbox:
         self._sinks = tuple(sinks)
         self._claim = _claim(path)
         try:
-            self._file = Database(path, OUTBOX)
+            self._file = Database(path, OUTBOX, partial(make_room, path.parent))
             if max_mb is not None:
                 self._file.limit(max_mb)
-            self._drop_strangers()
+            self._file.with_room(self._drop_strangers)
         except BaseException:
             self._claim.close()
             raise
@@ -230,12 +232,7 @@ class Outbox:
         Raises:
             OutboxError: Nothing was closed.
         """
-        with self._file.changing() as db:
-            rows = db.execute("SELECT body FROM open_hits ORDER BY rowid").fetchall()
-            closes = [interrupted(json.loads(body)) for (body,) in rows]
-            for event in closes:
-                self._insert(db, event)
-        return closes
+        return self._file.with_room(self._close_interrupted)
 
     def leave_open_hits(self) -> int:
         """Forgets the hits that a crash left open, where somebody else goes on with them; how many.
@@ -243,13 +240,24 @@ class Outbox:
         Raises:
             OutboxError: Nothing was forgotten.
         """
-        with self._file.changing() as db:
-            return db.execute("DELETE FROM open_hits").rowcount
+        return self._file.with_room(self._leave_open_hits)
 
     def close(self) -> None:
         """Gives the file back."""
         self._file.close()
         self._claim.close()
+
+    def _close_interrupted(self) -> list[dict[str, Any]]:
+        with self._file.changing() as db:
+            rows = db.execute("SELECT body FROM open_hits ORDER BY rowid").fetchall()
+            closes = [interrupted(json.loads(body)) for (body,) in rows]
+            for event in closes:
+                self._insert(db, event)
+        return closes
+
+    def _leave_open_hits(self) -> int:
+        with self._file.changing() as db:
+            return db.execute("DELETE FROM open_hits").rowcount
 
     def _insert(self, db: sqlite3.Connection, event: Mapping[str, Any]) -> None:
         body = encode(event)

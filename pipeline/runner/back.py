@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from pipeline.clock import SteadyTime
 from pipeline.deliver.events import to_event
 from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import Hit, HitState, Tracklet
@@ -53,6 +54,7 @@ class Identifier:
         self._site, self._stage, self._follower = site, stage, follower
         self._delivery, self._telemetry = delivery, telemetry
         self._stale = False
+        self._time = SteadyTime()  # nobody is over by a clock that is wrong for a minute
 
     def follow(self) -> None:
         """Takes the watchlist as it is.
@@ -61,7 +63,8 @@ class Identifier:
             ConfigError: The enrolled pictures cannot be embedded.
             OutsideError: The watchlist cannot be read.
         """
-        snapshot = self._follower.refresh(datetime.now(UTC))
+        now = datetime.fromtimestamp(self._time(time.time()), UTC)
+        snapshot = self._follower.refresh(now)
         if snapshot is None:
             return
         logger.info("watchlist version %d: %d enrolments", snapshot.version, len(snapshot))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.bounds import MAX_PIXELS
+from pipeline.clock import SteadyTime
 from pipeline.deliver.events import to_hit
 from pipeline.deliver.tracklets import Arrival, from_message
 from pipeline.errors import InputError, OutsideError
@@ -83,6 +84,7 @@ class Receiving:
         self._stage, self._identifier, self._delivery = stage, identifier, delivery
         self._positions, self._recent, self._cooldown_s = positions, recent, cooldown_s
         self._telemetry = telemetry
+        self._time = SteadyTime()
         self._waiting: deque[BusMessage] = deque()
         self._ready: list[tuple[BusMessage, Tracklet]] = []
         self._taken_over: set[int] = set()
@@ -136,7 +138,8 @@ class Receiving:
         if not first:
             return
         if self._recent is not None:
-            age_s = time.time() - min(message.at_s for message in first) + self._cooldown_s + SLACK_S
+            at_s = [message.at_s for message in first]
+            age_s = max(self._time(time.time()), *at_s) - min(at_s) + self._cooldown_s + SLACK_S
             latest = _latest(self._recent(age_s))
             self._stage.recall(latest)
             for hit in latest:
@@ -235,7 +238,7 @@ class Receiving:
 
     def _close_forgotten(self) -> None:
         read_up = [partition for partition, lag in self._remote.lag().items() if not lag]
-        for partition, key in self._positions.forgotten(time.time(), read_up):
+        for partition, key in self._positions.forgotten(self._time(time.time()), read_up):
             self._interrupt(partition, [key])
 
 

@@ -5,13 +5,16 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from pipeline.errors import ConfigError, InputError, MusewatchError, OutsideError
+from pipeline.errors import ConfigError, DiskFullError, InputError, MusewatchError, OutsideError
 from pipeline.files import make_folder, make_private
+
+T = TypeVar("T")
 
 BUSY_S = 5.0
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)  # the second: no room for the index of the log
@@ -37,7 +40,7 @@ class Format:
     mark: int = 0
     outlives_power: bool = False
     unusable: type[MusewatchError] = OutsideError
-    full: type[MusewatchError] = OutsideError
+    full: type[MusewatchError] = DiskFullError
     damaged: type[MusewatchError] = InputError
     cure: str = "restore a backup"
 
@@ -50,6 +53,8 @@ class Database:
     Args:
         path: Made, with its folder, when missing; an older format is migrated.
         form: What is in it.
+        make_room: Called while the disk is full: whether it has freed anything. A file cannot even be read without
+            some room for the index of its log.
 
     Raises:
         ConfigError: The file has a newer format.
@@ -57,28 +62,46 @@ class Database:
         MusewatchError: What `form` raises for a damaged file or one that cannot be used.
     """
 
-    def __init__(self, path: Path, form: Format) -> None:
+    def __init__(self, path: Path, form: Format, make_room: Callable[[], bool] = lambda: False) -> None:
         self.path = path
         self._form = form
+        self._make_room = make_room
         self._lock = threading.RLock()
         make_folder(path.parent)
-        with self.reported(), _writing(path):
-            for file in (path, *_beside(path)):
-                make_private(file, missing=file == path)
-            self._connection = sqlite3.connect(
-                path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        self._connection = self.with_room(self._open)
+
+    def with_room(self, work: Callable[[], T]) -> T:
+        """Does some work on the file, again and again as long as the disk is full and something gives way.
+
+        Raises:
+            MusewatchError: What `form` raises on a full disk; nothing is left to give way.
+        """
+        while True:
+            try:
+                return work()
+            except self._form.full:
+                if not self._make_room():
+                    raise
+
+    def _open(self) -> sqlite3.Connection:
+        with self.reported(), _writing(self.path):
+            for file in (self.path, *_beside(self.path)):
+                make_private(file, missing=file == self.path)
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )
             try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute(
-                    f"PRAGMA synchronous = {'FULL' if form.outlives_power else 'NORMAL'}"
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute(
+                    f"PRAGMA synchronous = {'FULL' if self._form.outlives_power else 'NORMAL'}"
                 )
-                self._connection.execute("PRAGMA foreign_keys = ON")
-                self._connection.execute("PRAGMA secure_delete = ON")
-                migrate(self._connection, path, form)
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("PRAGMA secure_delete = ON")
+                migrate(connection, self.path, self._form)
             except BaseException:
-                self._connection.close()
+                connection.close()
                 raise
+            return connection
 
     def close(self) -> None:
         """Closes the connection; safe to call twice."""

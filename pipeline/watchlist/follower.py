@@ -37,6 +37,7 @@ class WatchlistFollower:
         self._store, self._embedder, self._codec = store, embedder, codec
         self._state: tuple[int, int] | None = None
         self._next_change: datetime | None = None
+        self._taken_at: datetime | None = None
         self.unusable: tuple[Unusable, ...] = ()
 
     def refresh(self, now: datetime) -> WatchlistSnapshot | None:
@@ -50,12 +51,13 @@ class WatchlistFollower:
         """
         state = self._store.state()
         expired = self._next_change is not None and now >= self._next_change
-        if state == self._state and not expired:
+        set_back = self._taken_at is not None and now < self._taken_at  # who seemed to be over may not be
+        if state == self._state and not expired and not set_back:
             return None
         if state != self._state:
             self.unusable = ensure_vectors(self._store, self._embedder, self._codec)
         snapshot = take_snapshot(self._store, self._embedder, now)
-        self._state, self._next_change = state, snapshot.next_change
+        self._state, self._next_change, self._taken_at = state, snapshot.next_change, now
         return snapshot
 
 

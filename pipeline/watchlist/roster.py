@@ -2,14 +2,16 @@
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.store.room import keep_reserve, make_room
 from pipeline.store.sqlite import Database
 from pipeline.watchlist.contents import Contents, Verdict, judge
 from pipeline.watchlist.migrations import WATCHLIST
@@ -27,6 +29,7 @@ class WatchlistStore:
 
     Args:
         path: The SQLite file, `data_dir/watchlist.db`.
+        make_room: Called on a full disk, by what cannot wait: whether it has freed anything.
 
     Raises:
         ConfigError: The file has a newer format.
@@ -34,13 +37,15 @@ class WatchlistStore:
         OutsideError: It cannot be opened or written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, WATCHLIST)
+    def __init__(self, path: Path, make_room: Callable[[], bool] = lambda: False) -> None:
+        self._database = Database(path, WATCHLIST, make_room)
 
     @classmethod
     def in_folder(cls, data_dir: Path) -> "WatchlistStore":
-        """The store of a config's `data_dir`."""
-        return cls(data_dir / FILE_NAME)
+        """The store of a config's `data_dir`; what else is there gives way on a full disk."""
+        store = cls(data_dir / FILE_NAME, partial(make_room, data_dir))
+        keep_reserve(data_dir)
+        return store
 
     def __enter__(self) -> "WatchlistStore":
         return self
@@ -192,8 +197,7 @@ class WatchlistStore:
         with self._database.reading() as connection:
             known = _find(connection, identity_id) is not None
         if known:
-            with self._changing() as connection:
-                connection.execute("DELETE FROM identity WHERE id = ?", (identity_id,))
+            self._database.with_room(lambda: self._delete(identity_id))
             self._database.forget_deleted()
         return known
 
@@ -262,6 +266,10 @@ class WatchlistStore:
         with self._database.reading() as connection:
             rows = [connection.execute(query, (id_, kind)).fetchone() for id_ in enrolment_ids]
         return {row[0]: bytes(row[1]) for row in rows if row is not None}
+
+    def _delete(self, identity_id: str) -> None:
+        with self._changing() as connection:
+            connection.execute("DELETE FROM identity WHERE id = ?", (identity_id,))
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:

@@ -1,61 +1,46 @@
-"""The thread from the bus to the outbox."""
+"""The watchlist is followed by a time of day that does not jump."""
 
-import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from functools import partial
+from typing import Any, cast
 
-from pipeline.messages import Tracklet
-from pipeline.runner.back import BusThread
-from pipeline.runner.process import Failures
-from pipeline.runner.telemetry import Telemetry
-from pipeline.testing import tracklet
-from plugins.bus_memory import MemoryBus
+import pytest
+
+from pipeline.clock import SETTLE_S, SteadyTime
+from pipeline.runner import back
+from pipeline.runner.back import Identifier
 
 
-class Mended:
-    """Stands in for `Delivery`: refuses until it is mended, from then on takes everything."""
+class Asked:
+    """A follower that notes when it was asked for."""
 
     def __init__(self) -> None:
-        self.mended = threading.Event()
-        self.refused = threading.Event()
-        self.stored: list[Mapping[str, Any]] = []
-        self._held: list[Mapping[str, Any]] = []
+        self.at_s: list[float] = []
 
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def add(self, events: Sequence[Mapping[str, Any]]) -> None:
-        self._held += events
-
-    def store(self) -> bool:
-        if self._held and not self.mended.is_set():
-            self.refused.set()
-            return False
-        self.stored, self._held = self.stored + self._held, []
-        return True
+    def refresh(self, now: datetime) -> None:
+        self.at_s.append(now.timestamp())
 
 
-class Numbers(BusThread):
-    """Makes an event of each tracklet's number."""
+class Clocks:
+    """The monotonic clock of a machine, and its wall clock."""
 
-    most_held = 1
+    passed_s = wrong_by_s = 0.0
 
-    def work(self, tracklets: Sequence[Tracklet]) -> None:
-        self._delivery.add([{"number": each.number} for each in tracklets])
+    def monotonic(self) -> float:
+        return self.passed_s
+
+    def wall(self) -> float:
+        return 1e9 + self.passed_s + self.wrong_by_s
 
 
-def test_what_still_waits_on_the_bus_is_stored_when_the_outbox_recovers_at_the_very_end() -> None:
-    bus, delivery = MemoryBus(MemoryBus.Config()), Mended()
-    thread = Numbers(bus, delivery, Failures(Telemetry(dict)))  # type: ignore[arg-type]
-    thread.start()
-    bus.publish([tracklet(number=1)])
-    assert delivery.refused.wait(10)
-    bus.publish([tracklet(number=2)])
-    ended: list[bool] = []
-    ending = threading.Thread(target=lambda: ended.append(thread.finish(time.monotonic() + 30)))
-    ending.start()
-    delivery.mended.set()
-    ending.join(10)
-    assert ended == [True]
-    assert [event["number"] for event in delivery.stored] == [1, 2]
+def test_nobody_is_over_by_a_clock_that_is_wrong_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, clocks = Asked(), Clocks()
+    monkeypatch.setattr(time, "time", clocks.wall)
+    monkeypatch.setattr(back, "SteadyTime", partial(SteadyTime, clocks.monotonic))
+    unused = cast(Any, None)
+    identifier = Identifier("hall", unused, cast(Any, asked), unused, unused)
+    for passed_s, wrong_by_s in ((0, 0), (10, 1e8), (70, 1e8), (80, 0), (90 + SETTLE_S, 0)):
+        clocks.passed_s, clocks.wrong_by_s = passed_s, wrong_by_s
+        identifier.follow()
+    assert [at_s - 1e9 for at_s in asked.at_s] == [0, 10, 70, 80, 90 + SETTLE_S]

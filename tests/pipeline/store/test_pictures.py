@@ -2,6 +2,8 @@ import errno
 import hashlib
 import logging
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -10,12 +12,35 @@ import pytest
 
 from pipeline.store import pictures as module
 from pipeline.store.pictures import EvidenceStore
+from pipeline.store.room import RESERVE_BYTES, keep_reserve
 
 DAY_S = 86_400.0
+NOW_S = 1_796_000_000.0  # the wall clock when the monotonic one shows 0
 
 
-def store(folder: Path, base_url: str | None = None, max_mb: float = 1.0, days: float = 30) -> EvidenceStore:
-    return EvidenceStore(folder, base_url, max_mb, days)
+class Clock:
+    """The monotonic clock of a test."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def __call__(self) -> float:
+        return self.s
+
+    def after(self, seconds: float) -> float:
+        """Goes on; what a wall clock that is right shows then."""
+        self.s += seconds
+        return NOW_S + self.s
+
+
+def store(
+    folder: Path,
+    base_url: str | None = None,
+    max_mb: float = 1.0,
+    days: float = 30,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> EvidenceStore:
+    return EvidenceStore(folder, base_url, max_mb, days, monotonic)
 
 
 def picture(number: int, size: int = 1000) -> bytes:
@@ -24,6 +49,10 @@ def picture(number: int, size: int = 1000) -> bytes:
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.rglob("*")}
 
 
 def name_of(data: bytes) -> str:
@@ -74,11 +103,74 @@ def test_a_picture_larger_than_the_limit_is_not_kept_and_costs_the_others_nothin
 
 
 def test_age_counts_from_the_clock_given(tmp_path: Path) -> None:
-    kept = store(tmp_path, days=1)
-    kept.put(picture(1), 0.0)
-    kept.put(picture(2), 0.9 * DAY_S)
-    kept.tidy(1.1 * DAY_S)
+    clock = Clock()
+    kept = store(tmp_path, days=1, monotonic=clock)
+    kept.put(picture(1), clock.after(0))
+    kept.put(picture(2), clock.after(0.9 * DAY_S))
+    kept.tidy(clock.after(0.2 * DAY_S))
     assert names(tmp_path) == {name_of(picture(2))}
+
+
+@pytest.mark.parametrize("wrong_by_s", [3650 * DAY_S, -NOW_S], ids=["in ten years", "1970"])
+def test_a_clock_that_is_wrong_for_a_minute_deletes_nothing(tmp_path: Path, wrong_by_s: float) -> None:
+    clock = Clock()
+    kept = store(tmp_path, days=1, monotonic=clock)
+    kept.put(picture(1), clock.after(0))
+    for _ in range(60):
+        kept.put(picture(2), clock.after(1) + wrong_by_s)
+    for _ in range(120):
+        kept.put(picture(3), clock.after(10))
+    everything = {name_of(picture(number)) for number in (1, 2, 3)}
+    assert names(tmp_path) == everything
+    for number in range(4):  # and later each goes in its time
+        kept.tidy(clock.after(DAY_S / 4))
+        assert names(tmp_path) == (everything if number < 3 else {name_of(picture(3))})
+
+
+@pytest.mark.parametrize("wrong_by_s", [3650 * DAY_S, -NOW_S], ids=["in ten years", "1970"])
+def test_a_clock_that_is_wrong_at_the_start_deletes_nothing(tmp_path: Path, wrong_by_s: float) -> None:
+    store(tmp_path).put(picture(1), NOW_S - DAY_S / 2)
+    clock = Clock()
+    kept = store(tmp_path, days=1, monotonic=clock)
+    kept.put(picture(2), clock.after(0) + wrong_by_s)
+    kept.put(picture(3), clock.after(60) + wrong_by_s)
+    kept.tidy(clock.after(1))
+    kept.tidy(clock.after(600))
+    assert names(tmp_path) == {name_of(picture(number)) for number in (1, 2, 3)}
+    stamps = [(tmp_path / name_of(picture(number))).stat().st_mtime - NOW_S for number in (2, 3)]
+    assert stamps == [pytest.approx(0, abs=2), pytest.approx(60, abs=2)]
+    kept.tidy(clock.after(DAY_S / 2))
+    assert names(tmp_path) == {name_of(picture(number)) for number in (2, 3)}
+
+
+@pytest.mark.parametrize("stamp_s", [NOW_S + 3650 * DAY_S, 5.0], ids=["in ten years", "1970"])
+def test_a_picture_of_a_time_that_cannot_be_is_as_old_as_it_was_found(tmp_path: Path, stamp_s: float) -> None:
+    store(tmp_path).put(picture(1), stamp_s)
+    clock = Clock()
+    kept = store(tmp_path, days=1, monotonic=clock)
+    for step_s in (0, 601, 0.9 * DAY_S):
+        kept.tidy(clock.after(step_s))
+        assert names(tmp_path) == {name_of(picture(1))}
+    kept.tidy(clock.after(0.2 * DAY_S))
+    assert names(tmp_path) == set()
+
+
+def test_the_folder_and_its_pictures_are_private(tmp_path: Path) -> None:
+    store(tmp_path / "data" / "evidence").put(picture(1), NOW_S)
+    assert modes(tmp_path) == {"data": 0o700, "evidence": 0o700, name_of(picture(1)): 0o600}
+
+
+def test_a_folder_from_before_is_closed_and_one_for_a_group_stays(tmp_path: Path) -> None:
+    for folder, mode in (("open", 0o755), ("group", 0o750)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder).chmod(mode)
+        store(tmp_path / folder).put(picture(ord(folder[0])), NOW_S)
+    assert modes(tmp_path) == {
+        "open": 0o700,
+        name_of(picture(ord("o"))): 0o600,
+        "group": 0o750,
+        name_of(picture(ord("g"))): 0o640,
+    }
 
 
 def test_limits_hold_for_what_an_earlier_run_left(tmp_path: Path) -> None:
@@ -105,11 +197,11 @@ class FullDisk:
     def __init__(self, folder: Path, room: int, write: object = module._write) -> None:
         self.folder, self.room, self.write = folder, room, write
 
-    def __call__(self, path: Path, jpeg: bytes, now_s: float) -> None:
+    def __call__(self, path: Path, jpeg: bytes, *rest: float) -> None:
         used = sum(file.stat().st_size for file in self.folder.iterdir())
         if used + len(jpeg) > self.room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.write(path, jpeg, now_s)  # type: ignore[operator]
+        self.write(path, jpeg, *rest)  # type: ignore[operator]
 
 
 def test_on_a_full_disk_the_oldest_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,3 +243,14 @@ def test_make_room_frees_what_is_asked(tmp_path: Path) -> None:
     assert len(names(tmp_path)) == 3
     assert kept.make_room(99_999) == 3000
     assert kept.make_room(1) == 0
+
+
+def test_the_reserve_goes_when_no_picture_is_left(tmp_path: Path) -> None:
+    kept = store(tmp_path / "evidence")
+    kept.put(picture(1), 0.0)
+    keep_reserve(tmp_path)
+    assert kept.make_room(99_999) == 1000
+    assert (tmp_path / "reserve").exists()
+    assert kept.make_room(99_999) >= RESERVE_BYTES
+    assert not (tmp_path / "reserve").exists()
+    assert kept.make_room(99_999) == 0

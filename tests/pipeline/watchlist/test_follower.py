@@ -118,6 +118,14 @@ def test_somebody_expires_without_any_change(store: WatchlistStore) -> None:
     assert follower.refresh(NOW + timedelta(days=999)) is None
 
 
+def test_a_clock_that_is_set_back_brings_back_who_seemed_to_be_over(store: WatchlistStore) -> None:
+    store.add(someone("p1", NOW + timedelta(days=1)), PICTURES[:1])
+    follower = follow(store)
+    assert fresh(follower, NOW + timedelta(days=3650)).identity_ids == ()
+    assert fresh(follower, NOW).identity_ids == ("p1",)
+    assert follower.refresh(NOW + timedelta(seconds=1)) is None
+
+
 def test_the_vectors_are_those_of_the_pictures(store: WatchlistStore) -> None:
     ids = store.add(someone("p1"), PICTURES)
     snapshot = fresh(follow(store))
