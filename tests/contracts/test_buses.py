@@ -1,18 +1,16 @@
-"""What every bus promises, inside a process and between processes."""
+"""Our buses against the suites of their kind."""
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import registry
-from pipeline.messages import TrackKey
 from pipeline.protocols import Bus
 from pipeline.remote_bus import RemoteBus
 from pipeline.settings import choose
-from pipeline.testing import tracklet
+from pipeline.testing import ListBus, ListPipe, contracts
 from tests.servers.kafka import KafkaBroker
 
 
@@ -27,23 +25,16 @@ def test_every_bus_is_one_of_two_kinds() -> None:
         assert isinstance(bus, Bus if bus.in_process else RemoteBus)
 
 
-def test_inside_a_process_the_other_side_is_waited_for() -> None:
-    bus = build("memory", max_waiting=2)
-    sent = [tracklet(TrackKey("door", "e1", n)) for n in range(50)]
-    sender = threading.Thread(target=bus.publish, args=(sent,))
-    sender.start()
-    received: list[Any] = []
-    while len(received) < 50:
-        fresh = bus.receive(10, 5.0)
-        assert 0 < len(fresh) <= 10
-        received += fresh
-    sender.join()
-    assert received == sent
-    assert bus.receive(10, 0.0) == []
+class TestInsideAProcess(contracts.BusContract):
+    @pytest.fixture(params=[lambda: build("memory", max_waiting=2), ListPipe], ids=["memory", "fake"])
+    def bus(self, request: pytest.FixtureRequest) -> Any:
+        return request.param()
 
 
 @pytest.fixture
-def remote(kafka_broker: KafkaBroker, tmp_path: Path) -> Iterator[Any]:
+def connect(kafka_broker: KafkaBroker, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+    """Processes on the same topics and in the same group."""
+
     def make() -> Any:
         names = {key: f"{tmp_path.name}-{key}" for key in ("topic", "dead_letters", "watchlist", "group")}
         made.append(build("kafka", bootstrap=kafka_broker.bootstrap, partitions=2, **names))
@@ -55,30 +46,29 @@ def remote(kafka_broker: KafkaBroker, tmp_path: Path) -> Iterator[Any]:
         bus.close()
 
 
-def event(n: int) -> dict[str, Any]:
-    return {"id": f"t{n}", "partitionkey": f"cam-{n % 3}", "data": {"n": n}}
-
-
-def receive(bus: Any, count: int) -> list[Any]:
-    messages: list[Any] = []
-    for _ in range(100):
-        messages += bus.receive(10, 0.3).messages
-        if len(messages) >= count:
-            return messages
-    raise AssertionError(messages)
+@pytest.mark.kafka
+class TestOnKafka(contracts.RemoteBusContract):
+    @pytest.fixture
+    def new_bus(self, connect: Callable[[], Any]) -> Callable[[], Any]:
+        return connect
 
 
 @pytest.mark.kafka
-def test_between_processes_nothing_is_passed_on_before_it_is_committed(remote: Any) -> None:
-    remote().publish([event(n) for n in range(12)])
-    first = remote()
-    before = receive(first, 12)
-    first.close()
-    second = remote()
-    after = receive(second, 12)
-    assert sorted(m.value for m in after) == sorted(m.value for m in before), "all of it again"
-    second.commit({m.partition: m.offset + 1 for m in after})
-    second.close()
-    remote().publish([event(12)])
-    (only,) = receive(remote(), 1)
-    assert b'"n":12' in only.value
+class TestTableOnKafka(contracts.TableContract):
+    @pytest.fixture
+    def new_table(self, connect: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: connect().watchlist
+
+
+class TestFakeRemoteBus(contracts.RemoteBusContract):
+    @pytest.fixture
+    def new_bus(self) -> Callable[[], Any]:
+        bus = ListBus()
+        return lambda: bus
+
+
+class TestFakeTable(contracts.TableContract):
+    @pytest.fixture
+    def new_table(self) -> Callable[[], Any]:
+        bus = ListBus()
+        return lambda: bus.watchlist

@@ -1,4 +1,4 @@
-"""What every sink promises: all events, in order, safe when `publish` returns."""
+"""Our sinks against the suites of their role, and what is special about each."""
 
 import gc
 import json
@@ -14,11 +14,10 @@ import pytest
 
 from pipeline import registry
 from pipeline.deliver.events import CONTENT_TYPE, encode
-from pipeline.deliver.outbox import Outbox
-from pipeline.deliver.relay import Relay
 from pipeline.errors import BackpressureError, ConfigError, OutsideError, RefusedError
 from pipeline.protocols import Readable, Sink
 from pipeline.settings import choose
+from pipeline.testing import ListSink, contracts
 from tests.servers.kafka import KafkaBroker
 
 
@@ -164,44 +163,60 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         pytest.fail(f"no rig for the sink {request.param}: add one")
 
 
-def test_every_sink_has_the_shape(rig: Rig) -> None:
-    assert isinstance(rig.sink, Sink)
+class TestSinks(contracts.SinkContract):
+    @pytest.fixture
+    def sink(self, rig: Rig) -> Sink:
+        return rig.sink
+
+    @pytest.fixture
+    def arrived(self, rig: Rig) -> Callable[[], list[str]]:
+        return lambda: [json.loads(line)["id"] for line in rig.arrived()]
+
+    def test_events_arrive_whole(self, rig: Rig) -> None:
+        rig.sink.publish(events(5))
+        assert rig.arrived() == [encode(event) for event in events(5)]
 
 
-def test_events_arrive_whole_and_in_order_before_publish_returns(rig: Rig) -> None:
-    rig.sink.publish(events(5))
-    rig.sink.publish(events(30, start=5))
-    assert rig.arrived() == [encode(event) for event in events(35)]
+class TestSinksInTrouble(contracts.SinkTroubleContract):
+    @pytest.fixture
+    def sink(self, rig: Rig) -> Sink:
+        return rig.sink
+
+    @pytest.fixture
+    def arrived(self, rig: Rig) -> Callable[[], list[str]]:
+        return lambda: [json.loads(line)["id"] for line in rig.arrived()]
+
+    @pytest.fixture
+    def breaks_after(self, rig: Rig) -> Callable[[int], None]:
+        return rig.breaks_after
+
+    @pytest.fixture
+    def mends(self, rig: Rig) -> Callable[[], None]:
+        return rig.mends
 
 
-def test_nothing_is_lost_or_reordered_when_publish_fails_midway(rig: Rig, tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path / "outbox.db", ("a",))
-    relay = Relay(outbox, rig.sink, "a", batch=8)
-    outbox.append(events(20))
-    now_s = relay.step(0.0)
-    rig.breaks_after(3)
-    for _ in range(3):
-        now_s = relay.step(now_s)
-    assert relay.failing
-    assert outbox.waiting() > 0
-    rig.mends()
-    outbox.append(events(10, start=20))
-    for _ in range(40):
-        now_s = relay.step(now_s)
-        if relay.idle:
-            break
-    assert outbox.waiting() == 0
-    assert once(rig.arrived()) == [encode(event) for event in events(30)]
-    outbox.close()
+class TestFakeSink(contracts.SinkContract, contracts.ReadableContract, contracts.DeadLettersContract):
+    @pytest.fixture
+    def sink(self) -> ListSink:
+        return ListSink()
+
+    @pytest.fixture
+    def arrived(self, sink: ListSink) -> Callable[[], list[str]]:
+        return lambda: [event["id"] for event in sink.events]
+
+    @pytest.fixture
+    def dead(self, sink: ListSink) -> Callable[[], list[bytes]]:
+        return lambda: [encode(event) for event, _ in sink.dead]
 
 
-def test_a_sink_can_be_used_after_close(rig: Rig) -> None:
-    close = getattr(rig.sink, "close", lambda: None)
-    rig.sink.publish(events(1))
-    close()
-    close()
-    rig.sink.publish(events(1, start=1))
-    assert rig.arrived() == [encode(event) for event in events(2)]
+@pytest.mark.kafka
+@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
+class TestKafkaIsRead(contracts.ReadableContract):
+    @pytest.fixture
+    def sink(self, kafka_broker: KafkaBroker, tmp_path: Path) -> Iterator[Any]:
+        sink = build("kafka", tmp_path, bootstrap=kafka_broker.bootstrap, topic=tmp_path.name)
+        yield sink
+        sink.close()
 
 
 # --- a file -----------------------------------------------------------------------------------------------

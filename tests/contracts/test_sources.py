@@ -1,22 +1,18 @@
-"""What every source promises: frames in order, times that grow from 0, one clear end."""
+"""Our sources against the suite of their role: a numbered recording behind each of them."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 
 from pipeline import registry
-from pipeline.errors import ConfigError, MusewatchError, StreamError
+from pipeline.errors import ConfigError, MusewatchError
 from pipeline.messages import Frame
-from pipeline.protocols import Source
 from pipeline.settings import choose
+from pipeline.testing import contracts
 from tests.servers.clips import number_of, picture, write_clip
 from tests.servers.ports import free_port
 from tests.servers.rtsp import RtspServer
@@ -96,66 +92,35 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     yield from RIGS[request.param](tmp_path)
 
 
-def played(source: Any) -> list[Frame]:
-    frames: list[Frame] = []
-    with suppress(StreamError):
-        frames.extend(source.frames())
-    return frames
-
-
 def test_every_registered_source_is_held_to_it() -> None:
     assert set(registry.known("source")) == {name.split()[0] for name in RIGS}
 
 
-def test_frames(rig: Rig) -> None:
-    source = rig.make()
-    assert isinstance(source, Source)
-    frames = played(source)
-    assert [number_of(frame.image) for frame in frames] == list(range(COUNT))
-    assert [frame.index for frame in frames] == list(range(COUNT))
-    assert frames[0].pts_s == 0
-    assert all(a.pts_s < b.pts_s for a, b in pairwise(frames))
-    for frame in frames:
-        assert frame.image.flags.c_contiguous
-        assert frame.captured_at.utcoffset() == timedelta(0)
-    assert len({frame.epoch for frame in frames}) == 1
+class TestSources(contracts.SourceContract):
+    @pytest.fixture
+    def new_source(self, rig: Rig) -> Callable[[], Any]:
+        return rig.make
 
+    @pytest.fixture
+    def count(self) -> int:
+        return COUNT
 
-def test_frames_are_the_takers_own(rig: Rig) -> None:
-    """Nothing is written over a picture once it has been handed out."""
-    first, second = islice(rig.make().frames(), 2)
-    before = first.image.copy()
-    second.image[:] = 0
-    np.testing.assert_array_equal(first.image, before)
+    @pytest.fixture
+    def finite(self, rig: Rig) -> bool:
+        return rig.finite
 
+    @pytest.fixture
+    def missing(self, rig: Rig, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Any]:
+        use = request.node.callspec.params["rig"].split()[0]
+        return lambda: build(use, tmp_path, **rig.missing)
 
-def test_the_end(rig: Rig) -> None:
-    """Of a recording it is the end; of a camera it is a lost stream."""
-    source = rig.make()
-    assert getattr(source, "finite", not source.live) == rig.finite
-    if rig.finite:
-        assert len(list(source.frames())) == COUNT
-    else:
-        with pytest.raises(StreamError):
-            list(source.frames())
+    def number_of(self, frame: Frame) -> int:
+        return number_of(frame.image)
 
-
-def test_closed_is_closed(rig: Rig) -> None:
-    source = rig.make()
-    frames = source.frames()
-    next(frames)
-    source.close()
-    assert list(frames) == []
-    assert list(source.frames()) == []
-
-
-def test_what_is_not_there_is_one_error_with_its_name(
-    rig: Rig, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    use = request.node.callspec.params["rig"].split()[0]
-    with pytest.raises(MusewatchError) as failed:
-        list(build(use, tmp_path, **rig.missing).frames())
-    assert str(next(iter(rig.missing.values()))) in str(failed.value)
+    def test_what_is_not_there_is_named(self, missing: Callable[[], Any], rig: Rig) -> None:
+        with pytest.raises(MusewatchError) as failed:
+            list(missing().frames())
+        assert str(next(iter(rig.missing.values()))) in str(failed.value)
 
 
 @pytest.mark.parametrize("use", ["file", "folder", "camera", "rtsp"])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from pipeline.testing.contracts.pictures import pixels
 from plugins.masker_box import box_mask
-from tests.oracles.run_lengths import decode
 
 
 def drawn(box: tuple[float, float, float, float], size: tuple[int, int]) -> np.ndarray:
@@ -30,7 +30,7 @@ def test_the_mask_is_the_box(box: tuple[float, float, float, float]) -> None:
     mask = box_mask(box, (12, 10))
     assert mask is not None
     assert mask.size == (10, 12)
-    np.testing.assert_array_equal(decode(mask.counts, mask.size), drawn(box, (12, 10)))
+    np.testing.assert_array_equal(pixels(mask), drawn(box, (12, 10)))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 
 from pipeline import registry
 from pipeline.settings import Settings
+from pipeline.testing import ListBus
 from tests.enrolment_desk import CONFIG, Desk, drawn_detector
 from tests.pictures import RED, person
-from tests.remote import ListBus
 
 BUSES: list[ListBus] = [ListBus()]
 

@@ -24,14 +24,13 @@ from pipeline.runner.positions import Positions
 from pipeline.runner.receiving import Expected, Receiving
 from pipeline.runner.telemetry import Telemetry
 from pipeline.store.pictures import EvidenceStore
-from pipeline.testing import FakeCodec, FakeEmbedder, tracklet
+from pipeline.testing import FakeCodec, FakeEmbedder, ListBus, tracklet
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
 from tests.pictures import person
-from tests.remote import ListBus
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CODEC, EMBEDDER = FakeCodec(), FakeEmbedder()

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.remote_bus import TableFault
+from pipeline.testing import ListBus
 from pipeline.watchlist.contents import KEY, Contents, contents_schema, from_row
 from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.records import Identity, NewPicture
@@ -18,7 +19,6 @@ from pipeline.watchlist.shared import publish, publish_all
 from tests.enrolment_desk import CODEC
 from tests.pictures import BLUE, GREEN
 from tests.pipeline.watchlist.office import NOW, picture
-from tests.remote import ListBus
 
 
 class Site:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import OutsideError
+from pipeline.testing import ListBus
 from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.records import Identity
 from pipeline.watchlist.roster import WatchlistStore
@@ -12,7 +13,6 @@ from pipeline.watchlist.shared import publish, publish_all
 from tests.enrolment_desk import CODEC
 from tests.pictures import BLUE
 from tests.pipeline.watchlist.office import NOW, anna, people, picture
-from tests.remote import ListBus
 
 
 @pytest.fixture

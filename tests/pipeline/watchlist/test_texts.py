@@ -19,7 +19,7 @@ from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import HitBest, TrackKey
-from pipeline.testing import FakeCodec, FakeEmbedder, FakeReader, tracklet
+from pipeline.testing import FakeCodec, FakeEmbedder, FakeReader, ListBus, tracklet
 from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
 from pipeline.watchlist.follower import WatchlistFollower, ensure_vectors
 from pipeline.watchlist.mirror import WatchlistMirror
@@ -30,7 +30,6 @@ from pipeline.watchlist.snapshot import take_snapshot
 from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
 from tests.pictures import BLUE, GREEN, RED, person
-from tests.remote import ListBus
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 CODEC = FakeCodec()

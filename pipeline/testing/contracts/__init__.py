@@ -1,0 +1,40 @@
+"""What every plugin promises, one suite of pytest tests a role.
+
+A plugin's own tests inherit the suite of its role and give the fixtures that its docstring names:
+
+    from pipeline.testing import contracts
+
+    class TestLoudSink(contracts.SinkContract):
+        @pytest.fixture
+        def sink(self):
+            return LoudSink(LoudSink.Config())
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(  # so that a failure shows the values, as in any test
+    *(f"{__name__}.{name}" for name in ("buses", "delivery", "identity", "people", "pictures", "sources"))
+)
+
+from pipeline.testing.contracts.buses import BusContract, RemoteBusContract, TableContract  # noqa: E402
+from pipeline.testing.contracts.delivery import (  # noqa: E402
+    DeadLettersContract,
+    ReadableContract,
+    SinkContract,
+    SinkTroubleContract,
+)
+from pipeline.testing.contracts.identity import IndexContract, VerifierContract  # noqa: E402
+from pipeline.testing.contracts.people import (  # noqa: E402
+    DetectorContract,
+    EmbedderContract,
+    TextEmbedderContract,
+    TrackerContract,
+)
+from pipeline.testing.contracts.pictures import CodecContract, MaskerContract  # noqa: E402
+from pipeline.testing.contracts.sources import SourceContract  # noqa: E402
+
+__all__ = [
+    "BusContract", "CodecContract", "DeadLettersContract", "DetectorContract", "EmbedderContract", "IndexContract",
+    "MaskerContract", "ReadableContract", "RemoteBusContract", "SinkContract", "SinkTroubleContract",
+    "SourceContract", "TableContract", "TextEmbedderContract", "TrackerContract", "VerifierContract",
+]  # fmt: skip
