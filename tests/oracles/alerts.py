@@ -10,6 +10,20 @@ def plain_iou(a, b):
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
+def shows(event, labels):
+    """Whether the picture of an event shows its person, and nobody else better."""
+    overlap = {}
+    for who in {label[1] for label in labels}:
+        near = [
+            (abs(time - event["at"]), time, box)
+            for stream, other, time, box in labels
+            if stream == event["stream"] and other == who and abs(time - event["at"]) <= 0.5
+        ]
+        overlap[who] = plain_iou(min(near)[2], event["box"]) if near else 0.0
+    own = overlap.get(event["who"], 0.0)
+    return own >= 0.3 and own == max(overlap.values())
+
+
 def count(events, labels, stays, enrolled):
     """Counts.
 
@@ -20,7 +34,7 @@ def count(events, labels, stays, enrolled):
         enrolled: Ids.
 
     Returns:
-        right, wrong, missed, and the list of waits.
+        right, wrong, missed, and the list of waits. A hit is right when every picture that any of its events shows is.
     """
     right, wrong, found = 0, 0, {}
     for hit in {event["hit"] for event in events}:
@@ -34,12 +48,7 @@ def count(events, labels, stays, enrolled):
             and stay[1] == last["who"]
             and not (last["last"] < stay[2] or last["first"] > stay[3])
         ]
-        near = [
-            (abs(time - last["at"]), time, box)
-            for stream, who, time, box in labels
-            if stream == last["stream"] and who == last["who"] and abs(time - last["at"]) <= 0.5
-        ]
-        if here and near and plain_iou(min(near)[2], last["box"]) >= 0.3:
+        if here and all(shows(event, labels) for event in own):
             right += 1
             for stay in here:
                 found.setdefault(stay, []).append(opened["decided"] - stay[2])

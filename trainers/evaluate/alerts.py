@@ -1,5 +1,6 @@
 """`musewatch evaluate alerts`: a file of hits against a folder of truth."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,9 @@ from rich.table import Table
 from pipeline.output import JsonOption, console, print_json, say
 from trainers.evaluate.hits_file import read_hits
 from trainers.evaluate.truth import read_enrolled, read_truth
-from trainers.metrics.alerts import AlertScores, StreamTruth, score_alerts
+from trainers.metrics.alerts import AlertScores, Judgement, StreamTruth, score_alerts
 
-COUNTS = ("right", "wrong", "missed")
+COUNTS = ("right", "wrong", "missed", "retracted", "ignored")
 
 
 def alerts(
@@ -55,6 +56,8 @@ def document(scores: AlertScores) -> dict[str, Any]:
         "right": scores.right,
         "wrong": scores.wrong,
         "missed": scores.missed,
+        "retracted": scores.retracted,
+        "ignored": scores.ignored,
         "appearances": len(scores.appearances),
         "precision": scores.precision,
         "recall": scores.recall,
@@ -77,13 +80,16 @@ def rows_by_identity(scores: AlertScores) -> list[dict[str, Any]]:
 
 def _counts(scores: AlertScores, identity_id: str, stream_id: str) -> dict[str, int]:
     own = (identity_id, stream_id)
-    right = [judged.right for judged in scores.hits if (judged.hit.identity_id, judged.hit.stream_id) == own]
+    judged = Counter(
+        each.judgement for each in scores.hits if (each.hit.identity_id, each.hit.stream_id) == own
+    )
     missed = [
         item.missed
         for item in scores.appearances
         if (item.appearance.person_id, item.appearance.stream_id) == own
     ]
-    return {"right": sum(right), "wrong": len(right) - sum(right), "missed": sum(missed)}
+    counts = {judgement.value: judged[judgement] for judgement in Judgement} | {"missed": sum(missed)}
+    return {name: counts[name] for name in COUNTS}
 
 
 def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
@@ -101,10 +107,12 @@ def figures(scores: AlertScores) -> list[str]:
     median_s, p90_s = (scores.time_to_first_hit_s(quantile) for quantile in (0.5, 0.9))
     hits, alarms = len(scores.hits), scores.false_alarms_per_camera_day
     return [
-        f"hits {hits}: right {scores.right}, wrong {scores.wrong}; precision {_number(scores.precision, 3)}",
+        f"hits {hits}: right {scores.right}, wrong {scores.wrong}, retracted {scores.retracted}, "
+        f"ignored {scores.ignored}; precision {_number(scores.precision, 3)}",
         f"appearances {len(scores.appearances)}: missed {scores.missed}; recall {_number(scores.recall, 3)}",
         f"time to first hit: median {_number(median_s, 1)} s, p90 {_number(p90_s, 1)} s",
-        f"false alarms per camera-day: {_number(alarms, 0)}, from {scores.stream_seconds:.0f} s of streams",
+        f"false alarms per camera-day: {_number(alarms, 0)}, from {scores.stream_seconds:.0f} s of streams"
+        + (f"; {scores.retracted} of them retracted at once" if scores.retracted else ""),
     ]
 
 

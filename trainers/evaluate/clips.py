@@ -52,11 +52,11 @@ class Outcome:
 
     def row(self) -> dict[str, Any]:
         """One entry of `identities` in `summary.json`; the distances of its hits tell where a cut would lie."""
-        counts = {"right": self.scores.right, "wrong": self.scores.wrong, "missed": self.scores.missed}
+        counts = {name: getattr(self.scores, name) for name in COUNTS}
         distances = {event["data"]["hit_id"]: event["data"]["decision"]["distance"] for event in self.events}
         by_verdict = {
-            name: sorted(round(distances[j.hit.hit_id], 3) for j in self.scores.hits if j.right is right)
-            for name, right in (("right", True), ("wrong", False))
+            name: sorted(round(distances[j.hit.hit_id], 3) for j in self.scores.hits if j.judgement == name)
+            for name in ("right", "wrong")
         }
         return {
             "id": self.person.number,

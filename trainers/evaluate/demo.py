@@ -179,7 +179,7 @@ def show_hits(run: Run) -> None:
             "stream": judged.hit.stream_id,
             "opened": f"{judged.opened_pts_s:.1f} s",
             "distance": f"{distances[judged.hit.hit_id]:.2f}",
-            "": "right" if judged.right else "wrong",
+            "": judged.judgement.value,
         }
         for judged in sorted(run.scores.hits, key=lambda judged: judged.opened_pts_s)
     ]
@@ -197,7 +197,7 @@ def summarise(scores: AlertScores, seconds: float) -> dict[str, Any]:
         {"id": row["id"], "clip": row["clip"], "enrolled": "together", **{key: row[key] for key in COUNTS}}
         for row in rows_by_identity(scores)
     ]
-    totals = {"right": scores.right, "wrong": scores.wrong, "missed": scores.missed}
+    totals = {name: getattr(scores, name) for name in COUNTS}
     return {"seconds": round(seconds, 1), "hits": len(scores.hits), **totals, "identities": rows}
 
 

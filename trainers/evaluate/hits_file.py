@@ -61,6 +61,7 @@ def hit_of(event: Mapping[str, Any], where: str = "event") -> HitRevision:
             decided_pts_s=float(data["decided_pts_s"]),
             best_pts_s=float(best["pts_s"]),
             best_box=(left, top, right, bottom),
+            retracted=data.get("state") == "retracted",
         )
     except KeyError as error:
         raise InputError(f"{where}: a hit without {error.args[0]!r}") from None

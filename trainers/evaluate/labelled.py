@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.follow.geometry import Box
-from trainers.evaluate.truth import LABEL_ENDINGS, clip_facts, people_in, read_labels
+from trainers.evaluate.truth import LABEL_ENDINGS, clip_facts, people_in, read_labels, timed
 from trainers.metrics.alerts import Appearance, PersonLabels, StreamTruth
 
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9._-]+")
@@ -64,17 +64,19 @@ def read_labelled_clips(folder: Path) -> LabelledClips:
     if not clips:
         raise InputError(f"there is no *.mp4 in {folder}", "give the folder of your clips")
     numbered = {name: _numbered(folder, name, path) for name, path in clips.items()}
-    uses = Counter(number for labels, _ in numbered.values() for number in labels)
+    uses = Counter(number for stream in numbered.values() for number in stream.labels)
     truth: dict[str, StreamTruth] = {}
     people: list[Person] = []
-    for name, (labels, seconds) in numbered.items():
+    for name, stream in numbered.items():
+        labels = stream.labels
         ids = {number: number if uses[number] == 1 else _qualified(name, number) for number in labels}
         own = [
             _person(ids[number], number, name, labels[number]) for number in sorted(labels, key=_by_number)
         ]
         people += own
         stays = tuple(person.stay for person in own)
-        truth[name] = StreamTruth(name, seconds, stays, {ids[number]: labels[number] for number in labels})
+        named = {ids[number]: labels[number] for number in labels}
+        truth[name] = replace(stream, appearances=stays, labels=named)
     if not people:
         raise InputError(f"nobody is labelled in {folder}", "put NAME.gt_ids.txt beside NAME.mp4 (MOT text)")
     return LabelledClips(clips, truth, tuple(people))
@@ -95,11 +97,14 @@ def _without_first_half(person: Person, stream: StreamTruth) -> StreamTruth:
     return replace(stream, seconds=stream.seconds - left_out_s, appearances=(stay, *others), labels=labels)
 
 
-def _numbered(folder: Path, name: str, clip: Path) -> tuple[dict[str, PersonLabels], float]:
+def _numbered(folder: Path, name: str, clip: Path) -> StreamTruth:
+    """One clip, its people by their numbers, their stays not worked out yet."""
     facts = clip_facts(clip)
     files = [folder / f"{name}{ending}" for ending in LABEL_ENDINGS]
-    labels = [label for path in files if path.is_file() for label in read_labels(path)]
-    return people_in(labels, facts.fps), facts.seconds
+    read = [read_labels(path) for path in files if path.is_file()]
+    people = people_in((label for labels in read for label in labels.people), facts.time_of)
+    ignored = timed((label for labels in read for label in labels.ignored), facts.time_of)
+    return StreamTruth(name, facts.seconds, (), people, ignored)
 
 
 def _person(id_: str, number: str, clip: str, labels: PersonLabels) -> Person:

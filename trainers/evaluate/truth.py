@@ -4,17 +4,19 @@ A folder of truth holds `<stream>.mp4` and `<stream>.gt.txt` or `<stream>.gt_ids
 `presence.csv` for all. Labels are MOT text, `frame(1-based),id,x,y,w,h,conf,class,visibility`; conf 0 means
 ignore. With `presence.csv` the appearances are its rows, and number 3 of the labels is the person `3` or `p3`
 that it names. Without it each number is a person of that name, and its span in the clip is its appearance.
+A label of frame n is of the time of the clip's n-th picture, whatever its rate.
 """
 
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from trainers.metrics.alerts import Appearance, PersonLabels, StreamTruth
@@ -37,6 +39,14 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Labels:
+    """A file of labels: the boxes of people, and those that are marked to be ignored, each in the file's order."""
+
+    people: tuple[Label, ...] = ()
+    ignored: tuple[Label, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Presence:
     """A row of `presence.csv`."""
 
@@ -52,10 +62,26 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """What a video file says of itself."""
+    """What a video file says of itself.
+
+    Attributes:
+        fps: Its nominal rate.
+        seconds: Its length.
+        times_s: (N,) of its pictures, from 0, ascending; empty where it does not say.
+    """
 
     fps: float
     seconds: float
+    times_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+
+    def time_of(self, frame: int) -> float:
+        """When the picture of that number, from 1, is shown; by the rate where the clip does not say."""
+        count = len(self.times_s)
+        if not count:
+            return (frame - 1) / self.fps
+        if frame > count:
+            return float(self.times_s[-1]) + (frame - count) / self.fps
+        return float(self.times_s[frame - 1])
 
 
 def read_truth(folder: Path, fps: float | None = None) -> tuple[StreamTruth, ...]:
@@ -79,8 +105,8 @@ def read_truth(folder: Path, fps: float | None = None) -> tuple[StreamTruth, ...
     return tuple(_stream(name, label_files.get(name), clips.get(name), presence, fps) for name in names)
 
 
-def read_labels(path: Path) -> list[Label]:
-    """Labelled boxes of people in the order of the file, those to be ignored left out.
+def read_labels(path: Path) -> Labels:
+    """The boxes of a file of MOT text; conf 0 (column 7) marks those to be ignored.
 
     Class 1 (column 8) is a person. Where no row says its class (-1, 0 or no such column), all are people.
 
@@ -88,6 +114,7 @@ def read_labels(path: Path) -> list[Label]:
         InputError: Unreadable, a line that is not MOT text, or classes of which none is a person.
     """
     labels: list[tuple[int, Label]] = []
+    ignored: list[Label] = []
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
@@ -101,23 +128,25 @@ def read_labels(path: Path) -> list[Label]:
                 f"{path}, line {number}: not a label: {line.strip()[:60]!r}",
                 "write frame(1-based),id,x,y,w,h,conf,class,visibility",
             )
-        if conf != 0:
-            kind = int(more[0]) if more else UNCLASSED[0]
-            labels.append((kind, Label(int(frame), int(person), (x, y, x + wide, y + high))))
-    return _people_among(labels, path)
+        label = Label(int(frame), int(person), (x, y, x + wide, y + high))
+        if conf == 0:
+            ignored.append(label)
+        else:
+            labels.append((int(more[0]) if more else UNCLASSED[0], label))
+    return Labels(_people_among(labels, path), tuple(ignored))
 
 
-def _people_among(labels: Sequence[tuple[int, Label]], path: Path) -> list[Label]:
+def _people_among(labels: Sequence[tuple[int, Label]], path: Path) -> tuple[Label, ...]:
     """Those of class 1, or all of them where no class is given."""
     kinds = {kind for kind, _ in labels}
     if kinds <= {*UNCLASSED}:
-        return [label for _, label in labels]
+        return tuple(label for _, label in labels)
     if PERSON not in kinds:
         raise InputError(
             f"{path}: rows of class {', '.join(map(str, sorted(kinds)))}, none of class {PERSON}",
             "column 8 of MOT text is 1 for people, and -1 in every row where there are no classes",
         )
-    return [label for kind, label in labels if kind == PERSON]
+    return tuple(label for kind, label in labels if kind == PERSON)
 
 
 def read_presence(path: Path) -> list[Presence]:
@@ -152,7 +181,7 @@ def read_enrolled(folder: Path, truth: Sequence[StreamTruth]) -> frozenset[str]:
 
 
 def clip_facts(path: Path) -> ClipFacts:
-    """Rate and length of a video file.
+    """Rate, length and times of the pictures of a video file, without decoding any.
 
     Raises:
         InputError: Not a video, or one that does not say its rate.
@@ -161,40 +190,44 @@ def clip_facts(path: Path) -> ClipFacts:
         with av.open(str(path)) as container:
             video = container.streams.video[0]
             rate = float(video.average_rate or 0)
-            seconds = (
-                video.frames / rate
-                if video.frames and rate
-                else float(container.duration or 0) / av.time_base
-            )
+            told = float(container.duration or 0) / av.time_base
+            shown = [packet for packet in container.demux(video) if packet.size and not packet.is_discard]
     except (av.FFmpegError, OSError, IndexError) as error:
         raise InputError(f"{path} cannot be read as a video: {error}") from None
+    stamps = [float(p.pts * p.time_base) for p in shown if p.pts is not None and p.time_base is not None]
+    times_s = np.sort(np.array(stamps if len(stamps) == len(shown) else [], np.float64))
+    times_s = times_s - times_s[:1]
+    seconds = float(times_s[-1]) + 1 / rate if len(times_s) and rate else told
     if rate <= 0 or seconds <= 0:
         raise InputError(
             f"{path} does not say its frame rate or its length", "write it again, for example as MP4"
         )
-    return ClipFacts(rate, seconds)
+    return ClipFacts(rate, seconds, times_s)
 
 
 def people_in(
-    labels: Iterable[Label], fps: float, names: Mapping[int, str] | None = None
+    labels: Iterable[Label], time_of: Callable[[int], float], names: Mapping[int, str] | None = None
 ) -> dict[str, PersonLabels]:
     """Labels by person, in order of time.
 
     Args:
         labels: Of one clip.
-        fps: Its frames per second; frame 1 is at 0 s.
+        time_of: When the picture of a number, from 1, is shown.
         names: Person id of a number; the number itself where it has none.
     """
     by_person = defaultdict(list)
-    for label in sorted(labels, key=lambda label: label.frame):
+    for label in labels:
         by_person[(names or {}).get(label.number, str(label.number))].append(label)
-    return {
-        person: PersonLabels(
-            np.array([(label.frame - 1) / fps for label in own], np.float64),
-            np.array([label.box for label in own], np.float32),
-        )
-        for person, own in by_person.items()
-    }
+    return {person: timed(own, time_of) for person, own in by_person.items()}
+
+
+def timed(labels: Iterable[Label], time_of: Callable[[int], float]) -> PersonLabels:
+    """Boxes with their times, in order of time; see `people_in`."""
+    ordered = sorted(labels, key=lambda label: label.frame)
+    return PersonLabels(
+        np.array([time_of(label.frame) for label in ordered], np.float64),
+        np.array([label.box for label in ordered], np.float32).reshape(-1, 4),
+    )
 
 
 def stem(label_file: Path) -> str:
@@ -210,12 +243,12 @@ def _stream(
     presence: list[Presence] | None,
     fps: float | None,
 ) -> StreamTruth:
-    labels = read_labels(label_file) if label_file else []
+    labels = read_labels(label_file) if label_file else Labels()
     facts = clip_facts(clip) if clip else None
-    rate = facts.fps if facts else fps
-    if rate is None and labels:
+    if facts is None and fps is None and labels.people:
         raise InputError(f"{label_file}: the clip {name}.mp4 is not beside it", "put it there, or give --fps")
-    people = people_in(labels, rate or 1.0, _names(presence or ()))
+    time_of = (facts or ClipFacts(fps or 1.0, 0.0)).time_of
+    people = people_in(labels.people, time_of, _names(presence or ()))
     if presence is None:
         stays = [
             Appearance(name, who, float(own.times_s[0]), float(own.times_s[-1]))
@@ -224,7 +257,7 @@ def _stream(
     else:
         stays = [row.stay for row in presence if row.counts and row.stay.stream_id == name]
     seconds = facts.seconds if facts else max([stay.end_s for stay in stays], default=0.0)
-    return StreamTruth(name, seconds, tuple(stays), people)
+    return StreamTruth(name, seconds, tuple(stays), people, timed(labels.ignored, time_of))
 
 
 def _names(presence: Iterable[Presence]) -> dict[int, str]:

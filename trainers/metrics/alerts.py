@@ -1,16 +1,20 @@
 """How right the alerts are: every hit right or wrong, every appearance found or missed.
 
 - An *appearance* is one stay of a person in a stream.
-- A hit is *right* when its identity's person appears in that stream during the hit's span, and `best.box` has
-  IoU >= 0.3 with that person's labelled box nearest in time, at most 0.5 s away. A hit on anything else is
-  *wrong*.
+- A picture of a hit is *right* when `best.box` has IoU >= 0.3 with its person's labelled box nearest in time, at most
+  0.5 s away, and no other labelled person's box there has a larger one. It is *ignored* when a box that is marked to be
+  ignored fits better than any person's. Else it is *wrong*.
+- A hit is judged by the picture of every revision whose best picture changed. One wrong picture, or no appearance of
+  its person during its span, makes it *wrong*; it is *right* when a picture is, and *ignored* when all are.
+- A hit that was retracted within 2 s of its opening is *retracted*, later it is wrong; it finds nothing.
 - *Missed* is an enrolled person's appearance without a right hit; a hit whose span covers two appearances of
   its person finds both.
-- Each hit counts once, by its last revision.
+- Each hit counts once.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import groupby
 
 import numpy as np
@@ -20,6 +24,7 @@ from pipeline.follow.geometry import Box, iou
 
 MIN_IOU = 0.3
 NEAREST_LABEL_S = 0.5
+RETRACTED_WITHIN_S = 2.0
 DAY_S = 86400.0
 _ROUNDING_S = 1e-6
 _ROUNDING_IOU = 1e-6
@@ -38,6 +43,9 @@ class PersonLabels:
     boxes: NDArray[np.float32]
 
 
+NOBODY = PersonLabels(np.empty(0), np.empty((0, 4), np.float32))
+
+
 @dataclass(frozen=True, slots=True)
 class Appearance:
     """One stay of a person in a stream, both ends included."""
@@ -50,12 +58,18 @@ class Appearance:
 
 @dataclass(frozen=True, slots=True)
 class StreamTruth:
-    """What really happened in one stream that lasted `seconds`; labels by person id."""
+    """What really happened in one stream that lasted `seconds`.
+
+    Attributes:
+        labels: By person id.
+        ignored: Boxes that are neither right nor wrong, of whomever; several may be of one time.
+    """
 
     stream_id: str
     seconds: float
     appearances: tuple[Appearance, ...]
     labels: Mapping[str, PersonLabels]
+    ignored: PersonLabels = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +85,45 @@ class HitRevision:
     decided_pts_s: float
     best_pts_s: float
     best_box: Box
+    retracted: bool = False
+
+
+class Judgement(StrEnum):
+    """What a hit is."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    RETRACTED = "retracted"
+    IGNORED = "ignored"
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedHit:
-    """A hit by its last revision.
+    """A hit, judged by all of its revisions.
 
     Attributes:
-        hit: The last revision.
-        right: Whether it shows its identity's person.
+        hit: The revision that is shown for it: the first whose picture is wrong, else the last.
+        judgement: What it is.
         opened_pts_s: `decided_pts_s` of its first revision.
-        overlap: IoU with the person's nearest label in [0, 1]; None when there is none within 0.5 s.
-        found: The appearances it found, empty when wrong.
+        overlap: IoU of that picture with the person's nearest label in [0, 1]; None when there is none within 0.5 s.
+        found: The appearances it found, empty unless it is right.
     """
 
     hit: HitRevision
-    right: bool
+    judgement: Judgement
     opened_pts_s: float
     overlap: float | None
     found: tuple[Appearance, ...] = ()
+
+    @property
+    def right(self) -> bool:
+        """Whether it shows its identity's person, and nobody else at any time."""
+        return self.judgement is Judgement.RIGHT
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it shows somebody or something else."""
+        return self.judgement is Judgement.WRONG
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +147,29 @@ class AlertScores:
     appearances: tuple[JudgedAppearance, ...]
     stream_seconds: float
 
+    def count(self, judgement: Judgement) -> int:
+        """Hits that are this."""
+        return sum(judged.judgement is judgement for judged in self.hits)
+
     @property
     def right(self) -> int:
         """Right hits."""
-        return sum(judged.right for judged in self.hits)
+        return self.count(Judgement.RIGHT)
 
     @property
     def wrong(self) -> int:
         """Wrong hits."""
-        return len(self.hits) - self.right
+        return self.count(Judgement.WRONG)
+
+    @property
+    def retracted(self) -> int:
+        """Hits taken back at once."""
+        return self.count(Judgement.RETRACTED)
+
+    @property
+    def ignored(self) -> int:
+        """Hits on what was marked to be ignored."""
+        return self.count(Judgement.IGNORED)
 
     @property
     def missed(self) -> int:
@@ -130,8 +178,9 @@ class AlertScores:
 
     @property
     def precision(self) -> float | None:
-        """Right hits / hits."""
-        return self.right / len(self.hits) if self.hits else None
+        """Right hits / (right + wrong)."""
+        judged = self.right + self.wrong
+        return self.right / judged if judged else None
 
     @property
     def recall(self) -> float | None:
@@ -141,8 +190,9 @@ class AlertScores:
 
     @property
     def false_alarms_per_camera_day(self) -> float | None:
-        """Wrong hits / (stream seconds / 86400)."""
-        return self.wrong * DAY_S / self.stream_seconds if self.stream_seconds > 0 else None
+        """(Wrong and retracted hits) / (stream seconds / 86400): somebody was called each time."""
+        alarms = self.wrong + self.retracted
+        return alarms * DAY_S / self.stream_seconds if self.stream_seconds > 0 else None
 
     def time_to_first_hit_s(self, quantile: float) -> float | None:
         """Quantile in [0, 1] over the appearances that were found, linear between neighbours."""
@@ -175,18 +225,69 @@ def score_alerts(
 def judge_hit(revisions: Sequence[HitRevision], streams: Mapping[str, StreamTruth]) -> JudgedHit:
     """Judges one hit; `revisions` are all of it that is known, ascending, at least one."""
     opened_pts_s, last = revisions[0].decided_pts_s, revisions[-1]
+    taken_back = next((revision for revision in revisions if revision.retracted), None)
     stream = streams.get(last.stream_id)
-    labels = stream.labels.get(last.identity_id) if stream else None
-    if stream is None or labels is None:
-        return JudgedHit(last, False, opened_pts_s, None)
-    overlap = overlap_with_nearest(last.best_box, last.best_pts_s, labels)
+    pictures = _pictures(revisions)
+    if taken_back is not None:
+        soon = taken_back.decided_pts_s - opened_pts_s <= RETRACTED_WITHIN_S + _ROUNDING_S
+        judgement = Judgement.RETRACTED if soon else Judgement.WRONG
+        return JudgedHit(last, judgement, opened_pts_s, _own_overlap(last, stream) if stream else None)
+    if stream is None:
+        return JudgedHit(last, Judgement.WRONG, opened_pts_s, None)
     present = tuple(
         appearance
         for appearance in stream.appearances
         if appearance.person_id == last.identity_id and _during(last, appearance)
     )
-    right = bool(present) and overlap is not None and overlap >= MIN_IOU - _ROUNDING_IOU
-    return JudgedHit(last, right, opened_pts_s, overlap, present if right else ())
+    judged = [judge_picture(picture, stream, present=bool(present)) for picture in pictures]
+    for judgement in (Judgement.WRONG, Judgement.RIGHT, Judgement.IGNORED):
+        if judgement in judged:
+            break
+    shown = pictures[judged.index(judgement)] if judgement is Judgement.WRONG else last
+    found = present if judgement is Judgement.RIGHT else ()
+    return JudgedHit(shown, judgement, opened_pts_s, _own_overlap(shown, stream), found)
+
+
+def judge_picture(hit: HitRevision, stream: StreamTruth, *, present: bool) -> Judgement:
+    """Judges the best picture of one revision; `present`: its person appears during the hit."""
+    own = _own_overlap(hit, stream) or 0.0
+    others = max(
+        (
+            overlap_with_nearest(hit.best_box, hit.best_pts_s, labels) or 0.0
+            for who, labels in stream.labels.items()
+            if who != hit.identity_id
+        ),
+        default=0.0,
+    )
+    ignored = _overlap_with_ignored(hit, stream.ignored)
+    if ignored >= MIN_IOU - _ROUNDING_IOU and ignored > max(own, others):
+        return Judgement.IGNORED
+    right = present and own >= MIN_IOU - _ROUNDING_IOU and own >= others
+    return Judgement.RIGHT if right else Judgement.WRONG
+
+
+def _pictures(revisions: Sequence[HitRevision]) -> list[HitRevision]:
+    """The first revision with each best picture, in order."""
+    first: dict[tuple[float, Box], HitRevision] = {}
+    for revision in revisions:
+        first.setdefault((revision.best_pts_s, revision.best_box), revision)
+    return list(first.values())
+
+
+def _own_overlap(hit: HitRevision, stream: StreamTruth) -> float | None:
+    labels = stream.labels.get(hit.identity_id)
+    return None if labels is None else overlap_with_nearest(hit.best_box, hit.best_pts_s, labels)
+
+
+def _overlap_with_ignored(hit: HitRevision, ignored: PersonLabels) -> float:
+    """The largest IoU with the ignored boxes of the time nearest to the picture."""
+    if not len(ignored.times_s):
+        return 0.0
+    away_s = np.abs(ignored.times_s - hit.best_pts_s).round(6)
+    there = away_s == away_s.min()
+    if away_s.min() > NEAREST_LABEL_S:
+        return 0.0
+    return float(iou(np.array([hit.best_box], np.float32), ignored.boxes[there]).max())
 
 
 def overlap_with_nearest(box: Box, pts_s: float, labels: PersonLabels) -> float | None:

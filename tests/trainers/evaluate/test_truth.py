@@ -1,4 +1,5 @@
 import json
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 from pipeline.cli.common import REFUSED_INPUT
 from pipeline.errors import InputError
 from trainers.evaluate.cli import app
+from trainers.evaluate.frames import play
 from trainers.evaluate.truth import clip_facts, read_enrolled, read_labels, read_presence, read_truth
 
 HEAD = "stream_id,person_id,start_s,end_s,visible_s,max_height_px\n"
@@ -47,6 +49,7 @@ def test_labels_alone(folder):
     assert [(stay.person_id, stay.start_s, stay.end_s) for stay in hall.appearances] == [("3", 0.0, 0.5)]
     assert hall.labels["3"].boxes.tolist() == [[10, 20, 40, 60], [12, 20, 42, 60]]
     assert "4" not in hall.labels, "conf 0 is to be ignored"
+    assert len(hall.ignored.times_s) == 1
 
 
 def test_presence_wins_and_names_the_numbers(folder):
@@ -123,8 +126,8 @@ def test_command_counts_and_prints_one_document(folder):
     assert (answer["precision"], answer["recall"]) == (0.5, 1.0)
     assert answer["time_to_first_hit_s"] == {"median": 0.4, "p90": 0.4}
     assert answer["identities"] == [
-        {"id": "3", "clip": "hall", "right": 1, "wrong": 0, "missed": 0},
-        {"id": "3", "clip": "roof", "right": 0, "wrong": 1, "missed": 0},
+        {"id": "3", "clip": "hall", "right": 1, "wrong": 0, "missed": 0, "retracted": 0, "ignored": 0},
+        {"id": "3", "clip": "roof", "right": 0, "wrong": 1, "missed": 0, "retracted": 0, "ignored": 0},
     ]
     assert "no stream 'roof'" in result.stderr
 
@@ -156,7 +159,7 @@ def test_only_class_1_is_a_person(tmp_path):
     def people(*classes):
         rows = (f"1,{n},0,0,9,9,1" + (f",{kind},1" if kind != "" else "") for n, kind in enumerate(classes))
         path.write_text("\n".join(rows))
-        return [label.number for label in read_labels(path)]
+        return [label.number for label in read_labels(path).people]
 
     assert people(1, 3, 1, 8) == [0, 2]
     assert people(-1, -1, 0) == [0, 1, 2]
@@ -164,3 +167,27 @@ def test_only_class_1_is_a_person(tmp_path):
     assert people(1, -1, 0) == [0]
     with pytest.raises(InputError, match="rows of class 0, 2, none of class 1"):
         people(0, 2)
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_label_is_of_the_time_of_its_own_picture(tmp_path, b_frames):
+    """A recording that stood still for three seconds, and one whose pictures come unevenly."""
+    stamps_ms = [0, 100, 230, 300, 3400, 3450, 3600]
+    with av.open(str(tmp_path / "hall.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.max_b_frames = b_frames
+        for stamp in stamps_ms:
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="bgr24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    rows = [f"{number},1,10,10,20,40,1,-1,-1" for number in range(1, 9)]
+    (tmp_path / "hall.gt_ids.txt").write_text("\n".join(rows))
+    (hall,) = read_truth(tmp_path)
+    seen = [frame.pts_s for frame in play(tmp_path / "hall.mp4")]
+    assert hall.labels["1"].times_s[:7] == pytest.approx(seen, abs=1e-3)
+    assert seen == pytest.approx([stamp / 1000 for stamp in stamps_ms], abs=2e-3)
+    assert hall.labels["1"].times_s[7] > seen[-1]
+    assert hall.seconds > 3.6

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,8 +62,8 @@ CASES = {
     # somebody who is not in this stream at all
     "person_not_here": ([hit(who="eve")], False),
     "stream_unknown": ([hit(stream="yard")], False),
-    # the last revision decides, both ways, whatever the order of the file
-    "mended_later": ([hit(revision=2), hit(revision=1, box=FAR)], True),
+    # one wrong picture is enough, whenever it was shown, whatever the order of the file
+    "mended_later": ([hit(revision=2), hit(revision=1, box=FAR)], False),
     "spoiled_later": ([hit(revision=5, box=FAR), hit(revision=1)], False),
     # a repeat of an event is not a second hit
     "repeated": ([hit(), hit()], True),
@@ -83,6 +84,32 @@ def test_nearest_label_decides_and_not_a_better_one_beside_it():
     assert score_alerts([hit(at=12.1)], [truth], {"ann"}).right == 1
 
 
+def test_who_overlaps_the_box_better_is_whom_it_shows():
+    """An enrolled person half covered by a stranger who stands in front."""
+    behind = {"ann": labelled((12.0, shifted(0.4))), "bob": labelled((12.0, shifted(0.6)))}
+    assert score_alerts([hit()], [hall(labels=behind)], {"ann"}).wrong == 1
+    before = {"ann": labelled((12.0, shifted(0.6))), "bob": labelled((12.0, shifted(0.4)))}
+    assert score_alerts([hit()], [hall(labels=before)], {"ann"}).right == 1
+
+
+def test_a_hit_on_what_is_to_be_ignored_is_neither_right_nor_wrong():
+    truth = hall(labels={"ann": labelled((12.4, shifted(0.5)))}, ignored=labelled((12.0, FAR), (12.0, BOX)))
+    scores = score_alerts([hit()], [truth], {"ann"})
+    assert (scores.right, scores.wrong, scores.ignored, scores.missed) == (0, 0, 1, 1)
+    assert scores.precision is None
+    elsewhere = hall(ignored=labelled((12.0, shifted(0.2))))
+    assert score_alerts([hit()], [elsewhere], {"ann"}).right == 1
+
+
+@pytest.mark.parametrize(("after_s", "counted"), [(2.0, (1, 0)), (2.5, (0, 1))])
+def test_a_hit_retracted_at_once_is_counted_apart_and_is_an_alarm(after_s, counted):
+    back = replace(hit(revision=1_000_000, decided=13.0 + after_s), retracted=True)
+    scores = score_alerts([hit(), back], [hall(seconds=864.0)], {"ann"})
+    assert (scores.retracted, scores.wrong) == counted
+    assert (scores.right, scores.missed) == (0, 1)
+    assert scores.false_alarms_per_camera_day == pytest.approx(100)
+
+
 def test_label_without_appearance_is_not_right():
     """A stay too short to count: the box is on the person, and the contract calls only appearances right."""
     assert score_alerts([hit()], [hall(appearances=())], {"ann"}).wrong == 1
@@ -97,7 +124,7 @@ def test_second_hit_on_the_same_appearance_is_right_and_finds_nobody_new():
 def test_time_to_first_hit_is_of_the_opened_event_of_a_right_hit():
     revisions = [
         hit("wrong", decided=10.5, box=FAR),
-        hit("right", revision=1, decided=14.0, box=FAR),
+        hit("right", revision=1, decided=14.0, at=12.5),
         hit("right", revision=4, decided=19.0),
     ]
     scores = score_alerts(revisions, [hall()], {"ann"})
@@ -153,13 +180,14 @@ def test_against_the_plain_loops(seed):
                 labels.append((stream, who, start + step * 0.375, (left, 0, left + 100, 200)))
     events = [
         {
-            "hit": f"h{number}", "revision": revision, "stream": chance.choice(streams),
-            "who": chance.choice(people), "first": first, "last": first + chance.randrange(0, 16) / 4,
+            "hit": f"h{number}", "revision": revision, "stream": where, "who": who,
+            "first": first, "last": first + chance.randrange(0, 16) / 4,
             "decided": first + revision,
             "at": first + chance.randrange(0, 16) / 8, "box": (left, 10, left + 90, 190),
         }
         for number in range(chance.randrange(0, 25))
         for first, left in [(chance.randrange(0, 50) / 4, chance.randrange(0, 200))]
+        for where, who in [(chance.choice(streams), chance.choice(people))]
         for revision in chance.sample(range(1, 6), chance.randrange(1, 4))
     ]  # fmt: skip
     chance.shuffle(events)

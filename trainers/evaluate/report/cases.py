@@ -2,7 +2,7 @@
 
 from trainers.evaluate.report.content import HitDetail, MissedDetail, Person, ReportContent
 from trainers.evaluate.report.html import colour, count, picture, share, text
-from trainers.metrics.alerts import Appearance, JudgedHit
+from trainers.metrics.alerts import Appearance, JudgedHit, Judgement
 
 
 def people(content: ReportContent) -> str:
@@ -13,7 +13,9 @@ def people(content: ReportContent) -> str:
 
 def hits(content: ReportContent) -> str:
     """Every hit: wrong ones first, then by stream and time."""
-    judged = sorted(content.scores.hits, key=lambda item: (item.right, item.hit.stream_id, item.opened_pts_s))
+    judged = sorted(
+        content.scores.hits, key=lambda item: (not item.wrong, item.hit.stream_id, item.opened_pts_s)
+    )
     if not judged:
         return '<p class="lead">No hit was reported.</p>'
     return f'<div class="grid">{"".join(_hit(content, item) for item in judged)}</div>'
@@ -31,7 +33,7 @@ def _person(content: ReportContent, place: int) -> str:
     person = content.people[place]
     own = [item for item in content.scores.appearances if item.appearance.person_id == person.id]
     found = sum(not item.missed for item in own)
-    wrong = sum(not item.right for item in content.scores.hits if item.hit.identity_id == person.id)
+    wrong = sum(item.wrong for item in content.scores.hits if item.hit.identity_id == person.id)
     mistakes = f"<br>{count(wrong, 'wrong hit')}" if wrong else ""
     return (
         f'<div class="card person" style="{colour(place)}">{picture(person.picture, person.name)}'
@@ -43,7 +45,7 @@ def _person(content: ReportContent, place: int) -> str:
 def _hit(content: ReportContent, judged: JudgedHit) -> str:
     hit, detail = judged.hit, content.hits[judged.hit.hit_id]
     person, place = _enrolled(content, hit.identity_id)
-    verdict = "right" if judged.right else "wrong"
+    verdict = judged.judgement.value
     lead = "only one enrolled" if detail.margin is None else f"{detail.margin:.2f} to the next"
     return (
         f'<article class="card case {verdict}" style="{colour(place)}">'
@@ -59,6 +61,12 @@ def _hit(content: ReportContent, judged: JudgedHit) -> str:
 def _verdict(content: ReportContent, judged: JudgedHit, detail: HitDetail) -> str:
     if judged.right:
         return f"right, IoU {judged.overlap:.2f}"
+    if not judged.wrong:
+        return (
+            "retracted at once"
+            if judged.judgement is Judgement.RETRACTED
+            else "on what is marked to be ignored"
+        )
     if detail.shows is None:
         return "wrong: nobody labelled there"
     if detail.shows == judged.hit.identity_id:

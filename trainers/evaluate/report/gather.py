@@ -44,7 +44,7 @@ class Moment:
 def hit_details(
     scores: AlertScores, events: Iterable[Mapping[str, Any]], truth: Iterable[StreamTruth], evidence: Path
 ) -> dict[str, HitDetail]:
-    """Details of the last revision of each hit, by hit id.
+    """Details of the revision that is shown for each hit, by hit id.
 
     Args:
         scores: Which hits there are.
@@ -53,10 +53,10 @@ def hit_details(
         evidence: Folder of the pictures, `<sha256>.jpg`.
     """
     labels = {stream.stream_id: stream.labels for stream in truth}
-    last = {(event["data"]["hit_id"], event["data"]["revision"]): event["data"] for event in events}
+    revisions = {(event["data"]["hit_id"], event["data"]["revision"]): event["data"] for event in events}
     details = {}
     for judged in scores.hits:
-        data = last[judged.hit.hit_id, judged.hit.revision]
+        data = revisions[judged.hit.hit_id, judged.hit.revision]
         details[judged.hit.hit_id] = HitDetail(
             crop=_evidence(evidence, data["best"]["crop"]),
             distance=data["decision"]["distance"],

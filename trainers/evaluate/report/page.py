@@ -93,7 +93,9 @@ def _notice(content: ReportContent) -> str:
 def _hits_lead(content: ReportContent) -> str:
     scores = content.scores
     hits = count(len(scores.hits), "hit")
-    return f"{hits}: {scores.right} right, {scores.wrong} wrong. Wrong ones come first."
+    others = [(scores.retracted, "retracted at once"), (scores.ignored, "on what is marked to be ignored")]
+    more = "".join(f", {number} {what}" for number, what in others if number)
+    return f"{hits}: {scores.right} right, {scores.wrong} wrong{more}. Wrong ones come first."
 
 
 def _missed_lead(content: ReportContent) -> str:

@@ -1,11 +1,18 @@
 """Who was where and when, and what was reported of it: one card a stream, one lane a person."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from trainers.evaluate.report.content import ReportContent, Still
 from trainers.evaluate.report.html import colour, picture, share, text
-from trainers.metrics.alerts import Appearance, JudgedHit, StreamTruth
+from trainers.metrics.alerts import Appearance, JudgedHit, Judgement, StreamTruth
 
+SIGNS = {
+    Judgement.RIGHT: "✓",
+    Judgement.WRONG: "✕",
+    Judgement.RETRACTED: "↶",
+    Judgement.IGNORED: "·",
+}
 TICKS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 LEGEND = """<div class="legend">
@@ -44,8 +51,9 @@ def _camera(content: ReportContent, stream: StreamTruth, places: dict[str, int])
 def _summary(stream: StreamTruth, hits: Sequence[JudgedHit], others: Sequence[Appearance]) -> str:
     people = {stay.person_id for stay in stream.appearances}
     strangers = len({stay.person_id for stay in others})
-    right = sum(judged.right for judged in hits)
-    wrong = f", {len(hits) - right} wrong" if right < len(hits) else ""
+    counts = Counter(judged.judgement.value for judged in hits)
+    right = counts.pop("right", 0)
+    wrong = "".join(f", {number} {name}" for name, number in counts.items())
     return (
         f"{stream.seconds:.0f} s · {len(people)} in view, {strangers} of them not enrolled · "
         f"{right} right{wrong}"
@@ -72,10 +80,10 @@ def _bars(
             yield _bar(f"stay {fate}", stay.start_s, stay.end_s, stream, f"{person}, {fate}")
     own = [judged for judged in hits if judged.hit.identity_id == person]
     for judged in own:
-        verdict, hit = ("right" if judged.right else "wrong"), judged.hit
+        verdict, hit = judged.judgement.value, judged.hit
         yield _bar(f"span {verdict}", hit.first_pts_s, hit.last_pts_s, stream, f"track, {verdict} hit")
     for judged in own:
-        verdict, sign = ("right", "✓") if judged.right else ("wrong", "✕")
+        verdict, sign = judged.judgement.value, SIGNS[judged.judgement]
         at = share(judged.opened_pts_s, stream.seconds)
         title = f"{verdict} hit, opened at {judged.opened_pts_s:.1f} s"
         yield f'<span class="dot {verdict}" style="left:{at}" title="{title}">{sign}</span>'
