@@ -49,7 +49,7 @@ class Frame:
         index: Position in the source, from 0, dropped frames counted.
         image: (H, W, 3) uint8 BGR.
         pts_s: The stream's own time.
-        captured_at: Wall clock, aware; for files the clip's own time counted from its recording or from 1970.
+        captured_at: Wall clock, aware; for files the clip's own time, counted from its recording or the file's date.
         clock: Where `captured_at` comes from.
         epoch: One uninterrupted run of the stream; a source that leaves it empty gets one from the runner.
         pixel_aspect: Width over height of a pixel; boxes and sizes are in pixels as stored, whatever it is.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import av
@@ -15,12 +16,11 @@ from pydantic import Field, field_validator
 from pipeline.errors import InputError
 from pipeline.messages import Clock, Frame
 from pipeline.settings import LARGE, LONG_S, ConfigPath, Settings
-from plugins.sources.file_content import content_name
+from plugins.sources.file_content import content_name, written_at
 from plugins.sources.pace import Pace, PaceName
 from plugins.sources.video import Decoder, NoDecoderError, TimeLine, upright_bgr
 
 _log = logging.getLogger("musewatch.source")
-_UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 
 Span = tuple[Annotated[float, Field(ge=0, le=LONG_S)], Annotated[float, Field(le=LONG_S)]]
 
@@ -102,7 +102,7 @@ class FileSource:
     def _one_pass(self, epoch: str) -> Iterator[Frame]:
         pace = Pace(self._wait, self._clock, str(self._config.path))
         with closing(self._open()) as container:
-            start = _recorded_at(container)
+            start = _recorded_at(container, self._config.path)
             decoder = self._decoder(container)
             times = TimeLine(decoder.frame_s)
             for index, picture in enumerate(self._decoded(decoder)):
@@ -167,10 +167,10 @@ class FileSource:
         )
 
 
-def _recorded_at(container: InputContainer) -> datetime:
-    """When the clip says it was recorded; 1970 when it does not say."""
+def _recorded_at(container: InputContainer, path: Path) -> datetime:
+    """When the clip says it was recorded; when it does not say, so long before the file's date as it lasts."""
     try:
         recorded = datetime.fromisoformat(container.metadata.get("creation_time", ""))
     except ValueError:
-        return _UNDATED
+        return written_at(path) - timedelta(microseconds=container.duration or 0)
     return recorded if recorded.tzinfo else recorded.replace(tzinfo=UTC)

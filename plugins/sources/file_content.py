@@ -1,7 +1,8 @@
-"""A name for what files contain, whatever they are called and wherever they lie."""
+"""What files say without being decoded: a name for their content, and when they were last written."""
 
 import hashlib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 _BLOCK = 65536
@@ -23,3 +24,12 @@ def content_name(paths: Iterable[Path]) -> str:
                 file.seek(offset)
                 digest.update(file.read(_BLOCK))
     return digest.hexdigest()[:16]
+
+
+def written_at(path: Path) -> datetime:
+    """When a file was last changed: of a recording that states no date, when it ended.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
@@ -14,12 +14,11 @@ from pipeline.errors import InputError
 from pipeline.messages import Clock, Frame
 from pipeline.settings import ConfigPath, Settings
 from plugins.codec_opencv import OpenCVCodec
-from plugins.sources.file_content import content_name
+from plugins.sources.file_content import content_name, written_at
 from plugins.sources.pace import LONGEST_WAIT_S, Pace, PaceName
 
 _log = logging.getLogger("musewatch.source")
 _SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
-_UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class FolderSource:
@@ -67,7 +66,7 @@ class FolderSource:
             InputError: The folder cannot be read, or holds no picture.
         """
         paths = self._pictures()
-        epoch = f"{content_name(paths)}-1"
+        epoch, start = f"{content_name(paths)}-1", written_at(paths[0])
         longest_s = max(LONGEST_WAIT_S, 2 / self._config.fps)
         pace = Pace(self._wait, self._clock, str(self._config.path), longest_s)
         codec = OpenCVCodec(OpenCVCodec.Config())
@@ -82,7 +81,7 @@ class FolderSource:
             except (OSError, InputError) as error:
                 _log.warning("%s skipped: %s", path, error)
                 continue
-            yield Frame("", index, image, pts_s, _UNDATED + timedelta(seconds=pts_s), Clock.FILE, epoch)
+            yield Frame("", index, image, pts_s, start + timedelta(seconds=pts_s), Clock.FILE, epoch)
 
     def _pictures(self) -> list[Path]:
         folder = self._config.path

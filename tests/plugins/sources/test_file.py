@@ -1,3 +1,4 @@
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -75,10 +76,12 @@ def test_epoch_depends_on_content_and_pass_alone(clip, tmp_path):
     assert next(source(write_clip(tmp_path / "c.mp4", count=21)).frames()).epoch != epochs[0]
 
 
-def test_captured_at_is_the_recording_or_1970(clip, tmp_path):
+def test_captured_at_is_the_recording_or_the_date_of_the_file(tmp_path):
+    undated = write_clip(tmp_path / "undated.mp4")
+    os.utime(undated, (1_700_000_000, 1_700_000_000))
     dated = write_clip(tmp_path / "dated.mp4", created="2024-05-06T07:08:09.000000Z")
     for path, start in (
-        (clip, datetime(1970, 1, 1, tzinfo=UTC)),
+        (undated, datetime(2023, 11, 14, 22, 13, 18, tzinfo=UTC)),  # it ends at its date, two seconds later
         (dated, datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)),
     ):
         assert [frame.captured_at for frame in source(path).frames()] == [

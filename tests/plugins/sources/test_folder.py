@@ -1,5 +1,7 @@
 import logging
+import os
 import shutil
+from datetime import UTC, datetime, timedelta
 
 import cv2
 import numpy as np
@@ -29,6 +31,13 @@ def test_natural_order_and_sizes_as_they_are(folder):
     assert [frame.size for frame in frames] == [(160 + 2 * i, 96) for i in range(5)]
     assert [frame.pts_s for frame in frames] == [0, 0.25, 0.5, 0.75, 1.0]
     assert {frame.clock for frame in frames} == {Clock.FILE}
+
+
+def test_times_count_from_the_date_of_the_first_picture(folder):
+    os.utime(folder / "a1.png", (1_700_000_000, 1_700_000_000))
+    first, second, *_ = source(folder, fps=4).frames()
+    assert first.captured_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert second.captured_at - first.captured_at == timedelta(seconds=0.25)
 
 
 def test_an_unreadable_picture_leaves_its_place_empty(folder, caplog):
