@@ -8,7 +8,8 @@ from pipeline.identify.decide import accept
 from pipeline.identify.hits import Answer, HitBook
 from pipeline.identify.shortlist import Matcher
 from pipeline.messages import Candidate, EndReason, Hit, HitBest, HitIdentity, TrackKey, Tracklet, Verdict
-from pipeline.protocols import Codec, Masker, Verifier
+from pipeline.plugged import PluggedMasker, PluggedVerifier
+from pipeline.protocols import Codec
 from pipeline.secrets import redact
 from pipeline.store.pictures import EvidenceStore
 from pipeline.watchlist.snapshot import WatchlistSnapshot
@@ -32,7 +33,7 @@ class IdentifyStage:
     def __init__(
         self,
         matcher: Matcher,
-        verifier: Verifier,
+        verifier: PluggedVerifier,
         book: HitBook,
         *,
         max_distance: float,
@@ -99,7 +100,7 @@ class IdentifyStage:
             return [[] for _ in items]
         assert self._watchlist is not None
         wanted = {c.enrolment_id for i in asked for c in shortlists[i]}
-        enrolled = self._watchlist.look_up(wanted, pictures=getattr(self._verifier, "needs_pictures", True))
+        enrolled = self._watchlist.look_up(wanted, pictures=self._verifier.facts.needs_pictures)
         questions = [
             (items[i], [(c, enrolled[c.enrolment_id]) for c in shortlists[i] if c.enrolment_id in enrolled])
             for i in asked
@@ -141,7 +142,9 @@ class Evidence:
         now: Wall clock in seconds, for the age of the pictures.
     """
 
-    def __init__(self, store: EvidenceStore, codec: Codec, masker: Masker, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: EvidenceStore, codec: Codec, masker: PluggedMasker, now: Callable[[], float]
+    ) -> None:
         self._store = store
         self._codec = codec
         self._masker = masker
@@ -156,5 +159,5 @@ class Evidence:
             box=best.box,
             crop=self._store.put(self._codec.encode(best.image), self._now()),
             frame=self._store.put(tracklet.scene.jpeg, self._now()),
-            mask=self._masker.mask([tracklet])[0],
+            mask=self._masker.mask([(tracklet, None)])[0],
         )

@@ -7,11 +7,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.errors import ConfigError, MusewatchError, StreamError
+from pipeline.facts import SourceFacts, close_quietly, facts
 from pipeline.messages import EndReason
 from pipeline.runner.gate import FrameGate
 from pipeline.secrets import redact
@@ -99,10 +100,7 @@ class StreamReader:
 
     def interrupt(self) -> None:
         """Closes the present source, so that a stalled stream is opened again."""
-        close = getattr(self._source, "close", None)
-        if close is not None:
-            with suppress(Exception):
-                close()
+        close_quietly(self._source)
 
     def join(self, timeout_s: float) -> None:
         """Waits for the thread."""
@@ -135,8 +133,9 @@ class StreamReader:
         self.reading = self._openings
         try:
             self._source = source = self._make_source()
-            self._recording = not source.live or getattr(source, "finite", False)
-            self.silent_since_s += getattr(source, "opening_s", 0.0)
+            told = facts(SourceFacts, source, f"stream {self.stream_id}: source")
+            self._recording = not told.live or told.finite
+            self.silent_since_s += told.opening_s
             self._hand_on(source)
         except Exception as error:
             return error

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.errors import InputError
-from pipeline.protocols import Codec, Embedder
+from pipeline.plugged import PluggedEmbedder
+from pipeline.protocols import Codec
 from pipeline.watchlist.records import PICTURE, TEXT, Enrolment
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
-from pipeline.watchlist.vectors import digest_of, embed_checked, embed_texts_checked, text_tower
 
 _BATCH = 32
 
@@ -33,7 +33,7 @@ class WatchlistFollower:
         unusable: Enrolments left out of the latest snapshot, and why.
     """
 
-    def __init__(self, store: WatchlistStore, embedder: Embedder, codec: Codec) -> None:
+    def __init__(self, store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec) -> None:
         self._store, self._embedder, self._codec = store, embedder, codec
         self._state: tuple[int, int] | None = None
         self._next_change: datetime | None = None
@@ -61,7 +61,7 @@ class WatchlistFollower:
         return snapshot
 
 
-def ensure_vectors(store: WatchlistStore, embedder: Embedder, codec: Codec) -> tuple[Unusable, ...]:
+def ensure_vectors(store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec) -> tuple[Unusable, ...]:
     """Makes the vectors that this embedder's engine lacks, from the stored pictures and texts.
 
     Returns:
@@ -70,7 +70,7 @@ def ensure_vectors(store: WatchlistStore, embedder: Embedder, codec: Codec) -> t
     Raises:
         ConfigError: The embedder gave no unit vectors.
     """
-    digest = digest_of(embedder)
+    digest = embedder.digest
     lacking = store.lacking_vectors(digest, embedder.dimension)
     unusable: list[Unusable] = []
     pictures = [enrolment for enrolment in lacking if enrolment.kind == PICTURE]
@@ -81,15 +81,14 @@ def ensure_vectors(store: WatchlistStore, embedder: Embedder, codec: Codec) -> t
 
 
 def _embed_texts(
-    store: WatchlistStore, embedder: Embedder, digest: str, texts: Sequence[Enrolment]
+    store: WatchlistStore, embedder: PluggedEmbedder, digest: str, texts: Sequence[Enrolment]
 ) -> list[Unusable]:
-    tower = text_tower(embedder)
-    if tower is None:
+    if not embedder.facts.reads_text:
         return [Unusable(each.id, each.identity_id, "this embedder reads no texts") for each in texts]
     vectors, unusable = {}, []
     for each in texts:
         try:
-            vectors[each.id] = embed_texts_checked(tower, [each.text or ""])[0]
+            vectors[each.id] = embedder.embed_text([each.text or ""])[0]
         except InputError as error:
             unusable.append(Unusable(each.id, each.identity_id, str(error)))
     if vectors:
@@ -98,7 +97,7 @@ def _embed_texts(
 
 
 def _embed_pictures(
-    store: WatchlistStore, embedder: Embedder, codec: Codec, digest: str, batch: Sequence[Enrolment]
+    store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec, digest: str, batch: Sequence[Enrolment]
 ) -> list[Unusable]:
     images, unusable = {}, []
     pictures = store.pictures(enrolment.id for enrolment in batch)
@@ -110,6 +109,6 @@ def _embed_pictures(
         except InputError as error:
             unusable.append(Unusable(enrolment.id, enrolment.identity_id, str(error)))
     if images:
-        vectors = embed_checked(embedder, list(images.values()))
+        vectors = embedder.embed(list(images.values()))
         store.add_vectors(digest, dict(zip(images, vectors, strict=True)))
     return unusable

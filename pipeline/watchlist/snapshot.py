@@ -7,10 +7,11 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.protocols import Embedder, Enrolled
+from pipeline.plugged import PluggedEmbedder
+from pipeline.protocols import Enrolled
 from pipeline.watchlist.records import TEXT, Identity
 from pipeline.watchlist.roster import WatchlistStore
-from pipeline.watchlist.vectors import digest_of, from_blobs
+from pipeline.watchlist.vectors import from_blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class WatchlistSnapshot:
         return row if row < len(self) and self.enrolment_ids[row] == enrolment_id else None
 
 
-def take_snapshot(store: WatchlistStore, embedder: Embedder, now: datetime | None) -> WatchlistSnapshot:
+def take_snapshot(
+    store: WatchlistStore, embedder: PluggedEmbedder, now: datetime | None
+) -> WatchlistSnapshot:
     """The watchlist as it is; enrolments without a vector of this embedder are left out.
 
     Args:
@@ -74,7 +77,7 @@ def take_snapshot(store: WatchlistStore, embedder: Embedder, now: datetime | Non
         embedder: Whose vectors to read.
         now: Identities no longer valid at that time are left out; None = nobody is.
     """
-    digest = digest_of(embedder)
+    digest = embedder.digest
     version, everyone, rows = store.read_rows(digest, embedder.dimension)
     identities = {identity.id: identity for identity in everyone if now is None or identity.is_valid(now)}
     rows = [row for row in rows if row[1] in identities]

@@ -11,6 +11,7 @@ from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import Candidate, EndReason, HitBest, HitState, TrackKey, Tracklet, Verdict
+from pipeline.plugged import PluggedEmbedder, PluggedVerifier
 from pipeline.protocols import Enrolled, Verifier
 from pipeline.testing import FakeCodec, FakeEmbedder, tracklet
 from pipeline.watchlist.follower import WatchlistFollower
@@ -34,14 +35,14 @@ class World:
 
     def __init__(self, folder: Path, verifier: Verifier | None = None) -> None:
         self.store = WatchlistStore.in_folder(folder)
-        self.embedder = FakeEmbedder()
+        self.embedder = PluggedEmbedder.of(FakeEmbedder())
         self.follower = WatchlistFollower(self.store, self.embedder, FakeCodec())
         book = HitBook(
             "hall", 0.2, CoolDown(30.0), lambda t: HitBest(1.0, (64, 48), t.best.box, None, None, None)
         )
         self.stage = IdentifyStage(
             Matcher(ExactIndex(ExactIndex.Config()), 40),
-            verifier or DistanceVerifier(DistanceVerifier.Config()),
+            PluggedVerifier.of(verifier or DistanceVerifier(DistanceVerifier.Config())),
             book,
             max_distance=0.2,
             margin=0.05,

@@ -18,6 +18,7 @@ from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import EndReason, HitBest, TrackKey, Tracklet
+from pipeline.plugged import PluggedEmbedder, PluggedVerifier
 from pipeline.runner.back import Identifier
 from pipeline.runner.delivery import Delivery, EvidenceRoom
 from pipeline.runner.positions import Positions
@@ -33,7 +34,7 @@ from plugins.verifier_distance import DistanceVerifier
 from tests.pictures import person
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-CODEC, EMBEDDER = FakeCodec(), FakeEmbedder()
+CODEC, EMBEDDER = FakeCodec(), PluggedEmbedder.of(FakeEmbedder())
 ENDED = EndReason.TRACK_ENDED
 UNLUCKY = 13
 
@@ -63,14 +64,15 @@ class Desk:
         delivery = Delivery(self.outbox, {}, OutboxConfig(), EvidenceRoom(evidence), self.telemetry)
         book = HitBook("hall", 0.2, CoolDown(cooldown_s), _show)
         stage = IdentifyStage(
-            Matcher(ExactIndex(ExactIndex.Config()), 40), DistanceVerifier(DistanceVerifier.Config()), book,
+            Matcher(ExactIndex(ExactIndex.Config()), 40),
+            PluggedVerifier.of(DistanceVerifier(DistanceVerifier.Config())), book,
             max_distance=0.2, margin=0.05,
         )  # fmt: skip
         follower = WatchlistFollower(self.store, EMBEDDER, CODEC)
         identifier = Identifier("hall", stage, follower, delivery, self.telemetry)
         identifier.follow()
         self.member = Receiving(
-            self.bus, CODEC, Expected("hall", EMBEDDER.engine_digest, EMBEDDER.dimension, 60.0), stage,
+            self.bus, CODEC, Expected("hall", EMBEDDER.digest, EMBEDDER.dimension, 60.0), stage,
             identifier, delivery, Positions(verify.get("forget_s", 900.0)),
             (lambda age_s: self.reported) if recent else None, cooldown_s, self.telemetry,
         )  # fmt: skip
@@ -85,9 +87,7 @@ class Desk:
         """A tracklet of anna arrives on the topic."""
         asked_at = datetime.now(UTC) - timedelta(seconds=age_s)
         tracklet = sighting(TrackKey("door", more.get("epoch", "e1"), track), number, end)
-        message = to_message(
-            tracklet, site="hall", engine=EMBEDDER.engine_digest, asked_at=asked_at, codec=CODEC
-        )
+        message = to_message(tracklet, site="hall", engine=EMBEDDER.digest, asked_at=asked_at, codec=CODEC)
         self.bus.publish([message])
 
     def told(self) -> list[str]:

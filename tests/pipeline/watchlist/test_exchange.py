@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError, OutsideError
+from pipeline.plugged import PluggedEmbedder
 from pipeline.testing import FakeCodec, FakeEmbedder
 from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
 from pipeline.watchlist.follower import ensure_vectors
@@ -74,7 +75,7 @@ def test_exports_are_the_same_bytes_also_after_a_round_trip(
 
 
 def test_the_archive_holds_the_listing_and_the_pictures_only(store: WatchlistStore, tmp_path: Path) -> None:
-    ensure_vectors(store, FakeEmbedder(), CODEC)
+    ensure_vectors(store, PluggedEmbedder.of(FakeEmbedder()), CODEC)
     export_watchlist(store, tmp_path / "w.zip")
     with zipfile.ZipFile(tmp_path / "w.zip") as archive:
         names = sorted(archive.namelist())

@@ -10,7 +10,6 @@ import jsonschema
 import numpy as np
 import pytest
 
-from pipeline.build import SharedEmbedder
 from pipeline.desk.enrol import EnrolReport, enrol
 from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import ConfigError, InputError
@@ -19,6 +18,7 @@ from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import HitBest, TrackKey
+from pipeline.plugged import PluggedEmbedder, PluggedVerifier
 from pipeline.testing import FakeCodec, FakeEmbedder, FakeReader, ListBus, tracklet
 from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
 from pipeline.watchlist.follower import WatchlistFollower, ensure_vectors
@@ -81,7 +81,7 @@ class TestStored:
 
 class TestEmbedded:
     def test_by_the_text_tower_and_marked(self, store: WatchlistStore) -> None:
-        reader = SharedEmbedder(FakeReader())
+        reader = PluggedEmbedder.of(FakeReader())
         store.remove("p1")
         store.add(someone("p3"), [NewText("all in red", NOW)])
         assert ensure_vectors(store, reader, CODEC) == ()
@@ -94,7 +94,7 @@ class TestEmbedded:
         ]  # fmt: skip
 
     def test_what_this_embedder_cannot_read_is_left_out_and_named(self, store: WatchlistStore) -> None:
-        blind = WatchlistFollower(store, FakeEmbedder(), CODEC)
+        blind = WatchlistFollower(store, PluggedEmbedder.of(FakeEmbedder()), CODEC)
         snapshot = blind.refresh(NOW)
         assert snapshot is not None
         assert snapshot.identity_ids == ("p1", "p2")
@@ -103,7 +103,7 @@ class TestEmbedded:
         ]  # fmt: skip
         store.add(someone("p3"), [NewText("red and more than the ten words that this tower reads", NOW)])
         store.remove("p1")
-        (bad,) = ensure_vectors(store, FakeReader("sha256:r"), CODEC)
+        (bad,) = ensure_vectors(store, PluggedEmbedder.of(FakeReader("sha256:r")), CODEC)
         assert (bad.identity_id, bad.problem) == ("p3", "the text is longer than ten words. shorten it")
 
 
@@ -112,11 +112,11 @@ class TestFound:
     def test_by_their_own_cut_beside_people_enrolled_by_pictures(
         self, tmp_path: Path, cut: float | None
     ) -> None:
-        reader = FakeReader()
+        reader = PluggedEmbedder.of(FakeReader())
         more = {} if cut is None else {"texts": ExactIndex(ExactIndex.Config()), "text_allowance": cut - 0.2}
         stage = IdentifyStage(
             Matcher(ExactIndex(ExactIndex.Config()), 40, **more),  # type: ignore[arg-type]
-            DistanceVerifier(DistanceVerifier.Config()),
+            PluggedVerifier.of(DistanceVerifier(DistanceVerifier.Config())),
             HitBook(
                 "hall", 0.2, CoolDown(30.0), lambda t: HitBest(1.0, (64, 48), t.best.box, None, None, None)
             ),
@@ -144,7 +144,7 @@ class TestEnrolling:
     def put(
         self, store: WatchlistStore, *texts: str, image: Path | None = None, blind: bool = False
     ) -> EnrolReport:
-        embedder = FakeEmbedder() if blind else FakeReader()
+        embedder = PluggedEmbedder.of(FakeEmbedder()) if blind else PluggedEmbedder.of(FakeReader())
         images = [] if image is None else [image]
         return enrol(
             store, someone("p7"), images, PortraitMaker(CODEC), embedder, max_distance=0.2, now=NOW, texts=texts
@@ -165,8 +165,14 @@ class TestEnrolling:
         self.put(other, "all in red")
         (tmp_path / "a.jpg").write_bytes(CODEC.encode(person(90)))
         report = enrol(
-            other, someone("p8"), [tmp_path / "a.jpg"], PortraitMaker(CODEC), FakeReader(), max_distance=2, now=NOW
-        )  # fmt: skip
+            other,
+            someone("p8"),
+            [tmp_path / "a.jpg"],
+            PortraitMaker(CODEC),
+            PluggedEmbedder.of(FakeReader()),
+            max_distance=2,
+            now=NOW,
+        )
         assert report.warnings == []
 
     @pytest.mark.parametrize(
@@ -189,7 +195,7 @@ class TestElsewhere:
     def test_an_archive_brings_them_in_their_order_without_vectors(
         self, store: WatchlistStore, other: WatchlistStore, tmp_path: Path
     ) -> None:
-        ensure_vectors(store, FakeEmbedder(), CODEC)
+        ensure_vectors(store, PluggedEmbedder.of(FakeEmbedder()), CODEC)
         export_watchlist(store, tmp_path / "w.zip")
         import_watchlist(other, tmp_path / "w.zip", CODEC)
         assert told(other) == told(store)
@@ -240,7 +246,7 @@ class TestElsewhere:
     def test_a_shared_row_brings_them_with_their_vectors(self, store: WatchlistStore, tmp_path: Path) -> None:
         store.remove("p1")
         store.add(someone(), [NewText("all in red", NOW), NewPicture(painted(GREEN), NOW)])
-        ensure_vectors(store, FakeReader(), CODEC)
+        ensure_vectors(store, PluggedEmbedder.of(FakeReader()), CODEC)
         row = to_row(store, "p1", CODEC)
         assert row is not None
         jsonschema.validate(json.loads(row), identity_schema())
