@@ -19,10 +19,12 @@ from pipeline.files import make_folder
 from pipeline.follow.buffer import TrackBuffer
 from pipeline.follow.detect import DetectStage, OnError
 from pipeline.follow.follow import TrackStage
+from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import CoolDown
 from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
-from pipeline.identify.stage import Evidence, IdentifyStage
+from pipeline.identify.show import Evidence
+from pipeline.identify.stage import IdentifyStage
 from pipeline.plugged import (
     Plugged,
     PluggedCodec,
@@ -255,25 +257,56 @@ def front_stages(
     return DetectStage(detector, on_error, looks.codec.resize), track_stage
 
 
+def cuts(config: Config, looks: Looks, verifier: PluggedVerifier) -> Cuts:
+    """Where a hit begins: the config's own number, or the operating points of embedder and fusing verifier.
+
+    Raises:
+        ConfigError: It is `auto` and such a verifier has none, or none for what it works with here.
+    """
+    decision, known = config.decision, verifier.facts
+    if decision.max_distance != "auto" or not known.fuses:
+        return Cuts(looks.max_distance, decision.max_distance_text)
+    point, who = known.operating_point, f"the verifier {config.verifier.use!r}"
+    if point is None:
+        raise ConfigError(
+            f"decision.max_distance is auto, but {who} has no operating point",
+            "add one to its manifest, or give decision.max_distance a number",
+        )
+    here = {"embedder": looks.embedder.digest, "alpha": known.alpha, "tau": known.tau}
+    other = [
+        f"{name} {wanted}, here {here[name]}"
+        for name, wanted in (("embedder", point.embedder), ("alpha", point.alpha), ("tau", point.tau))
+        if wanted is not None and wanted != here[name]
+    ]
+    if other:
+        raise ConfigError(
+            f"the operating point of {who} was chosen with {', '.join(other)}",
+            "use it with what it was chosen for, or give decision.max_distance a number",
+        )
+    return Cuts(looks.max_distance, decision.max_distance_text, point.max_distance)
+
+
 def identify_stage(config: Config, looks: Looks, judges: Judges, wall: Callable[[], float]) -> IdentifyStage:
-    """The stage from tracklets to hits."""
-    evidence = Evidence(judges.evidence, looks.codec, judges.masker, wall)
-    cooldown = CoolDown(config.decision.cooldown_s)
+    """The stage from tracklets to hits.
+
+    Raises:
+        ConfigError: Nothing says where a hit begins.
+    """
+    here = cuts(config, looks, judges.verifier)
     return IdentifyStage(
-        _matcher(config, looks.max_distance),
+        _matcher(config, here),
         judges.verifier,
-        HitBook(config.site, looks.max_distance, cooldown, evidence.show),
-        max_distance=looks.max_distance,
+        HitBook(config.site, CoolDown(config.decision.cooldown_s)),
+        Evidence(judges.evidence, looks.codec, judges.masker, wall),
+        cuts=here,
         margin=config.decision.margin,
     )
 
 
-def _matcher(config: Config, cut: float) -> Matcher:
+def _matcher(config: Config, here: Cuts) -> Matcher:
     index = partial(plugin, config, "index", config.matcher.index, "matcher.index")
-    of_texts = config.decision.max_distance_text
-    if of_texts is None:
-        return Matcher(index(), config.matcher.top_c)
-    return Matcher(index(), config.matcher.top_c, texts=index(), text_allowance=of_texts - cut)
+    texts = None if here.texts is None else index()
+    return Matcher(index(), config.matcher.top_c, here, texts=texts)
 
 
 def follower(looks: Looks, judges: Judges) -> WatchlistFollower:

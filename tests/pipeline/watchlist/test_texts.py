@@ -13,11 +13,12 @@ import pytest
 from pipeline.desk.enrol import EnrolReport, enrol
 from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import ConfigError, InputError
+from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import CoolDown
 from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
-from pipeline.messages import HitBest, TrackKey
+from pipeline.messages import TrackKey
 from pipeline.plugged import PluggedEmbedder, PluggedVerifier
 from pipeline.testing import FakeCodec, FakeEmbedder, FakeReader, ListBus, tracklet
 from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
@@ -29,6 +30,7 @@ from pipeline.watchlist.shared import MAX_BYTES, from_row, identity_schema, publ
 from pipeline.watchlist.snapshot import take_snapshot
 from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
+from tests.evidence import evidence
 from tests.pictures import BLUE, GREEN, RED, person
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
@@ -113,14 +115,18 @@ class TestFound:
         self, tmp_path: Path, cut: float | None
     ) -> None:
         reader = PluggedEmbedder.of(FakeReader())
-        more = {} if cut is None else {"texts": ExactIndex(ExactIndex.Config()), "text_allowance": cut - 0.2}
+        cuts = Cuts(0.2, cut)
         stage = IdentifyStage(
-            Matcher(ExactIndex(ExactIndex.Config()), 40, **more),  # type: ignore[arg-type]
-            PluggedVerifier.of(DistanceVerifier(DistanceVerifier.Config())),
-            HitBook(
-                "hall", 0.2, CoolDown(30.0), lambda t: HitBest(1.0, (64, 48), t.best.box, None, None, None)
+            Matcher(
+                ExactIndex(ExactIndex.Config()),
+                40,
+                cuts,
+                texts=ExactIndex(ExactIndex.Config()) if cut else None,
             ),
-            max_distance=0.2,
+            PluggedVerifier.of(DistanceVerifier(DistanceVerifier.Config())),
+            HitBook("hall", CoolDown(30.0)),
+            evidence(tmp_path),
+            cuts=cuts,
             margin=0.05,
         )
         with WatchlistStore(tmp_path / "w.db") as store:
