@@ -173,7 +173,7 @@ def _cells(event: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
     when, stream = str(event.get("time", "")), str(event.get("partitionkey", ""))
     try:
         return when, stream, *_hit_cells(event["data"])
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return when, stream, str(event.get("type", "")), "", "", ""
 
 

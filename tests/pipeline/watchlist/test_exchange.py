@@ -246,6 +246,38 @@ def test_a_flipped_bit_or_a_cut_never_gets_in(
                 other.remove("p2")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_packing_that_nobody_makes_is_refused_before_it_is_opened(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path, method: int
+) -> None:
+    export_watchlist(store, tmp_path / "w.zip")
+    with (
+        zipfile.ZipFile(tmp_path / "w.zip") as plain,
+        zipfile.ZipFile(tmp_path / "p.zip", "w", method) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(InputError, match="packed in an unusual way"):
+        import_watchlist(other, tmp_path / "p.zip", CODEC)
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:30:00-01:00", "0001-01-01T00:30:00+01:00"])
+def test_a_time_that_leaves_the_calendar_is_refused_with_its_key(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path, moment: str
+) -> None:
+    export_watchlist(store, tmp_path / "w.zip")
+    with zipfile.ZipFile(tmp_path / "w.zip") as plain, zipfile.ZipFile(tmp_path / "t.zip", "w") as changed:
+        for name in plain.namelist():
+            data = plain.read(name)
+            if name == "watchlist.json":
+                listing = json.loads(data)
+                listing["identities"][0]["created_at"] = moment
+                data = json.dumps(listing).encode()
+            changed.writestr(name, data)
+    with pytest.raises(InputError, match=r"identities\.0\.created_at"):
+        import_watchlist(other, tmp_path / "t.zip", CODEC)
+
+
 def test_an_encrypted_archive_is_refused(
     store: WatchlistStore, other: WatchlistStore, tmp_path: Path
 ) -> None:
