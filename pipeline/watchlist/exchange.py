@@ -1,6 +1,7 @@
 """The watchlist as one zip file: `watchlist.json`, which holds the texts too, and the pictures; no vectors."""
 
 import json
+import lzma
 import struct
 import zipfile
 import zlib
@@ -34,14 +35,15 @@ MAX_LISTING_BYTES = 256 * 1024 * 1024
 MAX_RATIO = 100  # unpacked over packed: pictures and lists of them never come near
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time a zip can hold: the same watchlist gives the same bytes
-_PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     struct.error,
     EOFError,
     NotImplementedError,  # a version or a kind of encryption that Python does not know
     RuntimeError,  # encrypted
+    MemoryError,  # a packing that asks for more than there is
     ValueError,  # a name that is no text, a member that begins before the file
 )
 _SUFFIXES = {b"\xff\xd8": "jpg", b"\x89PNG": "png", b"RIFF": "webp", b"BM": "bmp"}
@@ -213,11 +215,6 @@ def _check_members(archive: zipfile.ZipFile, source: Path) -> None:
     if sum(member.compress_size for member in members) > source.stat().st_size:
         raise InputError(f"{source} is damaged: its members overlap", "export it again")
     for member in members:
-        if member.compress_type not in _PACKED:
-            raise InputError(
-                f"{source}: {member.filename!r} is packed in an unusual way",
-                "export it again, or zip with deflate",
-            )
         limit = MAX_LISTING_BYTES if member.filename == LISTING else MAX_FILE_BYTES
         if member.file_size > min(limit, MAX_RATIO * max(member.compress_size, 1)):
             raise InputError(

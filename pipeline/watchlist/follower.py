@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.bounds import MAX_PIXELS
 from pipeline.errors import InputError
 from pipeline.plugged import PluggedEmbedder
 from pipeline.protocols import Codec
@@ -99,7 +103,16 @@ def _embed_texts(
 def _embed_pictures(
     store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec, digest: str, batch: Sequence[Enrolment]
 ) -> list[Unusable]:
-    images, unusable = {}, []
+    """Embeds them together, or in parts where they have so many pixels that they are unpacked in parts."""
+    images: dict[int, NDArray[np.uint8]] = {}
+    unusable = []
+
+    def embed() -> None:
+        if images:
+            vectors = embedder.embed(list(images.values()))
+            store.add_vectors(digest, dict(zip(images, vectors, strict=True)))
+            images.clear()
+
     pictures = store.pictures(enrolment.id for enrolment in batch)
     for enrolment in batch:
         if enrolment.id not in pictures:
@@ -108,7 +121,7 @@ def _embed_pictures(
             images[enrolment.id] = codec.decode(pictures[enrolment.id])
         except InputError as error:
             unusable.append(Unusable(enrolment.id, enrolment.identity_id, str(error)))
-    if images:
-        vectors = embedder.embed(list(images.values()))
-        store.add_vectors(digest, dict(zip(images, vectors, strict=True)))
+        if sum(image.size for image in images.values()) > 3 * MAX_PIXELS:
+            embed()
+    embed()
     return unusable

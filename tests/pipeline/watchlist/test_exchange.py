@@ -246,19 +246,23 @@ def test_a_flipped_bit_or_a_cut_never_gets_in(
                 other.remove("p2")
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
-def test_a_packing_that_nobody_makes_is_refused_before_it_is_opened(
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_a_damaged_packing_is_refused_whatever_it_is(
     store: WatchlistStore, other: WatchlistStore, tmp_path: Path, method: int
 ) -> None:
     export_watchlist(store, tmp_path / "w.zip")
-    with (
-        zipfile.ZipFile(tmp_path / "w.zip") as plain,
-        zipfile.ZipFile(tmp_path / "p.zip", "w", method) as packed,
-    ):
+    packed = tmp_path / "p.zip"
+    with zipfile.ZipFile(tmp_path / "w.zip") as plain, zipfile.ZipFile(packed, "w", method) as archive:
         for name in plain.namelist():
-            packed.writestr(name, plain.read(name))
-    with pytest.raises(InputError, match="packed in an unusual way"):
-        import_watchlist(other, tmp_path / "p.zip", CODEC)
+            archive.writestr(name, plain.read(name))
+    good = packed.read_bytes()
+    assert import_watchlist(other, packed, CODEC).identities
+    other.remove("p1")
+    other.remove("p2")
+    for at in range(130, 200, 4):  # in the first data
+        packed.write_bytes(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
+        with pytest.raises(InputError, match=r"p\.zip"):
+            import_watchlist(other, packed, CODEC)
 
 
 @pytest.mark.parametrize("moment", ["9999-12-31T23:30:00-01:00", "0001-01-01T00:30:00+01:00"])

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,6 +180,22 @@ def test_more_pictures_than_fit_one_batch(store: WatchlistStore) -> None:
     store.add(someone("p1"), PICTURES * 25)
     assert ensure_vectors(store, PluggedEmbedder.of(FakeEmbedder()), CODEC) == ()
     assert len(take_snapshot(store, PluggedEmbedder.of(FakeEmbedder()), NOW)) == 75
+
+
+def test_huge_pictures_are_unpacked_in_parts(store: WatchlistStore) -> None:
+    class Large(FakeCodec):
+        def decode(self, data: bytes) -> Any:
+            return np.broadcast_to(super().decode(data)[:1, :1], (4000, 5000, 3))
+
+    class Counting(FakeEmbedder):
+        def embed(self, crops: Any) -> Any:
+            batches.append(len(crops))
+            return np.tile(super().embed([person()]), (len(crops), 1))
+
+    batches: list[int] = []
+    store.add(someone("p1"), PICTURES)
+    assert ensure_vectors(store, PluggedEmbedder.of(Counting()), Large()) == ()
+    assert batches == [2, 1]
 
 
 @pytest.mark.parametrize("factor", [np.nan, 0.5])
