@@ -38,7 +38,7 @@ from pipeline.protocols import Bus, Sink
 from pipeline.settings import PluginChoice, choose
 from pipeline.store.pictures import EvidenceStore
 from pipeline.watchlist.follower import WatchlistFollower
-from pipeline.watchlist.roster import WatchlistStore
+from pipeline.watchlist.roster import Store, WatchlistStore
 
 RELINK_SHARE = 0.75  # of the cut: fragments of one track are far nearer than the photo they are searched by
 
@@ -110,6 +110,18 @@ def open_looks(config: Config, opened: ExitStack, known: Guests) -> Looks:
     return Looks(embedder, codec, max_distance(config, embedder), known)
 
 
+def open_watchlist(config: Config) -> WatchlistStore:
+    """The watchlist, where the config keeps it.
+
+    Raises:
+        ConfigError: The store cannot start, or has a newer format.
+        InputError: It is damaged.
+        OutsideError: It cannot be reached.
+    """
+    store: Store = plugin(config, "store", config.store)
+    return WatchlistStore(store.roster(config.data_dir))
+
+
 def open_judges(config: Config, opened: ExitStack, known: Guests) -> Judges:
     """Verifier, masker, watchlist and evidence, closed with `opened`.
 
@@ -120,7 +132,7 @@ def open_judges(config: Config, opened: ExitStack, known: Guests) -> Judges:
     verifier = let_in(PluggedVerifier, config, opened, known, config.verifier)
     masker = let_in(PluggedMasker, config, opened, known, config.masker)
     make_folder(config.data_dir)
-    watchlist = opened.enter_context(WatchlistStore.in_folder(config.data_dir))
+    watchlist = opened.enter_context(open_watchlist(config))
     limits = config.evidence
     evidence = EvidenceStore(
         config.data_dir / "evidence",

@@ -203,6 +203,7 @@ class Config(Settings):
     codec: PluginChoice = Field(default_factory=lambda: choose("opencv"))
     decision: DecisionConfig = DecisionConfig()
     bus: PluginChoice = Field(default_factory=lambda: choose("memory"))
+    store: PluginChoice = Field(default_factory=lambda: choose("sqlite"))
     outbox: OutboxConfig = OutboxConfig()
     verify: VerifyConfig = VerifyConfig()
     evidence: EvidenceConfig = EvidenceConfig()

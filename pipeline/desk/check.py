@@ -31,8 +31,8 @@ from pipeline.plugged import (
 from pipeline.remote_bus import Table
 from pipeline.secrets import redact
 from pipeline.settings import PluginChoice
-from pipeline.watchlist.roster import FILE_NAME, WatchlistStore
 from pipeline.watchlist.shared import read_table
+from pipeline.watchlist.sqlite_roster import FILE_NAME
 from pipeline.watchlist.standing import faults_of, remarks
 
 FRAMES = 25  # looked at per stream; the one with most people is shown
@@ -99,7 +99,7 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
         trial.attempt("data_dir", partial(need_writable, config.data_dir / "outbox.db"))
         if remote:
             reached = trial.reach("bus", bus)
-            if reached and (member or (config.data_dir / FILE_NAME).exists()):
+            if reached and (member or _has_watchlist(config)):
                 found = trial.attempt("bus.watchlist", partial(_shared, config, bus.watchlist))
                 trial.problems += found or []
         for i, choice in enumerate(config.sinks if member or not remote else ()):
@@ -157,11 +157,16 @@ class _Trial:
         return len(self.problems) == before
 
 
+def _has_watchlist(config: Config) -> bool:
+    """A file that is not there yet is not made by looking."""
+    return config.store.use != "sqlite" or (config.data_dir / FILE_NAME).exists()
+
+
 def _shared(config: Config, table: Table) -> list[Problem]:
     """How the watchlist that all processes share is kept, and how the one here stands to it."""
     told = faults_of(table, mend=False)
-    if (config.data_dir / FILE_NAME).exists():
-        with WatchlistStore.in_folder(config.data_dir) as store:
+    if _has_watchlist(config):
+        with build.open_watchlist(config) as store:
             told += remarks(store, *read_table(table))
     return [Problem("bus.watchlist", *remark) for remark in told]
 

@@ -212,7 +212,7 @@ class Member:
         stage = build.identify_stage(config, looks, judges, time.time)
         follower = build.follower(looks, judges)
         self._identifier = Identifier(config.site, stage, follower, self._delivery, self.telemetry)
-        mirror = opened.enter_context(WatchlistMirror(remote, config.data_dir))
+        mirror = opened.enter_context(WatchlistMirror(remote, build.open_watchlist(config)))
         receiving = Receiving(
             remote,
             looks.codec,

@@ -117,7 +117,7 @@ def export_watchlist(store: WatchlistStore, target: Path) -> Listing:
     """
     part = target.with_name(target.name + ".part")
     try:
-        with zipfile.ZipFile(part, "w") as archive, store.view():
+        with zipfile.ZipFile(part, "w") as archive:
             listing = _write(store, archive)
         part.replace(target)
     except OSError as error:
@@ -153,12 +153,10 @@ def import_watchlist(store: WatchlistStore, source: Path, codec: Codec, *, repla
 def _write(store: WatchlistStore, archive: zipfile.ZipFile) -> Listing:
     places: dict[str, str] = {}
     people = []
-    for identity in store.identities():
-        enrolments = [
-            _write_enrolment(store, archive, each, places) for each in store.enrolments(identity.id)
-        ]
+    for entry in store.read().entries:
+        enrolments = tuple(_write_enrolment(store, archive, each, places) for each in entry.enrolments)
         people.append(
-            ArchivedIdentity.model_validate(document_of(identity) | {"enrolments": tuple(enrolments)})
+            ArchivedIdentity.model_validate(document_of(entry.identity) | {"enrolments": enrolments})
         )
     listing = Listing(identities=tuple(people))
     text = json.dumps(listing.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=1)
@@ -180,7 +178,11 @@ def _write_enrolment(
 
 
 def _write_picture(store: WatchlistStore, archive: zipfile.ZipFile, enrolment: Enrolment) -> str:
-    picture = store.pictures([enrolment.id])[enrolment.id]
+    picture = store.pictures([enrolment.id]).get(enrolment.id)
+    if picture is None:
+        raise OutsideError(
+            f"{enrolment.identity_id} was removed while the watchlist was written", "try again"
+        )
     suffix = next((name for magic, name in _SUFFIXES.items() if picture.startswith(magic)), "data")
     place = f"pictures/{enrolment.sha256}.{suffix}"
     archive.writestr(zipfile.ZipInfo(place, _EPOCH), picture)

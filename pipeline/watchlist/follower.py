@@ -1,6 +1,6 @@
 """Brings changes of the watchlist to a running pipeline."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,7 +39,7 @@ class WatchlistFollower:
 
     def __init__(self, store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec) -> None:
         self._store, self._embedder, self._codec = store, embedder, codec
-        self._state: tuple[int, int] | None = None
+        self._state: Hashable = None
         self._next_change: datetime | None = None
         self._taken_at: datetime | None = None
         self.unusable: tuple[Unusable, ...] = ()

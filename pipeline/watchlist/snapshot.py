@@ -78,18 +78,23 @@ def take_snapshot(
         now: Identities no longer valid at that time are left out; None = nobody is.
     """
     digest = embedder.digest
-    version, everyone, rows = store.read_rows(digest, embedder.dimension)
-    identities = {identity.id: identity for identity in everyone if now is None or identity.is_valid(now)}
-    rows = [row for row in rows if row[1] in identities]
-    vectors = from_blobs([row[3] for row in rows], embedder.dimension)
+    roll, made = store.read(), store.vectors(digest)
+    identities = {each.id: each for each in roll.identities if now is None or each.is_valid(now)}
+    blobs = {id_: by_engine[digest] for id_, by_engine in made.items()}
+    rows = [
+        enrolment
+        for enrolment in roll.enrolments
+        if enrolment.identity_id in identities and len(blobs.get(enrolment.id, b"")) == 2 * embedder.dimension
+    ]
+    vectors = from_blobs([blobs[row.id] for row in rows], embedder.dimension)
     vectors.setflags(write=False)
     ends = [identity.valid_until for identity in identities.values() if identity.valid_until is not None]
     return WatchlistSnapshot(
-        version=version,
+        version=roll.version,
         identities=identities,
-        enrolment_ids=np.array([row[0] for row in rows], np.int64),
-        identity_ids=tuple(row[1] for row in rows),
-        is_text=np.array([row[2] == TEXT for row in rows], np.bool_),
+        enrolment_ids=np.array([row.id for row in rows], np.int64),
+        identity_ids=tuple(row.identity_id for row in rows),
+        is_text=np.array([row.kind == TEXT for row in rows], np.bool_),
         vectors=vectors,
         engine_digest=digest,
         next_change=min(ends, default=None),

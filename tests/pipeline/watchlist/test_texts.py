@@ -262,7 +262,7 @@ class TestElsewhere:
         bus = ListBus()
         publish(store, bus.watchlist, CODEC, ["p1"])
         with (
-            WatchlistMirror(bus, tmp_path / "gpu") as mirror,
+            WatchlistMirror(bus, WatchlistStore.in_folder(tmp_path / "gpu")) as mirror,
             WatchlistStore.in_folder(tmp_path / "gpu") as here,
         ):
             mirror.follow()
@@ -279,7 +279,10 @@ class TestElsewhere:
 
     def test_a_store_that_is_its_own_mirror_keeps_its_order(self, tmp_path: Path) -> None:
         bus = ListBus()
-        with WatchlistStore.in_folder(tmp_path) as store, WatchlistMirror(bus, tmp_path) as mirror:
+        with (
+            WatchlistStore.in_folder(tmp_path) as store,
+            WatchlistMirror(bus, WatchlistStore.in_folder(tmp_path)) as mirror,
+        ):
             store.add(someone(), [NewText("red", NOW), NewPicture(painted(GREEN), NOW)])
             publish(store, bus.watchlist, CODEC, ["p1"])
             before = store.enrolments()
