@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo extra test test-core check bench faults soak zoo lock tree licences demo-clips clean
+.PHONY: help demo extra test test-core check bench faults soak zoo lock tree reference licences demo-clips clean
 
 export PYTHON
 BIN := .venv/bin
@@ -72,6 +72,10 @@ zoo:  ## make the bundled engines again: pictures, training, export (hours; goes
 tree:  ## write docs/tree.md again
 	@requirements/install core
 	@$(BIN)/python -m tests.tree
+
+reference:  ## write docs/config.md again
+	@requirements/install test
+	@$(BIN)/python -m tests.tools.config_reference
 
 demo-clips:  ## draw the demo's clips again: three cameras of a simulated hall, twelve people, six of them enrolled
 	@requirements/install core

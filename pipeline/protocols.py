@@ -55,10 +55,7 @@ class Tracker(Protocol):
     used again.
     """
 
-    @property
-    def needs_embeddings(self) -> bool:
-        """An attribute will do."""
-        ...
+    needs_embeddings: bool
 
     def update(
         self, frame: Frame, detections: Detections, embeddings: NDArray[np.float32] | None
@@ -78,10 +75,7 @@ class Embedder(Protocol):
     Optional attributes: `engine_digest`, `max_distance` (the engine's operating point), `min_height_px`.
     """
 
-    @property
-    def dimension(self) -> int:
-        """Length of a vector; an attribute will do."""
-        ...
+    dimension: int
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """(N, D) unit rows for N BGR crops of any size."""

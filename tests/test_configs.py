@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline import registry
-from pipeline.cli.plugins import missing_library
+from pipeline.cli.modules import missing_library
 from pipeline.config import Config, load_config
 from pipeline.errors import ConfigError
 from pipeline.settings import PluginChoice
@@ -24,7 +24,7 @@ WITHOUT_STREAMS = {"verify.yaml"}
 
 def _choices(config: Config) -> Iterator[tuple[str, PluginChoice]]:
     """Every role of a config with its choice."""
-    for role in ("detector", "tracker", "embedder", "verifier", "masker", "codec", "bus", "store"):
+    for role in ("detector", "tracker", "embedder", "verifier", "masker", "codec", "bus"):
         yield role, getattr(config, role)
     yield "index", config.matcher.index
     yield from (("source", stream.source) for stream in config.streams)
@@ -95,3 +95,15 @@ def test_a_wrong_key_would_be_seen(tmp_path: Path) -> None:
     config = load_config(path)
     with pytest.raises(ConfigError, match="did you mean 'min_score'"):
         registry.settings_of(registry.load("detector", "hog"), config.detector, tmp_path, "detector")
+
+
+@pytest.mark.usefixtures("with_secrets")
+def test_configs_name_engines_that_ship_with_us() -> None:
+    named = [
+        (path.name, choice.settings["engine"])
+        for path in FILES
+        for _, choice in _choices(load_config(path))
+        if "engine" in choice.settings
+    ]
+    assert {"demo.yaml", "live.yaml", "edge.yaml", "verify.yaml", "gpu.yaml"} <= {name for name, _ in named}
+    assert [(name, engine) for name, engine in named if not (ROOT / "configs" / engine).exists()] == []

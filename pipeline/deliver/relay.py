@@ -10,7 +10,6 @@ from typing import Any
 
 from pipeline.deliver.outbox import Outbox, Waiting
 from pipeline.errors import BackpressureError, OutboxError, OutsideError, RefusedError
-from pipeline.facts import close_quietly, closing_of
 from pipeline.protocols import DeadLetters, Sink
 from pipeline.secrets import redact
 
@@ -117,7 +116,7 @@ class Relay:
 
     def close(self) -> None:
         """Closes the sink; never raises."""
-        close = closing_of(self._sink)
+        close = getattr(self._sink, "close", None)
         if close is not None:
             try:
                 with self._asking():
@@ -277,7 +276,7 @@ def publish_once(
                 sink.publish(events)
             finally:
                 if close:
-                    close_quietly(sink)
+                    getattr(sink, "close", lambda: None)()
         except Exception as error:
             failures.append(error)
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from pipeline.calls import Guests
 from pipeline.runner.back import BusThread
 from pipeline.runner.delivery import Delivery
 from pipeline.runner.front import Front
@@ -16,7 +15,6 @@ class Assembly:
 
     telemetry: Telemetry
     failures: Failures
-    guests: Guests
     front: Front
     back: BusThread
     delivery: Delivery

@@ -1,24 +1,27 @@
-"""Every command in README.md runs, in its order, on the files that README.md shows.
+"""Every command in README.md runs, in its order, on the files that README.md shows; then those of the docs.
 
 Left out by name: `make demo` and `make test`, which are tested where their results are looked at, and what stands
-under "Not run by our tests".
+under "Not run by our tests". Of pages whose commands take hours it is shown that the program knows every option.
 """
 
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 
 import av
 import pytest
+from typer.core import TyperGroup
 
 from engines.testing import stripe_embedder
+from pipeline.cli.main import application
 from tests.servers.hall import CLIPS
 from tests.servers.rtsp import RtspServer
 from tests.tree import ROOT
@@ -26,7 +29,9 @@ from tests.tree import ROOT
 NOT_RUN = "Not run by our tests"
 WORDS = "By words"
 TRAINING = "Train and export"
+PLUGIN = "A plugin in one file"
 MAKE = {"make demo", "make test"}
+ON_THE_PATH = ". .venv/bin/activate"
 CAMERA = "rtsp://127.0.0.1:8554/cam"
 FPS, EVERY = 5, 3  # every third frame of a clip at 15 frames a second
 
@@ -34,21 +39,36 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 
 
-def blocks() -> Iterator[tuple[str, re.Match[str]]]:
+def blocks(page: str = README) -> Iterator[tuple[str, re.Match[str]]]:
     """Every block with the heading it stands under."""
-    for section in re.split(r"^(?=###? )", README, flags=re.M):
+    for section in re.split(r"^(?=###? )", page, flags=re.M):
         heading = section.partition("\n")[0].lstrip("# ")
         for match in BLOCK.finditer(section):
             yield heading, match
 
 
-FILES = {match["file"]: match["text"] for _, match in blocks() if match["file"]}
+def commands_of(page: str) -> list[str]:
+    """The blocks of commands of a page of the docs."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return [match["text"] for _, match in blocks(text) if match["kind"] == "sh"]
+
+
+DOCS = ["operate.md", "consume.md"]  # run behind the README, in the same folder
+HOURS = ["train.md", "engines.md", "evaluate.md", "world.md"]
+PLUGIN_TESTS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+FILES = {
+    match["file"]: match["text"]
+    for page in (README, PLUGIN_TESTS)
+    for _, match in blocks(page)
+    if match["file"]
+}
 COMMANDS = [
     match["text"]
     for heading, match in blocks()
     if match["kind"] == "sh"
-    and heading not in {NOT_RUN, WORDS, TRAINING}
+    and heading not in {NOT_RUN, WORDS, TRAINING, PLUGIN}
     and match["text"].strip() not in MAKE
+    and ON_THE_PATH not in match["text"]
 ]
 
 
@@ -101,10 +121,6 @@ def folder(tmp_path: Path) -> Path:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text.replace("${SHA256}", digest), encoding="utf-8")
     (tmp_path / "my_embedder.onnx").write_bytes(network)
-    (tmp_path / "engines.yaml").write_text(
-        "version: 1\ndetector: {use: hog}\nembedder: {use: onnx, engine: my_embedder.yaml}\n",
-        encoding="utf-8",
-    )
     (tmp_path / "clips").mkdir()
     shorten("hall-1", tmp_path / "clips" / "hall.mp4", 10.0, 13.0)
     shorten("hall-1", tmp_path / "yard.mp4", 21.0, 35.0)
@@ -124,8 +140,9 @@ def shell(script: str, folder: Path, **variables: str) -> subprocess.CompletedPr
 @pytest.mark.rtsp
 @pytest.mark.slow
 def test_every_command_runs_in_its_order(folder: Path) -> None:
+    everything = [*COMMANDS, *(text for page in DOCS for text in commands_of(page))]
     marked = (
-        "".join(f"echo '== {i}'\n{text}" for i, text in enumerate(COMMANDS))
+        "".join(f"echo '== {i}'\n{text}" for i, text in enumerate(everything))
         + "echo '== again'\npython consume.py\n"
     )
     assert CAMERA in marked
@@ -160,31 +177,45 @@ def test_somebody_is_enrolled_by_words(folder: Path) -> None:
     from tests import tiny_weights
 
     tiny_weights.transformers_clip(folder / "clip")
-    (folder / "words.yaml").write_text(
-        "version: 1\nembedder: {use: transformers, weights: clip, device: cpu}\n"
-        "decision: {max_distance: 0.5, max_distance_text: 1.2}\n",
-        encoding="utf-8",
-    )
     shown = shell(f"{commands_under(WORDS)}musewatch watchlist show p7 -c words.yaml --json", folder)
     assert shown.returncode == 0, shown.stderr
     assert "a woman in a red coat with a white backpack" in shown.stdout
     assert "red coat" in shown.stdout
 
 
-def test_the_plugin_in_one_file_is_found_and_shouts(folder: Path) -> None:
-    points = tomllib.loads(FILES["pyproject.toml"])["project"]["entry-points"]
-    information = folder / "loud_sink-1.0.dist-info"  # what `pip install .` would leave
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: loud-sink\nVersion: 1.0\n")
-    text = "".join(
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in names.items())
-        for group, names in points.items()
-    )
-    (information / "entry_points.txt").write_text(text)
-    (folder / "loud.yaml").write_text("version: 1\nsinks: [{use: loud}]\n")
-    done = shell("musewatch hits test -c loud.yaml", folder, PYTHONPATH=str(folder))
-    assert done.returncode == 0, done.stderr
-    assert "HIT test musewatch.test\n" in done.stdout
+@pytest.mark.slow
+def test_the_plugin_in_one_file_is_installed_shouts_and_passes_its_suite(folder: Path) -> None:
+    site = str(folder / "site")  # in the place of the environment, which other tests use too
+    script = commands_under(PLUGIN) + "".join(commands_of("plugins.md"))
+    done = shell(script, folder, PYTHONPATH=site, PIP_TARGET=site, PIP_DISABLE_PIP_VERSION_CHECK="1")
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert re.search(r"sink +loud +loud-sink", done.stdout)
+    assert re.search(r"^HIT test musewatch\.test \S+$", done.stdout, re.M)
+    assert "4 passed" in done.stdout
+
+
+def test_the_program_is_on_the_path_as_the_readme_says() -> None:
+    (block,) = (match["text"] for _, match in blocks() if ON_THE_PATH in match["text"])
+    done = shell(f"{block}command -v musewatch", ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"musewatch {version('musewatch')}",
+        str(ROOT / ".venv/bin/musewatch"),
+    ]
+
+
+@pytest.mark.parametrize("page", HOURS)
+def test_the_program_knows_every_command_of_a_page(page: str) -> None:
+    lines = [
+        line for text in commands_of(page) for line in text.splitlines() if line.startswith("musewatch ")
+    ]
+    assert lines
+    for line in lines:
+        words = shlex.split(line, comments=True)[1:]
+        command = application(words)
+        while isinstance(command, TyperGroup) and words and words[0] in command.list_commands(None):
+            command = command.get_command(None, words.pop(0))
+        command.make_context("musewatch", words)  # raises where an option or argument is unknown
 
 
 def test_what_is_not_run_names_files_that_exist() -> None:

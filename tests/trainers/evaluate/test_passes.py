@@ -1,25 +1,17 @@
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pipeline.build import Looks
-from pipeline.calls import Guests
 from pipeline.config import parse_config
 from pipeline.messages import Detections
-from pipeline.plugged import PluggedCodec, PluggedDetector, PluggedEmbedder
+from pipeline.registry import build
 from pipeline.settings import choose
 from pipeline.testing import frame
 from tests.servers.clips import number_of, write_clip
 from trainers.evaluate.frames import frames_at
-from trainers.evaluate.passes import (
-    RememberingDetector,
-    RememberingEmbedder,
-    record,
-    remembered_detections,
-    remembered_vectors,
-)
+from trainers.evaluate.passes import RememberingDetector, RememberingEmbedder, record
 
 
 class RedSquare:
@@ -57,8 +49,7 @@ class MeanColour:
 
 @pytest.fixture
 def looks():
-    embedder = remembered_vectors(PluggedEmbedder.of(MeanColour()))
-    return Looks(embedder, PluggedCodec.build(choose("opencv"), Path()), 0.2, Guests())
+    return Looks(RememberingEmbedder(MeanColour()), build("codec", choose("opencv"), None, "codec"), 0.2)
 
 
 @pytest.fixture
@@ -93,7 +84,7 @@ def test_crops_are_embedded_once():
 def test_pass_shows_what_is_not_skipped(tmp_path, looks, config):
     clip = write_clip(tmp_path / "a.mp4", 40)
     plain = RedSquare()
-    memory = remembered_detections(PluggedDetector.of(plain))
+    memory = RememberingDetector(plain)
     whole = [asked for together in record(config, memory, looks, clip) for asked in together]
     assert whole[-1].end is not None
     assert (whole[-1].first_pts_s, whole[-1].last_pts_s) == (pytest.approx(0.1, abs=0.11), pytest.approx(3.9))
@@ -105,7 +96,7 @@ def test_pass_shows_what_is_not_skipped(tmp_path, looks, config):
 
 def test_failure_of_a_stage_ends_the_pass(tmp_path, looks, config):
     clip = write_clip(tmp_path / "a.mp4", 3)
-    broken = PluggedDetector.of(SimpleNamespace(detect=lambda frames: 1 / 0))
+    broken = SimpleNamespace(detect=lambda frames: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         record(config, broken, looks, clip)
 
