@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import EngineFileError, ManifestError
+from engines.files import checked_network
+from engines.manifest import Manifest
 from pipeline.errors import ConfigError
+from pipeline.extras import cure
 from pipeline.registry import load as load_entry_point
 
 if TYPE_CHECKING:
@@ -40,22 +43,31 @@ def build_network(use: str, arguments: Mapping[str, Any], where: str) -> "torch.
     return module
 
 
-def fill_network(module: "torch.nn.Module", data: bytes, where: str) -> None:
-    """Puts safetensors weights into a network that has exactly these tensors, and sets it to eval mode.
+def load_network(manifest: Manifest) -> "torch.nn.Module":
+    """The network of a manifest whose file is safetensors, with its weights, on the processor and in eval mode.
 
-    Args:
-        module: Is changed.
-        data: The file's bytes.
-        where: Whose they are, for messages.
+    The weights are mapped, not read: a file of gigabytes is in memory once.
 
     Raises:
-        EngineFileError: The bytes are no safetensors, or the tensors are not the network's.
+        ManifestError: Its network is not known here, or the file is of another kind.
+        EngineFileError: The weights are missing, damaged, a pickle, or another network's; or torch is not installed.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
+    where = f"engine {manifest.name}: {manifest.path}"
+    if manifest.network is None:
+        raise ManifestError(f"{where} is no file of weights with the key network")
+    path = checked_network(manifest)
     try:
-        tensors = load(data)
+        import torch  # noqa: F401
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise EngineFileError(
+            f"{where}: torch is not installed, and it alone runs .safetensors",
+            f"{cure(['train'])}; or give an .onnx file",
+        ) from None
+    module = build_network(manifest.network.use, manifest.network.arguments, where)
+    try:
+        tensors = load_file(path)
     except SafetensorError as error:
         raise EngineFileError(
             f"{where}: the weights are damaged: {error}", "get the whole file again, or save it again"
@@ -67,7 +79,7 @@ def fill_network(module: "torch.nn.Module", data: bytes, where: str) -> None:
             "correct the network's arguments, or give the weights that were saved with them",
         )
     module.load_state_dict(tensors)
-    module.eval()
+    return module.eval()
 
 
 def _find(use: str, where: str) -> Any:

@@ -90,7 +90,7 @@ def add(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> No
     path = open_shelf(config).find(m)
     manifest = load_manifest(path)
     _opened(manifest)
-    kept = open_shelf(config).keep(manifest, path)
+    kept = open_shelf(config).keep(manifest)
     if as_json:
         print_json(_summary(manifest, kept))
     else:

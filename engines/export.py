@@ -4,7 +4,6 @@ torch's exporter by tracing bytecode (`dynamo=True`) is taken: the older one is 
 """
 
 import contextlib
-import hashlib
 import io
 import logging
 import warnings
@@ -15,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.checkpoint import NetworkCard, load_checkpoint
+from engines.architectures import load_network
 from engines.errors import EngineFileError
 from engines.examine import sample_pictures
-from engines.files import replace_file
-from engines.manifest import Manifest, Precision, Preprocess, TensorRt, parse_manifest, write_manifest
+from engines.files import write_engine
+from engines.manifest import UNSAVED, Manifest, Preprocess, TensorRt, load_manifest
 from engines.network import try_out
 from engines.preprocess import preprocess
 from engines.sessions.ort import OrtSession
@@ -39,7 +38,7 @@ def export_onnx(checkpoint: Path, out: Path, *, tensorrt: TensorRt | None = None
     """Writes `out/NAME.onnx` and `out/NAME.yaml`; what is there already is replaced.
 
     Args:
-        checkpoint: Folder with `network.yaml` and `weights.safetensors`.
+        checkpoint: Folder with `network.yaml` and `weights.safetensors`, or any manifest of safetensors.
         out: Made when missing.
         tensorrt: Goes into the manifest.
 
@@ -47,25 +46,42 @@ def export_onnx(checkpoint: Path, out: Path, *, tensorrt: TensorRt | None = None
         The manifest, as it was written.
 
     Raises:
-        ManifestError: The card says something that it may not, or its network is not known here.
+        ManifestError: The manifest says something that it may not, or its network is not known here.
         EngineFileError: The weights are damaged, or another network's; the network cannot be exported, or its
             export answers otherwise than the network; `out` cannot be written.
     """
-    data, card = exported(checkpoint)
-    return write_engine(out, data, manifest_keys(card, "fp32", tensorrt))
+    source = load_manifest(checkpoint)
+    target = as_onnx(source, out, precision="fp32", tensorrt=tensorrt)
+    return write_engine(target, exported(source))
 
 
-def exported(checkpoint: Path) -> tuple[bytes, NetworkCard]:
-    """A checkpoint's ONNX file, checked, and its card.
+def as_onnx(source: Manifest, out: Path, **keys: Any) -> Manifest:
+    """The manifest of an ONNX file in a folder that is made of another engine; its digest is still to come.
+
+    Args:
+        source: What it is made of.
+        out: The folder.
+        keys: Replace the source's.
+
+    Raises:
+        ManifestError: It would say something that it may not.
+    """
+    name = keys.get("name", source.name)
+    keys = {"file": f"{name}.onnx", "sha256": UNSAVED, "network": None, "tensorrt": None} | keys
+    return source.derived(out.resolve(), **keys)
+
+
+def exported(source: Manifest) -> bytes:
+    """The ONNX file of an engine of safetensors, checked.
 
     Raises:
         ManifestError: As `export_onnx`.
         EngineFileError: As `export_onnx`.
     """
-    module, card = load_checkpoint(checkpoint)
-    data = onnx_bytes(module, card.preprocess.size, f"checkpoint {checkpoint}")
-    _check(data, module, card)
-    return data, card
+    module = load_network(source)
+    data = onnx_bytes(module, source.preprocess.size, f"engine {source.name}")
+    _check(data, module, source)
+    return data
 
 
 def onnx_bytes(module: "torch.nn.Module", size: tuple[int, int], where: str) -> bytes:
@@ -117,47 +133,6 @@ def onnx_bytes(module: "torch.nn.Module", size: tuple[int, int], where: str) -> 
     return data
 
 
-def manifest_keys(
-    card: NetworkCard, precision: Precision, tensorrt: TensorRt | None = None
-) -> dict[str, Any]:
-    """What an engine's manifest takes over from a network's card."""
-    document = card.model_dump(mode="json", exclude_none=True)
-    kept = ("name", "role", "licence", "provenance", "accuracy", "preprocess", "decoder", "operating_point")
-    keys = {key: document[key] for key in kept if key in document}
-    if tensorrt is not None:
-        keys["tensorrt"] = tensorrt.model_dump(mode="json")
-    return keys | {"precision": precision}
-
-
-def describe_engine(out: Path, data: bytes, keys: dict[str, Any], suffix: str = ".onnx") -> Manifest:
-    """The manifest of these keys for a network that is to lie in a folder; nothing is written."""
-    document = keys | {
-        "schema": "musewatch.engine/1",
-        "file": f"{keys['name']}{suffix}",
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-    return parse_manifest(document, out.resolve(), f"manifest of {keys['name']}")
-
-
-def write_engine(out: Path, data: bytes, keys: dict[str, Any], suffix: str = ".onnx") -> Manifest:
-    """Writes a network's file and the manifest of these keys beside it.
-
-    Raises:
-        EngineFileError: The folder cannot be written.
-    """
-    manifest = describe_engine(out, data, keys, suffix)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        replace_file(manifest.path, data)
-        write_manifest(manifest, out / f"{manifest.name}.yaml")
-    except OSError as error:
-        raise EngineFileError(
-            f"engine {manifest.name}: {out} cannot be written: {error.strerror or error}",
-            "choose another folder",
-        ) from None
-    return manifest
-
-
 def _forget_origin(model: Any) -> None:
     """Takes out what the exporter notes of this machine: stack traces with the paths of our sources."""
     graph = model.graph
@@ -174,7 +149,7 @@ def _forget_origin(model: Any) -> None:
         part.ClearField("doc_string")
 
 
-def _check(data: bytes, module: "torch.nn.Module", card: NetworkCard) -> None:
+def _check(data: bytes, module: "torch.nn.Module", source: Manifest) -> None:
     """Refuses a file that onnx finds wrong, or that answers otherwise than torch."""
     import onnx
     import torch
@@ -182,22 +157,17 @@ def _check(data: bytes, module: "torch.nn.Module", card: NetworkCard) -> None:
     try:
         onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
     except onnx.checker.ValidationError as error:
-        raise EngineFileError(f"engine {card.name}: the export is no valid ONNX: {_line(error)}") from error
-    session = OrtSession(data, card.name, device="cpu")
-    dimension = try_out(describe_engine(Path(), data, manifest_keys(card, "fp32")), session)
-    if card.dimension not in (None, dimension):
-        raise EngineFileError(
-            f"engine {card.name}: its vectors have {dimension} numbers, its card says {card.dimension}",
-            "correct the card's dimension, or the network's arguments",
-        )
+        raise EngineFileError(f"engine {source.name}: the export is no valid ONNX: {_line(error)}") from error
+    session = OrtSession(data, source.name, device="cpu")
+    try_out(as_onnx(source, Path()), session)
     for batch in CHECKED_BATCHES:
-        pictures = _input_tensor(card.preprocess, batch)
+        pictures = _input_tensor(source.preprocess, batch)
         with torch.inference_mode():
             answers = module(torch.from_numpy(pictures))
         expected = [answers] if isinstance(answers, torch.Tensor) else list(answers)
         given = session.run({INPUT: pictures})
         for (name, found), wanted in zip(given.items(), expected, strict=True):
-            _compare(f"engine {card.name}: {name} at batch {batch}", found, wanted.numpy())
+            _compare(f"engine {source.name}: {name} at batch {batch}", found, wanted.numpy())
 
 
 def _input_tensor(settings: Preprocess, batch: int) -> NDArray[np.float32]:

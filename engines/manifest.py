@@ -1,20 +1,25 @@
-"""What an engine is: a YAML manifest beside the network's file.
+"""What an engine is: a YAML manifest beside the network's file or files.
 
-The file is named relative to the manifest and pinned by its sha256; unknown keys are refused.
+Files are named relative to the manifest and pinned each by its sha256; unknown keys are refused. A checkpoint is an
+engine too: a folder whose manifest is called `network.yaml`.
 """
 
 import hashlib
 import json
 import re
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     PrivateAttr,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -29,6 +34,30 @@ Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 Batch = Annotated[int, Field(ge=1, le=1024)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
+
+SCHEMA: Literal["musewatch.engine/1"] = "musewatch.engine/1"
+OLD_CARD = "musewatch.network/1"
+CARD, WEIGHTS = "network.yaml", "weights.safetensors"
+UNSAVED = "0" * 64
+"""Stands for the digest of a file that is still to be written."""
+
+
+def _is_a_digest(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError("expected 64 hexadecimal digits in lower case, as `sha256sum FILE` prints them")
+    return text
+
+
+def _is_plain(values: dict[str, Any]) -> dict[str, Any]:
+    try:
+        yaml.safe_dump(values)
+    except yaml.YAMLError:
+        raise ValueError("only text, numbers, lists and mappings can be written down") from None
+    return values
+
+
+Digest = Annotated[str, AfterValidator(_is_a_digest)]
+Plain = Annotated[dict[str, Any], AfterValidator(_is_plain)]
 
 
 class _Part(BaseModel):
@@ -47,6 +76,21 @@ class Preprocess(_Part):
     )
     pad: int = Field(default=114, ge=0, le=255, description="Grey beside a letterboxed picture.")
     size: tuple[Pixels, Pixels] = Field(description="Height, width.")
+
+
+class ByLibrary(_Part):
+    """A library opens the files and feeds the network, as the files beside the weights tell it."""
+
+    library: Literal["clip", "timm", "transformers"] = Field(description="The embedder that opens it.")
+    whole: bool = Field(default=True, description="Crops become squares with grey borders first.")
+    architecture: str | None = Field(
+        default=None, description="timm's name of the network, where no config.json lies beside the weights."
+    )
+
+
+def _feeding(document: Any) -> str:
+    by_library = "library" in document if isinstance(document, Mapping) else isinstance(document, ByLibrary)
+    return "ByLibrary" if by_library else "Preprocess"
 
 
 class _PersonDecoder(_Part):
@@ -114,7 +158,7 @@ class Network(_Part):
     """The architecture that safetensors weights belong to."""
 
     use: str = Field(description="Name of its builder among the entry points `musewatch.network`.")
-    arguments: dict[str, Any] = Field(default={}, description="Keywords of the builder.")
+    arguments: Plain = Field(default={}, description="Keywords of the builder.")
 
 
 class TensorRt(_Part):
@@ -136,29 +180,26 @@ class TensorRt(_Part):
         return profile
 
 
-def refuse_wrong_decoder(role: str, decoder: Decoder | None) -> None:
-    """A detector has a decoder, and nothing else has.
-
-    Raises:
-        ValueError: Otherwise; for a model's validator.
-    """
-    if (role == "detector") != (decoder is not None):
-        raise ValueError(f"role {role} {'needs a' if role == 'detector' else 'has no'} decoder")
-
-
 class Manifest(_Part):
-    """An engine: what it is for, which file, what it eats and how its answer is read."""
+    """An engine: what it is for, which files, what it eats and how its answer is read."""
 
     schema_: Literal["musewatch.engine/1"] = Field(alias="schema")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
     role: Literal["detector", "embedder", "verifier", "masker"]
     file: Path = Field(description="The network, relative to the manifest.")
-    sha256: str = Field(description="Of the file: 64 hexadecimal digits in lower case.")
+    sha256: Digest = Field(description="Of the file: 64 hexadecimal digits in lower case.")
+    files: dict[str, Digest] = Field(
+        default={},
+        description="Other files that belong to it, relative to the first one's folder, and the SHA-256 of each.",
+    )
     licence: str = Field(min_length=1)
     provenance: str = Field(min_length=1, description="Where the weights come from, and from which data.")
     created: str | None = None
-    accuracy: dict[str, Any] = Field(default={}, description="What was measured, on what.")
-    preprocess: Preprocess
+    accuracy: Plain = Field(default={}, description="What was measured, on what.")
+    fed: Annotated[
+        Annotated[Preprocess, Tag("Preprocess")] | Annotated[ByLibrary, Tag("ByLibrary")],
+        Discriminator(_feeding),
+    ] = Field(alias="preprocess")
     decoder: Decoder | None = Field(default=None, description="How a detector's answer is read.")
     outputs: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Names of the outputs that are read, in order; null = all."
@@ -166,6 +207,9 @@ class Manifest(_Part):
     max_batch: Batch | None = Field(
         default=None,
         description="Pictures a call; null = what the network takes, 32 when any.",
+    )
+    dimension: int | None = Field(
+        default=None, ge=1, le=65_536, description="Length of an embedder's vectors."
     )
     operating_point: OperatingPoint | None = None
     precision: Precision | None = Field(default=None, description="What the network computes in.")
@@ -176,24 +220,33 @@ class Manifest(_Part):
 
     _folder: Path = PrivateAttr(default=Path())
 
-    @field_validator("sha256")
-    @classmethod
-    def _is_a_digest(cls, text: str) -> str:
-        if not re.fullmatch("[0-9a-f]{64}", text):
-            raise ValueError("expected 64 hexadecimal digits in lower case, as `sha256sum FILE` prints them")
-        return text
-
     @model_validator(mode="after")
     def _decoder_belongs_to_detectors(self) -> "Manifest":
-        refuse_wrong_decoder(self.role, self.decoder)
+        if (self.role == "detector") != (self.decoder is not None):
+            raise ValueError(f"role {self.role} {'needs a' if self.role == 'detector' else 'has no'} decoder")
         return self
 
     @model_validator(mode="after")
     def _parts_belong_to_the_file(self) -> "Manifest":
-        if (self.network is None) == (self.file.suffix == ".safetensors"):
-            raise ValueError("key network belongs to .safetensors files, and to these alone")
-        if self.tensorrt is not None and self.file.suffix != ".onnx":
-            raise ValueError("key tensorrt belongs to .onnx files")
+        ours = self.file.suffix == ".safetensors" and isinstance(self.fed, Preprocess)
+        if (self.network is not None) != ours:
+            raise ValueError(
+                "key network belongs to .safetensors files that no library opens, and to these alone"
+            )
+        if self.tensorrt is not None and (self.file.suffix != ".onnx" or self.files):
+            raise ValueError("key tensorrt belongs to .onnx files in one piece")
+        if isinstance(self.fed, ByLibrary) and self.role != "embedder":
+            raise ValueError("libraries open embedders only")
+        return self
+
+    @model_validator(mode="after")
+    def _files_lie_beside_the_first(self) -> "Manifest":
+        for name in self.files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or str(path) != name or name == self.file.name:
+                raise ValueError(
+                    f"files: {name!r} is not the plain name of another file in the folder of {self.file}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -207,9 +260,33 @@ class Manifest(_Part):
         return self._folder / self.file
 
     @property
+    def preprocess(self) -> Preprocess:
+        """How pixels become the input tensor.
+
+        Raises:
+            ManifestError: A library feeds this network.
+        """
+        if isinstance(self.fed, ByLibrary):
+            raise ManifestError(
+                f"engine {self.name}: its files are opened by the library {self.fed.library}",
+                f"name it in a config: embedder: {{use: {self.fed.library}, engine: MANIFEST}}",
+            )
+        return self.fed
+
+    @property
+    def paths(self) -> dict[Path, str]:
+        """Every file of the engine, the network's first, and its SHA-256."""
+        return {self.path: self.sha256} | {
+            self.path.parent / name: digest for name, digest in self.files.items()
+        }
+
+    @property
     def file_digest(self) -> str:
-        """`sha256:` and the file's digest."""
-        return f"sha256:{self.sha256}"
+        """`sha256:` and the file's digest; of several files, that of the canonical JSON of their digests by name."""
+        if not self.files:
+            return f"sha256:{self.sha256}"
+        named = _canonical({self.file.name: self.sha256, **self.files})
+        return f"sha256:{hashlib.sha256(named.encode()).hexdigest()}"
 
     @property
     def digest(self) -> str:
@@ -219,20 +296,40 @@ class Manifest(_Part):
         says how the network is fed and read: preprocess and decoder, outputs and network where they are set. What is
         left to its default is left out, so that a key added to the schema changes nobody's identity.
         """
-        keys = {"preprocess", "decoder", "outputs", "network"}
-        said = self.model_dump(mode="json", include=keys, exclude_defaults=True)
-        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        whole = f"{self.file_digest}\n{canonical}"
+        keys = {"fed", "decoder", "outputs", "network"}
+        said = self.model_dump(mode="json", include=keys, exclude_defaults=True, by_alias=True)
+        whole = f"{self.file_digest}\n{_canonical(said)}"
         return f"sha256:{hashlib.sha256(whole.encode()).hexdigest()}"
+
+    def derived(self, folder: Path, **keys: Any) -> "Manifest":
+        """A manifest for another file, in a folder: as this one, with other keys.
+
+        Raises:
+            ManifestError: It would say something that it may not.
+        """
+        document = self.model_dump(by_alias=True, exclude_unset=True) | keys
+        return parse_manifest(document, folder, f"manifest of {keys.get('name', self.name)}")
 
 
 def load_manifest(path: Path) -> Manifest:
     """Reads and checks a manifest; the file behind it is not touched.
 
+    Args:
+        path: The manifest, or the folder of a checkpoint.
+
     Raises:
         ManifestError: Missing, not YAML, or with keys or values that it may not have; all of them are named.
     """
-    document = read_yaml(path, "manifest", "see `musewatch engines list`", ManifestError)
+    if path.is_dir():
+        path /= CARD
+    fix = (
+        f"a checkpoint is a folder with {CARD} and {WEIGHTS}"
+        if path.name == CARD
+        else "see `musewatch engines list`"
+    )
+    document = read_yaml(path, "manifest", fix, ManifestError)
+    if isinstance(document, dict) and document.get("schema") == OLD_CARD:
+        document = _from_old_card(document)
     return parse_manifest(document, path.resolve().parent, str(path))
 
 
@@ -245,16 +342,27 @@ def parse_manifest(document: Any, folder: Path, where: str = "manifest") -> Mani
     return checked(Manifest, document, where, {"folder": folder}, ManifestError)
 
 
+def _from_old_card(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a checkpoint that was saved when checkpoints had a card of their own."""
+    kept = {
+        key: value for key, value in card.items() if key not in ("use", "arguments") and value is not None
+    }
+    network = {key: card[key] for key in ("use", "arguments") if key in card}
+    return {**kept, "schema": SCHEMA, "file": WEIGHTS, "network": network}
+
+
+def _canonical(document: Any) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def manifest_schema() -> dict[str, Any]:
     """JSON Schema of a manifest."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Manifest.model_json_schema()}
 
 
-def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Writes a manifest, without what it does not say; the file that it names is not touched.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+def as_yaml(manifest: Manifest) -> str:
+    """A manifest as it is written, without what it does not say."""
     document = manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
-    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    if not manifest.files:
+        del document["files"]
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

@@ -151,6 +151,11 @@ class VectorNetwork:
             )
         self._refuse(~np.isfinite(rows.sum(axis=1)), "is not a number")
         self.dimension: int = rows.shape[1]
+        if manifest.dimension not in (None, self.dimension):
+            raise TensorError(
+                f"engine {manifest.name}: its vectors have {self.dimension} numbers, it says {manifest.dimension}",
+                "correct the manifest's dimension, or the network's arguments",
+            )
 
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Unit rows (N, D) of BGR pictures of any sizes.

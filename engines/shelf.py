@@ -1,17 +1,23 @@
 """Where engines are kept: those that ship with us, and those an operator added."""
 
 import os
-import shutil
+import re
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
-import yaml
+from pydantic import AfterValidator, ValidationInfo
 
 from engines.errors import EngineError, ManifestError
-from engines.manifest import Manifest
-from pipeline.settings import data_dir_of
+from engines.files import replace_file
+from engines.manifest import CARD, Manifest, as_yaml
+from pipeline.settings import DATA_DIR, data_dir_of
 
 ZOO = Path(__file__).parent / "zoo"
+ADDED = "engines"
+"""Folder of the added ones in a data_dir."""
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+SUFFIXES = {".yaml", ".yml", ".json"}
 
 
 class Shelf:
@@ -25,13 +31,14 @@ class Shelf:
         return sorted(ZOO.glob("*.yaml")) + sorted(self._folder.glob("*/*.yaml"))
 
     def find(self, name: str) -> Path:
-        """The manifest meant: a file, or the name of an engine on the shelf.
+        """The manifest meant: a file, that of a checkpoint's folder, or the name of an engine on the shelf.
 
         Raises:
             ManifestError: Neither.
         """
-        if Path(name).is_file():
-            return Path(name)
+        for path in (Path(name), Path(name, CARD)):
+            if path.is_file():
+                return path
         known = {path.stem: path for path in self.manifests()}
         if name not in known:
             raise ManifestError(
@@ -40,8 +47,8 @@ class Shelf:
             )
         return known[name]
 
-    def keep(self, manifest: Manifest, path: Path) -> Path:
-        """Copies a manifest and its network, whole or not at all; returns the copy's path.
+    def keep(self, manifest: Manifest) -> Path:
+        """Copies a manifest and its files, whole or not at all; returns the copy's path.
 
         Raises:
             EngineError: An engine of that name is there already, or the folder cannot be written.
@@ -52,15 +59,15 @@ class Shelf:
                 f"there is an engine {manifest.name} already: {home}",
                 "give it another name, or remove that one",
             )
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) | {"file": manifest.file.name}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._folder, prefix=".") as draft:
                 copy = Path(draft, manifest.name)
-                copy.mkdir()
-                shutil.copyfile(manifest.path, copy / manifest.file.name)
-                text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-                (copy / f"{manifest.name}.yaml").write_text(text, encoding="utf-8")
+                kept = manifest.derived(copy, file=manifest.file.name)
+                for source, place in zip(manifest.paths, kept.paths, strict=True):
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    replace_file(place, source)
+                (copy / f"{manifest.name}.yaml").write_text(as_yaml(kept), encoding="utf-8")
                 copy.rename(home)
         except OSError as error:
             raise EngineError(
@@ -78,5 +85,22 @@ def open_shelf(config: Path | None) -> Shelf:
     named = config or os.environ.get("MUSEWATCH_CONFIG")
     path = Path(named or "musewatch.yaml")
     if not named and not path.exists():
-        return Shelf(Path("data", "engines"))
-    return Shelf(data_dir_of(path) / "engines")
+        return Shelf(DATA_DIR / ADDED)
+    return Shelf(data_dir_of(path) / ADDED)
+
+
+def _of_a_config(named: Path, info: ValidationInfo) -> Path:
+    """The manifest that a config names: a path from its folder, or the name of an engine on its shelf."""
+    context = info.context or {}
+    base = Path(context.get("base_dir") or ".")
+    path = base / named.expanduser()
+    if path.exists() or not NAME.fullmatch(str(named)) or named.suffix in SUFFIXES:
+        return path
+    try:
+        return Shelf(Path(context.get("data_dir") or base / DATA_DIR) / ADDED).find(str(named))
+    except ManifestError as error:
+        raise ValueError(f"{error.problem}; {error.fix}") from None
+
+
+EnginePath = Annotated[Path, AfterValidator(_of_a_config)]
+"""The manifest of an engine in a config, by its path or by its name in `musewatch engines list`; for plugins too."""

@@ -91,7 +91,7 @@ class Judges:
 
 def plugin(config: Config, role: str, choice: PluginChoice, where: str | None = None) -> Any:
     """One plugin of the config."""
-    return registry.build(role, choice, config.base_dir, where or role)
+    return registry.build(role, choice, config.base_dir, where or role, config.data_dir)
 
 
 def open_plugin(config: Config, opened: ExitStack, role: str, choice: PluginChoice) -> Any:

@@ -63,7 +63,7 @@ def load(role: str, name: str) -> Any:
         ) from error
 
 
-def build(role: str, choice: PluginChoice, base_dir: Path, where: str) -> Any:
+def build(role: str, choice: PluginChoice, base_dir: Path, where: str, data_dir: Path | None = None) -> Any:
     """A plugin made from its part of the config.
 
     Args:
@@ -71,15 +71,18 @@ def build(role: str, choice: PluginChoice, base_dir: Path, where: str) -> Any:
         choice: `use` and the plugin's own keys.
         base_dir: Where relative paths start.
         where: Path in the config, for messages.
+        data_dir: Where the config keeps its data, added engines among it; None = it has no such folder.
 
     Raises:
         ConfigError: A key is unknown, missing or wrong; or the plugin refused to start.
     """
     plugin = load(role, choice.use)
-    return plugin(settings_of(plugin, choice, base_dir, where))
+    return plugin(settings_of(plugin, choice, base_dir, where, data_dir))
 
 
-def settings_of(plugin: Any, choice: PluginChoice, base_dir: Path, where: str) -> BaseModel:
+def settings_of(
+    plugin: Any, choice: PluginChoice, base_dir: Path, where: str, data_dir: Path | None = None
+) -> BaseModel:
     """The plugin's own settings, checked.
 
     Raises:
@@ -90,4 +93,4 @@ def settings_of(plugin: Any, choice: PluginChoice, base_dir: Path, where: str) -
             f"{where}: {choice.use!r} has no Config", "nest a pydantic model of that name in the class"
         )
     model: type[BaseModel] = plugin.Config
-    return checked(model, choice.settings, where, {"base_dir": base_dir})
+    return checked(model, choice.settings, where, {"base_dir": base_dir, "data_dir": data_dir})

@@ -10,9 +10,10 @@ from engines.manifest import load_manifest
 from engines.network import BoxNetwork
 from engines.sessions.base import Device
 from engines.sessions.open import open_session
+from engines.shelf import EnginePath
 from pipeline.follow import geometry
 from pipeline.messages import Detections, Frame
-from pipeline.settings import ConfigPath, Settings
+from pipeline.settings import Settings
 
 
 class OnnxDetector:
@@ -28,7 +29,7 @@ class OnnxDetector:
     class Config(Settings):
         """Which engine, and what counts as a person."""
 
-        engine: ConfigPath = Field(description="Manifest of a detector.")
+        engine: EnginePath = Field(description="Manifest of a detector, or its name in `engines list`.")
         min_score: float = Field(default=0.3, ge=0, le=1, description="Boxes below are left out.")
         nms_iou: float = Field(
             default=0.45, gt=0, le=1, description="Greatest overlap of two boxes that both stay."

@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from engines.architectures import build_network
-from engines.checkpoint import NetworkCard, load_checkpoint, save_checkpoint
-from engines.manifest import Pixels, Preprocess, YoloxDecoder
+from engines.checkpoint import load_checkpoint, save_checkpoint
+from engines.manifest import SCHEMA, UNSAVED, WEIGHTS, Manifest, Network, Pixels, Preprocess, YoloxDecoder
 from pipeline.errors import ConfigError
 from pipeline.settings import ConfigPath, PluginChoice, Settings
 from trainers.detection.augment import PAD, Augmentation
@@ -224,12 +224,14 @@ def _provenance(config: Config, store: PictureStore, seed: int, device: str) -> 
     )
 
 
-def _card(config: Config, provenance: str, step: int) -> NetworkCard:
-    return NetworkCard(
+def _card(config: Config, provenance: str, step: int) -> Manifest:
+    return Manifest(
+        schema=SCHEMA,
         name=config.name,
         role="detector",
-        use=config.network.use,
-        arguments=config.network.settings,
+        file=Path(WEIGHTS),
+        sha256=UNSAVED,
+        network=Network(use=config.network.use, arguments=config.network.settings),
         preprocess=_preprocess(config.size),
         decoder=YoloxDecoder(kind="yolox", strides=config.strides),
         licence=config.licence,
@@ -238,7 +240,7 @@ def _card(config: Config, provenance: str, step: int) -> NetworkCard:
     )
 
 
-def _with_accuracy(card: NetworkCard, scores: dict[str, BoxScores]) -> NetworkCard:
+def _with_accuracy(card: Manifest, scores: dict[str, BoxScores]) -> Manifest:
     """The card with AP, and the recall at a precision of 0.9."""
     rows = {
         name: {"people": score.people, "AP": round(score.ap, 4), "recall_at_0.9": round(score.recall, 4)}

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import Field
 
-from engines.export import write_engine
+from engines.files import write_engine
+from engines.manifest import SCHEMA, UNSAVED, Manifest, Preprocess, UltralyticsDecoder
 from pipeline.errors import ConfigError, InputError
 from pipeline.extras import cure
 from pipeline.settings import ConfigPath, Settings
@@ -50,8 +51,8 @@ def train_ultralytics(
         raise InputError(f"there is no data set {config.data}", "give the data.yaml of the library's form")
     with TemporaryDirectory(prefix="musewatch-ultralytics-") as settings:
         network, scores = _train(_library(settings), config, out, seed, device, resume)
-    keys = _manifest_keys(config, seed, scores)
-    write_engine(out / "engine", network.read_bytes(), keys)
+    manifest = _manifest(config, out / "engine", seed, scores)
+    write_engine(manifest, network)
     return out / "engine" / f"{config.name}.yaml"
 
 
@@ -100,19 +101,20 @@ def _train(
     return Path(made), scores
 
 
-def _manifest_keys(config: Config, seed: int, scores: dict[str, float]) -> dict[str, Any]:
-    return {
-        "name": config.name,
-        "role": "detector",
-        "licence": config.licence,
-        "provenance": f"musewatch train ultralytics, {config.model} from scratch, {config.epochs} epochs, seed {seed}",
-        "accuracy": scores,
-        "preprocess": {
-            "colour": "rgb",
-            "scale": 1 / 255,
-            "resize": "letterbox_centre",
-            "pad": PAD,
-            "size": [config.size, config.size],
-        },
-        "decoder": {"kind": "ultralytics", "person_class": config.person_class},
-    }
+def _manifest(config: Config, out: Path, seed: int, scores: dict[str, float]) -> Manifest:
+    provenance = (
+        f"musewatch train ultralytics, {config.model} from scratch, {config.epochs} epochs, seed {seed}"
+    )
+    size = (config.size, config.size)
+    return Manifest(
+        schema=SCHEMA,
+        name=config.name,
+        role="detector",
+        file=Path(f"{config.name}.onnx"),
+        sha256=UNSAVED,
+        licence=config.licence,
+        provenance=provenance,
+        accuracy=scores,
+        preprocess=Preprocess(colour="rgb", scale=1 / 255, resize="letterbox_centre", pad=PAD, size=size),
+        decoder=UltralyticsDecoder(kind="ultralytics", person_class=config.person_class),
+    ).derived(out.resolve())

@@ -16,8 +16,8 @@ from pydantic import Field
 from safetensors.torch import load_file
 
 from engines.architectures import build_network
-from engines.checkpoint import CARD, NetworkCard, load_checkpoint, read_card, save_checkpoint
-from engines.manifest import Preprocess
+from engines.checkpoint import load_checkpoint, save_checkpoint
+from engines.manifest import CARD, SCHEMA, UNSAVED, WEIGHTS, Manifest, Network, Preprocess, load_manifest
 from pipeline.errors import ConfigError
 from pipeline.output import say
 from pipeline.settings import ConfigPath, PluginChoice, Settings
@@ -206,11 +206,13 @@ def _conclude(
         judged.save(out / FEATURES / f"{name}.npz")
         accuracy[name] = scores(judged, search.rule) | at_cut(judged, cut.max_distance)
     say("\n".join(f"{name}: {found}" for name, found in accuracy.items()))
-    card = NetworkCard(
+    card = Manifest(
+        schema=SCHEMA,
         name=config.name,
         role="embedder",
-        use=config.network.use,
-        arguments=config.network.settings,
+        file=Path(WEIGHTS),
+        sha256=UNSAVED,
+        network=Network(use=config.network.use, arguments=config.network.settings),
         preprocess=config.preprocess,
         dimension=held_out.query_features.shape[1],
         licence=config.licence,
@@ -245,8 +247,10 @@ def _network(config: Config) -> torch.nn.Module:
     network = build_network(choice.use, choice.settings, f"network of {config.name}")
     if start is not None and (start / CARD).exists():
         trained, card = load_checkpoint(start)
-        if card.use != choice.use:
-            raise ConfigError(f"{start} holds a network {card.use!r}, not {choice.use!r}")
+        if card.network is None or card.network.use != choice.use:
+            raise ConfigError(
+                f"{start} holds a network {card.network and card.network.use!r}, not {choice.use!r}"
+            )
         network.load_state_dict(trained.state_dict())
     elif start is not None:
         if not hasattr(network, "fill"):
@@ -312,5 +316,5 @@ def _origin(start: Path) -> str:
     """Which weights these are."""
     if not (start / CARD).exists():
         return start.name
-    card = read_card(start)
+    card = load_manifest(start)
     return f"{card.name} ({card.provenance}), weights sha256:{card.sha256}"

@@ -1,23 +1,21 @@
 """One engine made from another: its precision, its format, and the gate that it must pass."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from engines.checkpoint import CARD, WEIGHTS, NetworkCard, load_checkpoint, read_card, read_weights
 from engines.compile.calibrate import PICTURES, Calibration, calibrate
 from engines.compile.gate import Trial, judge
 from engines.compile.pictures import choose
 from engines.compile.precisions import has_depthwise, to_eight_bits, to_half
 from engines.errors import EngineError, EngineFileError, GateError
-from engines.export import describe_engine, exported, manifest_keys, write_engine
-from engines.files import read_network
-from engines.manifest import Manifest, Precision, TensorRt, load_manifest, parse_manifest
+from engines.export import as_onnx, exported
+from engines.files import pin, read_network, write_engine
+from engines.manifest import Manifest, Precision, TensorRt, load_manifest
 from engines.sessions.base import Session
 from engines.sessions.ort import OrtSession
-from engines.sessions.torch import TorchSession, open_torch
+from engines.sessions.torch import open_torch
 from engines.sessions.trt.complaints import TensorRtError
 from engines.sessions.trt.opening import open_tensorrt
 
@@ -31,7 +29,7 @@ class Order:
     """What is to be built.
 
     Attributes:
-        source: Checkpoint folder, or manifest of an .onnx file of float32.
+        source: Checkpoint folder, or manifest of an engine of float32.
         out: Folder of the new engine.
         precision: What it computes in.
         format: `tensorrt` is an .onnx that TensorRT runs where it can; `torch` keeps the checkpoint's weights.
@@ -67,35 +65,17 @@ def build(order: Order) -> Manifest:
     """
     _refuse_nonsense(order)
     made = _make_torch(order) if order.format == "torch" else _make_onnx(order)
-    manifest = describe_engine(order.out, made.data, made.keys, made.suffix)
+    manifest = made.manifest
     figures: dict[str, Any] = {}
     trial = None
     if order.images:
         trial = Trial(list(choose(order.images, JUDGED, without=made.used).values()), order.labels)
-        figures = _judged(manifest, made, trial)
+        figures = _judged(made, trial)
     if order.format == "tensorrt":
-        figures["tensorrt"] = _compiled(manifest, made, trial)
+        figures["tensorrt"] = _compiled(made, trial)
     if figures:
-        made.keys["accuracy"] = made.keys.get("accuracy", {}) | {"gate": figures}
-    return write_engine(order.out, made.data, made.keys, made.suffix)
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Whether a path is a checkpoint's folder."""
-    return (path / CARD).is_file()
-
-
-def engine_of(checkpoint: Path) -> Manifest:
-    """A checkpoint as an engine that torch runs, where it lies.
-
-    Raises:
-        ManifestError: Its card is missing, or says something that it may not.
-        EngineFileError: Its weights are missing.
-    """
-    card = read_card(checkpoint)
-    document = _torch_keys(card, "fp32") | {"schema": "musewatch.engine/1", "file": WEIGHTS}
-    document["sha256"] = hashlib.sha256(read_weights(checkpoint, card)).hexdigest()
-    return parse_manifest(document, checkpoint.resolve(), str(checkpoint))
+        manifest = manifest.derived(order.out.resolve(), accuracy=manifest.accuracy | {"gate": figures})
+    return write_engine(manifest, made.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,31 +83,32 @@ class _Made:
     """An engine before the gate.
 
     Attributes:
-        data: Its file, which ends in `suffix`.
-        keys: Of its manifest.
+        manifest: Where it will lie and what it will be.
+        data: Its file's bytes, or the file that it will be a copy of.
         reference: What it is held to: torch on the processor, or the float32 file that it was made from.
         used: Digests of pictures that it was calibrated on.
     """
 
-    data: bytes
-    suffix: str
-    keys: dict[str, Any]
+    manifest: Manifest
+    data: bytes | Path
     reference: Session
     used: Sequence[str] = ()
 
-    def candidate(self, manifest: Manifest) -> Session:
+    def candidate(self) -> Session:
         """It, on the processor."""
-        if self.suffix == ".safetensors":
-            return open_torch(manifest, self.data, device="cpu")
-        return OrtSession(self.data, manifest.name, device="cpu", precision=manifest.precision)
+        if isinstance(self.data, Path):
+            return open_torch(self.manifest.derived(self.data.parent, file=self.data.name), device="cpu")
+        return OrtSession(self.data, self.manifest.name, device="cpu", precision=self.manifest.precision)
 
 
-def _judged(manifest: Manifest, made: _Made, trial: Trial) -> dict[str, Any]:
+def _judged(made: _Made, trial: Trial) -> dict[str, Any]:
     """What the gate measures; where it refuses eight bits for a reason that the graph shows, that is said."""
+    manifest = made.manifest
     try:
-        return judge(manifest, made.candidate(manifest), made.reference, trial)
+        return judge(manifest, made.candidate(), made.reference, trial)
     except GateError as error:
-        if manifest.precision not in ("int8", "fp8") or not has_depthwise(made.data):
+        eight = manifest.precision in ("int8", "fp8") and isinstance(made.data, bytes)
+        if not eight or not has_depthwise(bytes(made.data)):
             raise
         raise GateError(
             f"{error.problem}; its depthwise convolutions lose most: their channels differ in size and share one scale",
@@ -135,49 +116,52 @@ def _judged(manifest: Manifest, made: _Made, trial: Trial) -> dict[str, Any]:
         ) from None
 
 
-def _compiled(manifest: Manifest, made: _Made, trial: Trial | None) -> dict[str, Any] | str:
+def _compiled(made: _Made, trial: Trial | None) -> dict[str, Any] | str:
     """What TensorRT makes of it, judged like the rest; why not, where TensorRT cannot be had."""
+    assert isinstance(made.data, bytes), "an .onnx was made"
     try:
-        session = open_tensorrt(manifest, made.data)
+        session = open_tensorrt(made.manifest, made.data)
     except TensorRtError as error:
         return f"not measured: {error.problem}"
     try:
-        return judge(manifest, session, made.reference, trial) if trial else f"compiled by {session.provider}"
+        return (
+            judge(made.manifest, session, made.reference, trial)
+            if trial
+            else f"compiled by {session.provider}"
+        )
     finally:
         session.close()
 
 
 def _make_torch(order: Order) -> _Made:
-    if not is_checkpoint(order.source):
+    source = load_manifest(order.source)
+    if source.network is None:
         raise EngineError(f"{order.source} is no checkpoint, and only these are built for torch")
-    reference, card = _torch_reference(order.source)
-    keys = _keys(order, _torch_keys(card, order.precision))
-    return _Made(read_weights(order.source, card), ".safetensors", keys, reference)
-
-
-def _torch_keys(card: NetworkCard, precision: Precision) -> dict[str, Any]:
-    return manifest_keys(card, precision) | {"network": {"use": card.use, "arguments": card.arguments}}
+    reference = open_torch(source, device="cpu")
+    name = _name(order, source)
+    keys = {"name": name, "file": f"{name}.safetensors", "precision": order.precision}
+    return _Made(source.derived(order.out.resolve(), **keys), source.path, reference)
 
 
 def _make_onnx(order: Order) -> _Made:
+    source = load_manifest(order.source)
+    _need_float32(source)
     reference: Session
-    if is_checkpoint(order.source):
-        exact, card = exported(order.source)
-        reference, _ = _torch_reference(order.source)
-        source = describe_engine(order.source, exact, manifest_keys(card, "fp32"))
+    if source.network is not None:
+        exact = exported(source)
+        reference = open_torch(source, device="cpu")
+        source = pin(as_onnx(source, order.out), exact)
     else:
-        source = load_manifest(order.source)
         exact = read_network(source)
-        _need_float32(source)
         reference = OrtSession(exact, source.name, device="cpu")
     calibration = order.calibration
     if order.precision in ("int8", "fp8") and calibration is None:
         calibration = calibrate(source, exact, choose(order.images, PICTURES, share=0.5))
-    keys = _keys(order, source.model_dump(mode="json", by_alias=True, exclude_none=True))
-    if order.format == "tensorrt":
-        keys["tensorrt"] = order.tensorrt.model_dump(mode="json")
+    tensorrt = order.tensorrt if order.format == "tensorrt" else None
+    keys = {"name": _name(order, source), "precision": order.precision, "tensorrt": tensorrt}
     data = _in_precision(order, source, exact, calibration)
-    return _Made(data, ".onnx", keys, reference, calibration.pictures if calibration else ())
+    manifest = pin(as_onnx(source, order.out, **keys), data)
+    return _Made(manifest, data, reference, calibration.pictures if calibration else ())
 
 
 def _in_precision(order: Order, source: Manifest, exact: bytes, calibration: Calibration | None) -> bytes:
@@ -196,20 +180,12 @@ def _in_precision(order: Order, source: Manifest, exact: bytes, calibration: Cal
     return to_eight_bits(exact, limits, order.precision, keep=order.keep, name=source.name)
 
 
-def _torch_reference(checkpoint: Path) -> tuple[Session, NetworkCard]:
-    module, card = load_checkpoint(checkpoint)
-    return TorchSession(module, card.name, card.preprocess.size, device="cpu"), card
-
-
-def _keys(order: Order, keys: dict[str, Any]) -> dict[str, Any]:
-    """The new manifest's keys, from its source's."""
-    kept = {key: value for key, value in keys.items() if key not in ("file", "sha256", "schema", "tensorrt")}
-    name = order.name or (keys["name"] if order.precision == "fp32" else f"{keys['name']}-{order.precision}")
-    return kept | {"name": name, "precision": order.precision}
+def _name(order: Order, source: Manifest) -> str:
+    return order.name or (source.name if order.precision == "fp32" else f"{source.name}-{order.precision}")
 
 
 def _need_float32(source: Manifest) -> None:
-    if source.path.suffix != ".onnx" or source.precision not in (None, "fp32"):
+    if source.path.suffix not in (".onnx", ".safetensors") or source.precision not in (None, "fp32"):
         raise EngineError(
             f"engine {source.name} is {source.path.suffix} in {source.precision}, and engines are built from float32",
             "give the checkpoint, or the .onnx file exported from it",

@@ -91,12 +91,12 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Makes an engine of another precision; exit code 1 when it strays too far from its reference."""
-    from engines.compile.build import Order, is_checkpoint
+    from engines.compile.build import Order
     from engines.compile.build import build as make
     from engines.compile.calibrate import load_calibration
 
     order = Order(
-        source=Path(source) if is_checkpoint(Path(source)) else open_shelf(config).find(source),
+        source=open_shelf(config).find(source),
         out=out,
         precision=precision,
         format=format_,
@@ -122,17 +122,12 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Size, latency, throughput and likeness to the first, on every runtime that a format has."""
-    from engines.compile.build import JUDGED, engine_of, is_checkpoint
+    from engines.compile.build import JUDGED
     from engines.compile.compare import BATCHES, Task
     from engines.compile.compare import compare as measure
     from engines.compile.pictures import choose
 
-    engines = [
-        engine_of(Path(source))
-        if is_checkpoint(Path(source))
-        else load_manifest(open_shelf(config).find(source))
-        for source in sources
-    ]
+    engines = [load_manifest(open_shelf(config).find(source)) for source in sources]
     pictures = list(choose(images, JUDGED).values()) if images else []
     rows = measure(engines, Task(pictures, labels, tuple(sorted(set(batch or BATCHES))), threads))
     if as_json:

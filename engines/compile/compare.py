@@ -14,11 +14,11 @@ from engines.compile.gate import score
 from engines.compile.likeness import Said, answers, likeness
 from engines.errors import EngineError
 from engines.examine import sample_pictures
-from engines.files import read_network
+from engines.files import checked_network, read_network
 from engines.manifest import Manifest
 from engines.preprocess import preprocess
 from engines.sessions.base import Session
-from engines.sessions.ort import OrtSession, gpu_works
+from engines.sessions.ort import gpu_works, open_onnx
 from engines.sessions.torch import open_torch
 from engines.sessions.trt.opening import open_tensorrt
 
@@ -58,14 +58,16 @@ def compare(engines: Sequence[Manifest], task: Task) -> list[dict[str, Any]]:
     rows = []
     first: Said | None = None
     for manifest in engines:
-        data = read_network(manifest)
-        for runtime, start in _runtimes(manifest, data, task.threads):
+        megabytes = (
+            sum(path.stat().st_size for path in (checked_network(manifest), *manifest.paths)[1:]) / MEGABYTE
+        )
+        for runtime, start in _runtimes(manifest, task.threads):
             row = {
                 "name": manifest.name,
                 "format": manifest.file.suffix[1:],
                 "precision": manifest.precision or "fp32",
                 "runtime": runtime,
-                "megabytes": round(len(data) / MEGABYTE, 2),
+                "megabytes": round(megabytes, 2),
             }
             try:
                 session = start()
@@ -82,19 +84,19 @@ def compare(engines: Sequence[Manifest], task: Task) -> list[dict[str, Any]]:
     return rows
 
 
-def _runtimes(manifest: Manifest, data: bytes, threads: int) -> Iterator[tuple[str, Callable[[], Session]]]:
+def _runtimes(manifest: Manifest, threads: int) -> Iterator[tuple[str, Callable[[], Session]]]:
     """Whatever may run a file, by name."""
     if manifest.file.suffix == ".safetensors":
-        yield "torch, processor", lambda: open_torch(manifest, data, threads=threads, device="cpu")
-        yield "torch, GPU", lambda: _on_gpu(lambda: open_torch(manifest, data, device="cuda"))
+        yield "torch, processor", lambda: open_torch(manifest, threads=threads, device="cpu")
+        yield "torch, GPU", lambda: _on_gpu(lambda: open_torch(manifest, device="cuda"))
         return
 
     def onnx(device: Any) -> Session:
-        return OrtSession(data, manifest.name, threads=threads, device=device, precision=manifest.precision)
+        return open_onnx(manifest, threads=threads, device=device)
 
     yield "onnxruntime, processor", lambda: onnx("cpu")
     yield "onnxruntime, GPU", lambda: _on_gpu(lambda: onnx("cuda"))
-    yield "TensorRT", lambda: _on_gpu(lambda: open_tensorrt(manifest, data))
+    yield "TensorRT", lambda: _on_gpu(lambda: open_tensorrt(manifest, read_network(manifest)))
 
 
 def _on_gpu(start: Callable[[], Session]) -> Session:

@@ -3,7 +3,7 @@
 import logging
 
 from engines.errors import EngineFileError
-from engines.files import read_network
+from engines.files import checked_network, read_network
 from engines.manifest import Manifest
 from engines.sessions.base import Device, Session
 from engines.sessions.torch import open_torch
@@ -27,11 +27,11 @@ def open_session(manifest: Manifest, *, threads: int = 1, device: Device = "auto
         EngineFileError: The file is missing, has another digest, is a pickle, or cannot be loaded; or `cuda`
             is asked for and cannot be had.
     """
-    data = read_network(manifest)
     if manifest.path.suffix == ".onnx":
-        return _open_onnx(manifest, data, threads, device)
+        return _open_onnx(manifest, threads, device)
     if manifest.path.suffix == ".safetensors":
-        return open_torch(manifest, data, threads=threads, device=device)
+        return open_torch(manifest, threads=threads, device=device)
+    checked_network(manifest)
     if manifest.path.suffix in PLANS:
         raise EngineFileError(
             f"engine {manifest.name}: {manifest.path} is a plan compiled for one GPU and one TensorRT, and would not "
@@ -45,15 +45,15 @@ def open_session(manifest: Manifest, *, threads: int = 1, device: Device = "auto
     )
 
 
-def _open_onnx(manifest: Manifest, data: bytes, threads: int, device: Device) -> Session:
+def _open_onnx(manifest: Manifest, threads: int, device: Device) -> Session:
     """By TensorRT where the manifest wants it and it works, else by onnxruntime."""
-    from engines.sessions.ort import OrtSession
+    from engines.sessions.ort import open_onnx
 
     if manifest.tensorrt is not None and device != "cpu":
         try:
-            return open_tensorrt(manifest, data)
+            return open_tensorrt(manifest, read_network(manifest))
         except TensorRtError as error:
             logger.warning(
                 "engine %s: onnxruntime runs it, TensorRT cannot: %s", manifest.name, error.problem
             )
-    return OrtSession(data, manifest.name, threads=threads, device=device, precision=manifest.precision)
+    return open_onnx(manifest, threads=threads, device=device)

@@ -3,7 +3,10 @@
 import contextlib
 import ctypes
 import io
+import mmap
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -11,7 +14,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from engines.errors import EngineFileError, TensorError
-from engines.manifest import Precision
+from engines.files import read_network
+from engines.manifest import Manifest, Precision
 from engines.sessions.base import Device, Tensors, TensorSpec
 
 SILENT = 4
@@ -25,11 +29,12 @@ class OrtSession:
     """An ONNX network, held in one piece.
 
     Args:
-        data: The file's bytes; weights in a second file are refused.
+        data: The file's bytes.
         name: The engine's name, for messages.
         threads: Processor threads of one run.
         device: `auto` takes a GPU when there is one that works.
         precision: What the manifest says of the network.
+        weights: What the files hold that the network names for its weights; others are refused.
 
     Raises:
         EngineFileError: The bytes are not an ONNX network that this onnxruntime can load; or no GPU works and
@@ -44,15 +49,18 @@ class OrtSession:
         threads: int = 1,
         device: Device = "auto",
         precision: Precision | None = None,
+        weights: Mapping[str, mmap.mmap | bytes] | None = None,
     ) -> None:
         self._name = name
         providers = _providers(name, device)
         try:
-            self._session = ort.InferenceSession(data, _options(threads, precision), providers=providers)
+            self._session = ort.InferenceSession(
+                data, _options(threads, precision, weights), providers=providers
+            )
         except Exception as error:  # onnxruntime has no base class of its own
             raise EngineFileError(
                 f"engine {name}: onnxruntime cannot load it: {_reason(error)}",
-                "export it again as one file, or get the whole file again",
+                "get the whole file again; name weights in files of their own in the manifest, under files",
             ) from None
         self.provider: str = self._session.get_providers()[0]
         if device == "cuda" and self.provider != providers[0]:
@@ -76,13 +84,48 @@ class OrtSession:
             ) from None
 
 
-def _options(threads: int, precision: Precision | None) -> Any:
+def open_onnx(manifest: Manifest, *, threads: int = 1, device: Device = "auto") -> OrtSession:
+    """The session of a manifest whose file is ONNX; weights in files of their own are mapped.
+
+    Args:
+        manifest: The engine.
+        threads: Processor threads of one run.
+        device: `auto` takes a GPU when there is one that works.
+
+    Raises:
+        EngineFileError: A file is missing, is another one or cannot be loaded; or no GPU works and one was asked for.
+    """
+    weights = {name: _mapped(manifest.path.parent / name) for name in manifest.files}
+    return OrtSession(
+        read_network(manifest),
+        manifest.name,
+        threads=threads,
+        device=device,
+        precision=manifest.precision,
+        weights=weights,
+    )
+
+
+def _mapped(path: Path) -> mmap.mmap | bytes:
+    """A file's bytes, of which the machine keeps those in memory that are used."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):  # it is missing, which its digest says better, or empty
+        return b""
+
+
+def _options(threads: int, precision: Precision | None, weights: Mapping[str, Any] | None) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = SILENT
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
+    if weights:
+        options.add_external_initializers_from_files_in_memory(
+            list(weights), list(weights.values()), [len(held) for held in weights.values()]
+        )
     if precision == "fp8":  # its own rewriting of Q/DQ pairs makes layers of FP8 that it cannot run
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     return options

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.architectures import build_network, fill_network
+from engines.architectures import load_network
 from engines.errors import EngineFileError, TensorError
 from engines.manifest import Manifest, Precision
 from engines.sessions.base import ANY_BATCH, Device, Tensors, TensorSpec, ladder
-from pipeline.extras import cure
 
 if TYPE_CHECKING:
     import torch
@@ -125,35 +124,24 @@ class TorchSession:
         )
 
 
-def open_torch(manifest: Manifest, data: bytes, *, threads: int = 1, device: Device = "auto") -> TorchSession:
+def open_torch(manifest: Manifest, *, threads: int = 1, device: Device = "auto") -> TorchSession:
     """The session of a manifest whose file is safetensors.
 
     Args:
         manifest: With the key `network`.
-        data: The file's bytes.
         threads: Processor threads of one run.
         device: `auto` takes a GPU when there is one that works.
 
     Raises:
-        ManifestError: The network is not known here.
+        ManifestError: The network is not known here, or a library opens and feeds it.
         EngineFileError: The weights are damaged or another network's, torch is missing, or no GPU works and one
             was asked for.
     """
-    assert manifest.network is not None, "a manifest of .safetensors has it"
-    where = f"engine {manifest.name}"
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise EngineFileError(
-            f"{where}: torch is not installed, and it alone runs .safetensors",
-            f"{cure(['train'])}; or give an .onnx file",
-        ) from None
-    module = build_network(manifest.network.use, manifest.network.arguments, where)
-    fill_network(module, data, where)
+    size = manifest.preprocess.size
     return TorchSession(
-        module,
+        load_network(manifest),
         manifest.name,
-        manifest.preprocess.size,
+        size,
         precision=manifest.precision or "fp32",
         max_batch=manifest.max_batch or ANY_BATCH,
         threads=threads,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import ConfigError, InputError
-from plugins.embedders.local_weights import LocalWeights, WeightsSettings, find_weights
+from plugins.embedders.local_weights import WeightsSettings, find_weights
 from plugins.embedders.zero_shot import BLACK, UnitRows, offline, opening, pick_device, rgb
 
 with offline():
@@ -39,17 +39,18 @@ class ClipEmbedder:
     reads_text = True
 
     def __init__(self, config: Config) -> None:
-        found = find_weights(config, "clip")
-        file = _only_file(found)
+        manifest, feeding = find_weights(config, "clip", _PREFERRED)
+        folder = manifest.path.parent
+        _need_layout(folder)
         self.min_height_px = config.min_height_px
-        self.engine_digest = LocalWeights(found.path, (file,)).digest("clip", config.whole)
-        self._whole, self._device = config.whole, pick_device(config.device)
-        name = f"local-dir:{found.path}"
-        with opening("clip", found.path):
+        self.engine_digest = manifest.digest
+        self._whole, self._device = feeding.whole, pick_device(config.device)
+        name = f"local-dir:{folder}"
+        with opening("clip", folder):
             self._model, _, self._transform = open_clip.create_model_and_transforms(
                 name, load_weights=False, pretrained_text=False
             )
-            open_clip.load_checkpoint(self._model, str(file))
+            open_clip.load_checkpoint(self._model, str(manifest.path))
             self._tokenizer = open_clip.get_tokenizer(name)
             self._model.eval().to(self._device)
             self._pictures = UnitRows(self._see, self._device, config.batch, BLACK)
@@ -88,19 +89,14 @@ class ClipEmbedder:
         return self._model.encode_text(self._tokenizer(list(texts)).to(self._device))
 
 
-def _only_file(found: LocalWeights) -> Path:
-    """The weights of both towers.
+def _need_layout(folder: Path) -> None:
+    """Refuses a folder that is not in the library's layout.
 
     Raises:
-        ConfigError: Not a folder in the library's layout, or nothing says which of several files it is.
+        ConfigError: It is not.
     """
-    if not (found.path / _SETTINGS).is_file():
+    if not (folder / _SETTINGS).is_file():
         raise ConfigError(
-            f"embedder clip: {found.path} is not a folder with an {_SETTINGS}",
+            f"embedder clip: {folder} is not a folder with an {_SETTINGS}",
             "take a repository in open_clip's layout; one in that of transformers works with use: transformers",
         )
-    preferred = [file for name in _PREFERRED for file in found.files if file.name == name]
-    if not preferred and len(found.files) > 1:
-        names = ", ".join(file.name for file in found.files)
-        raise ConfigError(f"embedder clip: {found.path} holds {names}", f"call the right one {_PREFERRED[0]}")
-    return (preferred or found.files)[0]

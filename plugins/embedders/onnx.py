@@ -10,7 +10,8 @@ from engines.manifest import load_manifest
 from engines.network import VectorNetwork
 from engines.sessions.base import Device
 from engines.sessions.open import open_session
-from pipeline.settings import ConfigPath, Settings
+from engines.shelf import EnginePath
+from pipeline.settings import Settings
 
 
 class OnnxEmbedder:
@@ -29,7 +30,7 @@ class OnnxEmbedder:
     class Config(Settings):
         """Which engine, and how small a crop may be."""
 
-        engine: ConfigPath = Field(description="Manifest of an embedder.")
+        engine: EnginePath = Field(description="Manifest of an embedder, or its name in `engines list`.")
         min_height_px: int = Field(
             default=40, ge=1, le=100_000, description="Crops less tall are not embedded."
         )

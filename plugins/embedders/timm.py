@@ -1,7 +1,6 @@
 """Zero-shot embedders of the timm library (PE, DINOv2, any backbone) from a local safetensors file."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
+from engines.manifest import Manifest
 from pipeline.errors import ConfigError
-from plugins.embedders.local_weights import LocalWeights, WeightsSettings, find_weights
+from plugins.embedders.local_weights import WeightsSettings, find_weights
 from plugins.embedders.zero_shot import BLACK, UnitRows, offline, opening, pick_device, rgb
 
 with offline():
     import timm
+
+_PREFERRED = ("model.safetensors",)
 
 
 class TimmEmbedder:
@@ -41,15 +43,13 @@ class TimmEmbedder:
         )
 
     def __init__(self, config: Config) -> None:
-        found = find_weights(config, "timm")
-        name, file = _source(found, config.architecture)
+        manifest, feeding = find_weights(config, "timm", _PREFERRED, config.architecture)
+        name = feeding.architecture or _described(manifest)
         self.min_height_px = config.min_height_px
-        self.engine_digest = LocalWeights(found.path, (file,)).digest(
-            "timm", config.architecture, config.whole
-        )
-        self._whole, self._device = config.whole, pick_device(config.device)
-        with opening("timm", found.path):
-            self._model: Any = timm.create_model(name, checkpoint_path=str(file))
+        self.engine_digest = manifest.digest
+        self._whole, self._device = feeding.whole, pick_device(config.device)
+        with opening("timm", manifest.path):
+            self._model: Any = timm.create_model(name, checkpoint_path=str(manifest.path))
             self._model.reset_classifier(0)
             self._transform = timm.data.create_transform(**timm.data.resolve_model_data_config(self._model))
             self._model.eval().to(self._device)
@@ -70,21 +70,16 @@ class TimmEmbedder:
         return rows
 
 
-def _source(found: LocalWeights, architecture: str | None) -> tuple[str, Path]:
-    """Name of the network for timm, and the file of its weights.
+def _described(manifest: Manifest) -> str:
+    """Name of the network for timm, which reads it beside the weights.
 
     Raises:
-        ConfigError: Nothing says what the network is, or which of several files it is.
+        ConfigError: Nothing says what the network is.
     """
-    preferred = [file for file in found.files if file.name == "model.safetensors"]
-    if not preferred and len(found.files) > 1:
-        names = ", ".join(file.name for file in found.files)
+    folder = manifest.path.parent
+    if "config.json" not in manifest.files:
         raise ConfigError(
-            f"embedder timm: {found.path} holds {names}", "give weights the path of one of them"
-        )
-    if architecture is None and not (found.path / "config.json").is_file():
-        raise ConfigError(
-            f"embedder timm: no config.json lies in {found.path}, so nothing says what the network is",
+            f"embedder timm: no config.json lies in {folder}, so nothing says what the network is",
             "fetch it from where the weights come from, or give embedder.architecture timm's name",
         )
-    return architecture or f"local-dir:{found.path}", (preferred or found.files)[0]
+    return f"local-dir:{folder}"

@@ -39,13 +39,14 @@ class TransformersEmbedder:
         """Which weights, and how they are run."""
 
     def __init__(self, config: Config) -> None:
-        found = find_weights(config, "transformers")
+        manifest, feeding = find_weights(config, "transformers")
+        folder = manifest.path.parent
         self.min_height_px = config.min_height_px
-        self.engine_digest = found.digest("transformers", config.whole)
-        self._whole, self._device = config.whole, pick_device(config.device)
-        with opening("transformers", found.path):
+        self.engine_digest = manifest.digest
+        self._whole, self._device = feeding.whole, pick_device(config.device)
+        with opening("transformers", folder):
             self._model, told = AutoModel.from_pretrained(
-                found.path,
+                folder,
                 local_files_only=True,
                 use_safetensors=True,
                 dtype=torch.float32,
@@ -54,12 +55,12 @@ class TransformersEmbedder:
             if told["missing_keys"] or told["mismatched_keys"]:
                 lacking = sorted({*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])})
                 raise ConfigError(
-                    f"{found.path} lacks weights of its network, such as {lacking[0]}", "fetch them again"
+                    f"{folder} lacks weights of its network, such as {lacking[0]}", "fetch them again"
                 )
-            self._processor = AutoImageProcessor.from_pretrained(found.path, local_files_only=True)
+            self._processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
             self.reads_text = hasattr(self._model, "get_text_features")
             if self.reads_text:
-                self._tokenizer = AutoTokenizer.from_pretrained(found.path, local_files_only=True)
+                self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._model.eval().to(self._device)
             self._pictures = UnitRows(self._see, self._device, config.batch, BLACK)
             if self.reads_text:

@@ -2,7 +2,7 @@
 
 from importlib.metadata import EntryPoint
 
-from engines.checkpoint import NetworkCard
+from engines.manifest import SCHEMA, UNSAVED, WEIGHTS, Manifest
 from pipeline import registry
 
 SIZE = (32, 16)
@@ -57,17 +57,18 @@ def know_tiny_networks(monkeypatch):
 
 def embedder_card(**keys):
     document = {
-        "schema": "musewatch.network/1", "name": "tiny", "role": "embedder", "use": "tiny-embedder",
-        "arguments": {"dimension": 16}, "dimension": 16, "licence": "Apache-2.0", "provenance": "a test",
+        "schema": SCHEMA, "name": "tiny", "role": "embedder", "file": WEIGHTS, "sha256": UNSAVED,
+        "network": {"use": "tiny-embedder", "arguments": {"dimension": 16}}, "dimension": 16,
+        "licence": "Apache-2.0", "provenance": "a test",
         "preprocess": {"colour": "rgb", "scale": 1 / 255, "resize": "stretch", "size": SIZE},
     }  # fmt: skip
-    return NetworkCard.model_validate(document | keys)
+    return Manifest.model_validate(document | keys)
 
 
 def detector_card(**keys):
     return embedder_card(
         **{
-            "use": "tiny-detector", "role": "detector", "arguments": {}, "dimension": None,
+            "network": {"use": "tiny-detector"}, "role": "detector", "dimension": None,
             "preprocess": {"colour": "bgr", "scale": 1 / 255, "resize": "letterbox_top_left", "size": SIZE},
             "decoder": {"kind": "yolox", "strides": [8]},
         } | keys

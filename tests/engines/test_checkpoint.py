@@ -1,13 +1,18 @@
 """A trained network on disk: back as it was, or one clear error."""
 
+import hashlib
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
-from engines.checkpoint import CARD, WEIGHTS, load_checkpoint, save_checkpoint
+from engines.architectures import load_network
+from engines.checkpoint import load_checkpoint, save_checkpoint
 from engines.errors import EngineError, EngineFileError, ManifestError
+from engines.manifest import CARD, UNSAVED, WEIGHTS, load_manifest
+from pipeline.cli.main import main
 from tests.engines.networks import SIZE, embedder_card, know_tiny_networks, tiny_embedder
 
 torch = pytest.importorskip("torch", reason="needs torch")
@@ -45,7 +50,7 @@ def test_a_network_comes_back_as_it_was(tmp_path):
 
     again, read = load_checkpoint(tmp_path / "deep" / "net")
 
-    assert read.model_copy(update={"sha256": None}) == card
+    assert read.model_copy(update={"sha256": UNSAVED}).model_dump() == card.model_dump()
     assert not again.training
     pictures = torch.rand(3, 3, *SIZE)
     torch.testing.assert_close(again(pictures), module.eval()(pictures), rtol=0, atol=0)
@@ -91,7 +96,7 @@ DAMAGE = {
     "a flipped bit": (
         lambda folder: flip_a_bit(folder / WEIGHTS),
         EngineFileError,
-        "has sha256 .* a save was cut off",
+        "has sha256 .* a save that was cut off",
     ),
     "a pickle": (
         lambda folder: pickled(folder / WEIGHTS),
@@ -103,11 +108,11 @@ DAMAGE = {
         EngineFileError,
         "cannot be read: No such file",
     ),
-    "no card": (lambda folder: (folder / CARD).unlink(), ManifestError, "there is no checkpoint's card"),
+    "no card": (lambda folder: (folder / CARD).unlink(), ManifestError, "there is no manifest"),
     "a card of noise": (
         lambda folder: (folder / CARD).write_bytes(b"\xff\xfe\x00"),
         ManifestError,
-        "not a checkpoint's card",
+        "not a manifest",
     ),
     "a card of text": (
         lambda folder: (folder / CARD).write_text("hello"),
@@ -125,22 +130,22 @@ DAMAGE = {
         "did you mean 'colour'",
     ),
     "an unknown network": (
-        lambda folder: rewrite(folder, use="tiny"),
+        lambda folder: rewrite(folder, network={"use": "tiny"}),
         ManifestError,
         "no network is called 'tiny'; known: .*tiny-detector",
     ),
     "a missing library": (
-        lambda folder: rewrite(folder, use="without-library"),
+        lambda folder: rewrite(folder, network={"use": "without-library"}),
         ManifestError,
         "No module named .*train",
     ),
     "arguments it refuses": (
-        lambda folder: rewrite(folder, arguments={"depth": 3}),
+        lambda folder: rewrite(folder, network={"use": "tiny-embedder", "arguments": {"depth": 3}}),
         ManifestError,
         "cannot be built from .depth=3.: TypeError",
     ),
     "other weights": (
-        lambda folder: rewrite(folder, arguments={"dimension": 8}),
+        lambda folder: rewrite(folder, network={"use": "tiny-embedder", "arguments": {"dimension": 8}}),
         EngineFileError,
         r"of another shape: 8.weight \(16, 64\) for \(8, 64\)",
     ),
@@ -162,13 +167,35 @@ def test_what_will_not_do_is_one_clear_error(case, saved):
     assert caught.value.exit_code == 2
 
 
-def test_damaged_weights_are_seen_without_a_digest(saved):
-    """A card written by hand names none."""
-    rewrite(saved, sha256=None)
-    load_checkpoint(saved)
-    (saved / WEIGHTS).write_bytes((saved / WEIGHTS).read_bytes()[:200])
+def test_weights_that_are_none_are_refused_whatever_their_digest(saved):
+    cut = (saved / WEIGHTS).read_bytes()[:200]
+    (saved / WEIGHTS).write_bytes(cut)
+    rewrite(saved, sha256=hashlib.sha256(cut).hexdigest())
     with pytest.raises(EngineFileError, match="the weights are damaged"):
         load_checkpoint(saved)
+
+
+def test_a_checkpoint_from_before_it_was_an_engine_still_opens(saved):
+    document = yaml.safe_load((saved / CARD).read_text())
+    network, _ = document.pop("network"), document.pop("file")
+    old = document | network | {"schema": "musewatch.network/1", "decoder": None, "operating_point": None}
+    now = load_manifest(saved)
+    (saved / CARD).write_text(yaml.safe_dump(old))
+    module, manifest = load_checkpoint(saved)
+    assert manifest == now
+    assert manifest.digest == now.digest
+    assert module(torch.zeros(1, 3, *SIZE)).shape == (1, 16)
+
+
+def test_a_checkpoint_is_an_engine(saved, capsys):
+    assert main(["engines", "check", str(saved)]) == 0
+    assert "tiny fits" in capsys.readouterr().out
+
+
+def test_weights_are_mapped_not_read(saved, monkeypatch):
+    manifest = load_manifest(saved)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} is read as a whole"))
+    load_network(manifest)
 
 
 def test_many_wrong_tensors_are_counted_not_listed(saved):
@@ -182,7 +209,7 @@ def test_many_wrong_tensors_are_counted_not_listed(saved):
 
 def test_only_what_can_be_written_down_is_an_argument():
     with pytest.raises(ValueError, match="only text, numbers"):
-        embedder_card(arguments={"layer": object()})
+        embedder_card(network={"use": "tiny-embedder", "arguments": {"layer": object()}})
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -96,8 +96,11 @@ def test_an_export_that_differs_from_torch_is_refused(checkpoint, tmp_path, monk
 @pytest.mark.parametrize(
     ("card", "says"),
     [
-        (embedder_card(dimension=12), "its vectors have 16 numbers, its card says 12"),
-        (detector_card(use="tiny-embedder", arguments={"dimension": 16}), "decoder yolox reads"),
+        (embedder_card(dimension=12), "its vectors have 16 numbers, it says 12"),
+        (
+            detector_card(network={"use": "tiny-embedder", "arguments": {"dimension": 16}}),
+            "decoder yolox reads",
+        ),
     ],
 )
 def test_an_export_that_does_not_fit_its_card_is_refused(card, says, embedder, tmp_path):

@@ -1,7 +1,9 @@
 """Manifests: what the contract shows must load, what is wrong must be named."""
 
 import hashlib
+import json
 import re
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -10,6 +12,7 @@ import yaml
 from engines.errors import EngineError, ManifestError
 from engines.manifest import load_manifest, manifest_schema, parse_manifest
 
+SCHEMA_FILE = Path(__file__).parents[2] / "configs/schemas/engine-1.json"
 DIGEST = hashlib.sha256(b"weights").hexdigest()
 DETECTOR = f"""
 {{schema: musewatch.engine/1, name: yolox-nano, role: detector, file: yolox_nano.onnx, sha256: "{DIGEST}",
@@ -176,3 +179,9 @@ def test_a_file_that_is_no_manifest(content, says, tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(EngineError, match="no manifest"):
         load_manifest(tmp_path / "absent.yaml")
+
+
+def test_the_schema_in_the_tree_is_the_one_that_is_printed():
+    assert json.loads(SCHEMA_FILE.read_text(encoding="utf-8")) == manifest_schema(), (
+        "musewatch schema engine > configs/schemas/engine-1.json"
+    )

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
-from engines.checkpoint import NetworkCard
 from engines.decode import Reading, decode
+from engines.manifest import Manifest
 from engines.preprocess import preprocess
 from trainers.detection.picture_store import Picture, PictureStore
 from trainers.metrics.boxes import BoxScores, Found, Truth, box_scores
@@ -16,7 +16,7 @@ MIN_SCORE, NMS_IOU = 0.02, 0.45
 BATCH = 16
 
 
-def judge(network: torch.nn.Module, card: NetworkCard, store: PictureStore) -> BoxScores:
+def judge(network: torch.nn.Module, card: Manifest, store: PictureStore) -> BoxScores:
     """Scores of a network, as its card says how to feed and read it, on all pictures of a store."""
     truths = [truth_of(store[number]) for number in range(len(store))]
     return box_scores(truths, list(_answers(network, card, store)))
@@ -29,7 +29,7 @@ def truth_of(picture: Picture) -> Truth:
 
 
 @torch.inference_mode()
-def _answers(network: torch.nn.Module, card: NetworkCard, store: PictureStore) -> Iterator[Found]:
+def _answers(network: torch.nn.Module, card: Manifest, store: PictureStore) -> Iterator[Found]:
     assert card.decoder is not None
     device = next(network.parameters()).device
     with _evaluating(network):

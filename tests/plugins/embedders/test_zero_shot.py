@@ -1,5 +1,6 @@
 """Zero-shot embedders against the libraries' own preprocessing and forward, on tiny weights made on the spot."""
 
+import hashlib
 import json
 import logging
 import os
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 
+from engines.manifest import load_manifest
 from pipeline.errors import ConfigError, InputError, UnknownPluginError
 from pipeline.registry import build
 from pipeline.settings import choose
@@ -256,6 +259,52 @@ class TestFound:
         monkeypatch.delenv("MUSEWATCH_MODELS", raising=False)
         with pytest.raises(ConfigError, match=problem):
             embedder(tmp_path, "transformers", **settings)
+
+
+class TestByManifest:
+    """The same weights as an engine: a folder of files, each with its digest."""
+
+    @pytest.fixture
+    def manifest(self, folders: dict[str, Path], tmp_path: Path) -> Path:
+        folder = shutil.copytree(folders["transformers_siglip2"], tmp_path / "weights")
+        digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+        document = {
+            "schema": "musewatch.engine/1", "name": "siglip", "role": "embedder",
+            "file": "weights/model.safetensors", "sha256": digests.pop("model.safetensors"), "files": digests,
+            "licence": "Apache-2.0", "provenance": "drawn by a test",
+            "preprocess": {"library": "transformers", "whole": True},
+        }  # fmt: skip
+        (tmp_path / "siglip.yaml").write_text(yaml.safe_dump(document))
+        return tmp_path / "siglip.yaml"
+
+    def test_they_are_the_engine_that_the_folder_is(self, folders: dict[str, Path], manifest: Path) -> None:
+        found = embedder(manifest.parent, "transformers", weights=None, engine=str(manifest))
+        by_folder = embedder(folders["transformers_siglip2"], "transformers")
+        assert found.engine_digest == by_folder.engine_digest == load_manifest(manifest).digest
+        np.testing.assert_array_equal(found.embed(CROPS), by_folder.embed(CROPS))
+
+    @pytest.mark.parametrize(
+        ("damage", "problem"),
+        [
+            (lambda folder: (folder / "config.json").write_text("{}"), "config.json has sha256"),
+            (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json cannot be read"),
+            (lambda folder: (folder / "added.json").write_text("{}"), "added.json lies beside the weights"),
+        ],
+    )
+    def test_a_file_that_is_not_the_manifests_is_refused(
+        self, manifest: Path, damage: Callable[[Path], object], problem: str
+    ) -> None:
+        damage(manifest.parent / "weights")
+        with pytest.raises(ConfigError, match=problem):
+            embedder(manifest.parent, "transformers", weights=None, engine=str(manifest))
+
+    def test_another_library_is_refused(self, manifest: Path) -> None:
+        with pytest.raises(ConfigError, match="engine siglip is not fed by that library"):
+            embedder(manifest.parent, "clip", weights=None, engine=str(manifest))
+
+    def test_an_embedder_without_a_library_names_the_one(self, manifest: Path) -> None:
+        with pytest.raises(ConfigError, match=r"opened by the library transformers.*use: transformers"):
+            build("embedder", choose("onnx", engine=str(manifest)), manifest.parent, "embedder")
 
 
 class TestRefused:
