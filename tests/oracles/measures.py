@@ -62,7 +62,8 @@ def open_set(distances, q_ids, g_ids, threshold):
     """TPIR, FPIR at one threshold."""
     found = mated = false = strangers = 0
     for i, row in enumerate(distances):
-        best = min(range(len(row)), key=lambda j: (row[j], j))
+        known = [j for j in range(len(row)) if g_ids[j] != -1]
+        best = min(known, key=lambda j: (row[j], j))
         accepted = row[best] <= threshold
         if q_ids[i] in set(g_ids) - {-1}:
             mated += 1

@@ -211,6 +211,6 @@ LAYOUTS = (
         terms="Apache-2.0, as musewatch; nobody in it exists",
         reader=crops,
         counted_by="any number",
-        searches=MARKET_SEARCH,
+        searches=MARKET_SEARCH | {"text to image": Search("query", "gallery", "text_to_image")},
     ),
 )

@@ -5,6 +5,7 @@ from trainers.datasets.file_names import FileNames, joined
 from trainers.datasets.layout import Count, Layout, Search
 from trainers.datasets.lists import regdb, sysu_mm01
 from trainers.datasets.person_search import cuhk_sysu, prw
+from trainers.datasets.world_scenes import world_scenes
 
 CCREID = "github.com/guxinqian/Simple-CCReID: data/datasets"
 IRRA = "github.com/anosorae/IRRA: datasets"
@@ -13,6 +14,7 @@ AGW = "github.com/mangye16/Cross-Modal-Re-ID-baseline"
 SYSU = "github.com/wuancong/SYSU-MM01"
 TRAIN_VAL_TEST = ("train", "val", "test")
 PRCC_OUTFITS = {"A": 0, "B": 0, "C": 1}
+SCENE_SEARCHES = {f"galleries of {n}": Search("query", "gallery", f"scenes_{n}") for n in (50, 100, 500)}
 BY_TEXT = {"text to image": Search("test", "test", "text_to_image")}
 MSMT17_CAMERA = r"(?:^|/)\d+_\d+_(?P<camera>\d+)_(?P<time>\d{4}[a-z]+)_"
 
@@ -39,8 +41,8 @@ CLOTHES = (
     Layout(
         name="prcc",
         title="PRCC",
-        source=f"{CCREID}/prcc.py: cameras A and B see the same clothes, C others; one gallery picture of each "
-        "person is drawn at random",
+        source=f"{CCREID}/prcc.py: cameras A and B see the same clothes, C others. Two rules are in use: one gallery "
+        "picture of each person, drawn at random (the paper), and the whole gallery (the published code)",
         terms="Not found by us; ask the authors (Yang et al., TPAMI 2019)",
         reader=joined(
             FileNames(
@@ -71,6 +73,8 @@ CLOTHES = (
         searches={
             "same clothes": Search("query_same", "gallery", "single_shot"),
             "cross-clothes": Search("query_changed", "gallery", "single_shot"),
+            "same clothes, whole gallery": Search("query_same", "gallery", "all_cameras"),
+            "cross-clothes, whole gallery": Search("query_changed", "gallery", "all_cameras"),
         },
         made_for="cross-clothes",
         wrappers=("prcc",),
@@ -189,6 +193,15 @@ SCENES = (
         },
         counted_by="the set's page (frames, people); Zheng et al., CVPR 2017, as cited by later papers (split, boxes)",
         wrappers=("PRW", "PRW-v16.04.20"),
+    ),
+    Layout(
+        name="world-scenes",
+        title="Our simulated world's scenes",
+        source="musewatch world scenes: scenes.jsonl, queries.jsonl",
+        terms="Apache-2.0, as musewatch; nobody in it exists",
+        reader=world_scenes,
+        counted_by="any number",
+        searches=SCENE_SEARCHES,
     ),
     Layout(
         name="m2reid",

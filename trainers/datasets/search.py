@@ -28,17 +28,36 @@ BY_TEXT = "text_to_image"
 
 @dataclass(frozen=True, slots=True)
 class PictureSearch:
-    """Queries, gallery, and a rule of `evaluate protocol` by its name."""
+    """Queries, gallery, and a rule of `evaluate protocol` by its name.
+
+    Attributes:
+        query: Of a search by text, one sample a text.
+        gallery: What is searched.
+        rule: How it is scored.
+        texts: Of a search by text, what is asked for; one a query.
+    """
 
     query: tuple[Sample, ...]
     gallery: tuple[Sample, ...]
     rule: str = "market"
+    texts: tuple[str, ...] = ()
 
-    def arrays(self, vectors: Callable[[Sequence[Sample]], NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-        """Rows and labels under the names of an `evaluate features` file."""
+    def arrays(
+        self,
+        vectors: Callable[[Sequence[Sample]], NDArray[np.float32]],
+        text_vectors: Callable[[Sequence[str]], NDArray[np.float32]] | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Rows and labels under the names of an `evaluate features` file.
+
+        Raises:
+            ConfigError: It is a search by text, and nothing reads texts.
+        """
         arrays: dict[str, NDArray[Any]] = {}
         for side, samples in (("query", self.query), ("gallery", self.gallery)):
-            arrays[f"{side}_features"] = vectors(samples)
+            if side == "query" and self.texts:
+                arrays["query_features"] = _read(self.texts, text_vectors)
+            else:
+                arrays[f"{side}_features"] = vectors(samples)
             arrays[f"{side}_ids"] = np.array([sample.identity for sample in samples])
             arrays[f"{side}_cameras"] = np.array([sample.camera for sample in samples])
             arrays[f"{side}_clothes"] = np.array([sample.clothes for sample in samples])
@@ -61,12 +80,37 @@ def official(layout: str, folder: Path, trial: int = 1) -> PictureSearch:
             f"it has {', '.join(known.searches) or 'none; give a table'}",
         )
     search = known.searches[wanted or next(iter(known.searches))]
-    if search.rule == BY_TEXT:
-        raise ConfigError(f"{known.title} is searched by text, not by pictures", "give files of features")
     splits = known.load(folder, trial).splits
     if not (splits[search.query] and splits[search.gallery]):
         raise InputError(f"{folder} has no queries or no gallery", "take a set with an official search")
+    if search.rule == BY_TEXT:
+        return by_text(splits[search.query], splits[search.gallery])
     return PictureSearch(splits[search.query], splits[search.gallery], search.rule)
+
+
+def by_text(described: Sequence[Sample], gallery: Sequence[Sample]) -> PictureSearch:
+    """Every text of every described picture, searched among the pictures.
+
+    Raises:
+        InputError: Nobody is described.
+    """
+    pairs = [(sample, text) for sample in described for text in sample.text]
+    if not pairs:
+        raise InputError("no picture of this set is described", "take a set with texts")
+    return PictureSearch(
+        tuple(sample for sample, _ in pairs), tuple(gallery), BY_TEXT, tuple(text for _, text in pairs)
+    )
+
+
+def _read(
+    texts: Sequence[str], text_vectors: Callable[[Sequence[str]], NDArray[np.float32]] | None
+) -> NDArray[np.float32]:
+    if text_vectors is None:
+        raise ConfigError(
+            "this set is searched by text, and the embedder reads none",
+            "take one with a text tower (clip, transformers), or files of features",
+        )
+    return text_vectors(texts)
 
 
 def market_tree(folder: Path) -> PictureSearch:

@@ -1,17 +1,19 @@
 """Features of picture sets by one embedder, each picture once."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.protocols import Embedder
-from trainers.datasets.pictures import embedded, read_bytes
+from trainers.datasets.pictures import BATCH, embedded, read_bytes
 from trainers.datasets.sample import Sample
 from trainers.datasets.search import PictureSearch
 from trainers.evaluate.feature_cache import FeatureCache
 from trainers.evaluate.feature_set import FeatureSet
+
+EmbedText = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 class Encoding:
@@ -20,10 +22,14 @@ class Encoding:
     Args:
         embedder: What makes the vectors.
         digest: Names the embedder in the cache.
-        cache: Vectors made before.
+        cache: Vectors of pictures made before.
+        embed_text: Makes the vectors of texts; None where the embedder reads none.
     """
 
-    def __init__(self, embedder: Embedder, digest: str, cache: FeatureCache) -> None:
+    def __init__(
+        self, embedder: Embedder, digest: str, cache: FeatureCache, embed_text: EmbedText | None = None
+    ) -> None:
+        self._embed_text = embed_text
         self._embedder, self._digest, self._cache = embedder, digest, cache
         self.made = 0
 
@@ -33,7 +39,12 @@ class Encoding:
         Raises:
             InputError: A picture is missing or damaged.
         """
-        return FeatureSet.of(search.arrays(self._vectors))
+        return FeatureSet.of(search.arrays(self._vectors, self._text_vectors if self._embed_text else None))
+
+    def _text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        assert self._embed_text is not None
+        parts = [self._embed_text(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]
+        return np.concatenate(parts)
 
     def _vectors(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
         names = [_name(sample) for sample in samples]

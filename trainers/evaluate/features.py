@@ -1,7 +1,7 @@
 """`musewatch evaluate features`: re-ranks and scores a file of features."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +10,17 @@ import typer
 from rich.table import Table
 
 from pipeline.errors import ConfigError
-from pipeline.output import JsonOption, console, print_json
+from pipeline.output import JsonOption, console, print_json, say
 from pipeline.rerank import Distances, MuEntries, checks
+from pipeline.rerank.distances import Metric
+from trainers.evaluate.det import draw, rates
 from trainers.evaluate.feature_set import FeatureSet, read_features
 from trainers.evaluate.peak import peak_mb, reset_peak
 from trainers.evaluate.rerankers import Reranker, choose
+from trainers.evaluate.result_table import need_plots
 from trainers.evaluate.rules import score_row
+from trainers.evaluate.windows import positions
+from trainers.metrics.open_set import Nearest
 from trainers.metrics.retrieval import RetrievalScores, retrieval_scores
 
 SCORES = ("mAP", "R1", "R5", "R10", "mINP")
@@ -32,7 +37,15 @@ def features(
     ] = None,
     alpha: Annotated[float, typer.Option(help="Weight of p_no, where the file has it.")] = 0.2,
     raw: Annotated[bool, typer.Option("--raw", help="Where the file has p_no, also without it.")] = False,
-    metric: Annotated[str, typer.Option(help="euclidean or cosine.")] = "euclidean",
+    metric: Annotated[Metric, typer.Option(help="euclidean or cosine.")] = "euclidean",
+    open_set: Annotated[
+        bool,
+        typer.Option("--open-set", help="TPIR at 0.1, 1 and 10 % FPIR, and the DET curve as a picture."),
+    ] = False,
+    window: Annotated[
+        int | None, typer.Option(help="Search so many gallery rows at a time, in the order of the file...")
+    ] = None,
+    step: Annotated[int, typer.Option(help="...and let so many come and go; scores of all positions.")] = 1,
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the distances: NAME.npy; raw ones: NAME_raw.npy.")
     ] = None,
@@ -47,18 +60,34 @@ def features(
     d = data.distances(metric, memory_mb)
     opinions = data.opinions
     mu = MuEntries(opinions.candidates, opinions.p_no, alpha) if opinions else None
+    if window is not None and (mu is not None or save is not None):
+        raise ConfigError("--window goes without a verifier's answers and without --save", "leave them out")
     if save is not None:
         _make(save)
-    rows = []
-    for reranker in chosen:
-        if raw and mu is not None:
-            rows.append(_row(reranker, data, d, None, device, save and save / f"{reranker.name}_raw.npy"))
-        rows.append(_row(reranker, data, d, mu, device, save and save / f"{reranker.name}.npy"))
-    document = {"queries": d.n_queries, "gallery": d.n_gallery, "rows": rows}
+    if open_set:
+        need_plots()
+    kinds = [(reranker, opinion) for reranker in chosen for opinion in ((None, mu) if raw and mu else (mu,))]
+    rows, curves = [], {}
+    for reranker, opinion in kinds:
+        name = f"{reranker.name}_raw" if opinion is not mu else reranker.name
+        sets = positions(data, window, step, metric, memory_mb) if window else [(d, slice(0, d.n_gallery))]
+        row, nearest = _row(reranker, data, sets, opinion, device, save and save / f"{name}.npy")
+        if open_set:
+            curves[name] = nearest.curve()
+            row["open_set"] = rates(curves[name])
+        rows.append(row)
+    document: dict[str, Any] = {"queries": d.n_queries, "gallery": d.n_gallery, "rows": rows}
+    if open_set:
+        picture = (save or file.parent) / ("det.png" if save else f"{file.stem}.det.png")
+        draw(curves, picture)
+        document["det"] = str(picture)
     if as_json:
         print_json(document)
     else:
         console().print(_table(rows, d))
+        if open_set:
+            console().print(_open_set_table(rows))
+            say(f"DET curve: {document['det']}")
 
 
 def _make(folder: Path) -> None:
@@ -71,30 +100,31 @@ def _make(folder: Path) -> None:
 def _row(
     reranker: Reranker,
     data: FeatureSet,
-    d: Distances,
+    sets: Iterable[tuple[Distances, slice]],
     mu: MuEntries | None,
     device: str,
     save: Path | None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Nearest]:
     """Scores block by block, so that the (Q, G) result need not be held; evaluation is not in `seconds`."""
     reset_peak()
-    kept = np.lib.format.open_memmap(save, "w+", np.float32, (d.n_queries, d.n_gallery)) if save else None
+    shape = len(data.query_ids), len(data.gallery_ids)
+    kept = np.lib.format.open_memmap(save, "w+", np.float32, shape) if save else None
     parts: list[RetrievalScores] = []
+    nearest: list[Nearest] = []
     seconds, begun = 0.0, time.perf_counter()
-    for start, block in reranker.blocks(d, data.query_cameras, data.gallery_cameras, mu, device):
-        seconds += time.perf_counter() - begun
-        queries = slice(start, start + len(block))
-        if kept is not None:
-            kept[queries] = block
-        parts.append(
-            retrieval_scores(
-                block, data.query_ids[queries], data.gallery_ids, data.query_cameras[queries],
-                data.gallery_cameras,
-            )
-        )  # fmt: skip
-        begun = time.perf_counter()
+    for d, rows in sets:
+        cameras = data.query_cameras, data.gallery_cameras[rows]
+        for start, block in reranker.blocks(d, *cameras, mu, device):
+            seconds += time.perf_counter() - begun
+            queries = slice(start, start + len(block))
+            if kept is not None:
+                kept[queries] = block
+            labels = data.query_ids[queries], data.gallery_ids[rows], cameras[0][queries], cameras[1]
+            parts.append(retrieval_scores(block, *labels))
+            nearest.append(Nearest.of(block, *labels))
+            begun = time.perf_counter()
     scores = score_row(RetrievalScores.joined(parts))
-    return {
+    row = {
         "rerank": reranker.name,
         "mu": mu is not None,
         "params": dict(reranker.params) | ({"alpha": mu.alpha} if mu is not None else {}),
@@ -102,6 +132,7 @@ def _row(
         "seconds": round(seconds, 4),
         "peak_mb": round(peak_mb(), 1),
     }
+    return row, Nearest.joined(nearest)
 
 
 def _table(rows: Sequence[dict[str, Any]], d: Distances) -> Table:
@@ -115,5 +146,23 @@ def _table(rows: Sequence[dict[str, Any]], d: Distances) -> Table:
             *(f"{100 * row[score]:.2f}" for score in SCORES),
             f"{row['seconds']:.2f}",
             f"{row['peak_mb']:.0f}",
+        )
+    return table
+
+
+def _open_set_table(rows: Sequence[dict[str, Any]]) -> Table:
+    first = rows[0]["open_set"]
+    title = f"open set: {first['mated']} queries enrolled, {first['strangers']} strangers; TPIR (95 % band)"
+    table = Table(box=None, title=title)
+    for column in ("re-ranker", "mu", *(f"FPIR {point['fpir']:.1%}" for point in first["points"])):
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["rerank"],
+            f"{row['params']['alpha']:g}" if row["mu"] else "-",
+            *(
+                f"{100 * p['tpir']:.1f} ({100 * p['band'][0]:.0f}-{100 * p['band'][1]:.0f})"
+                for p in row["open_set"]["points"]
+            ),
         )
     return table

@@ -80,7 +80,8 @@ class Runs:
             return None
         embedder = registry.build("embedder", choice, self._base_dir, f"encoders.{name}.embedder")
         digest = getattr(embedder, "engine_digest", None) or _digest_of(choice)
-        return Encoding(embedder, digest, cache)
+        reads = getattr(embedder, "reads_text", False)
+        return Encoding(embedder, digest, cache, embedder.embed_text if reads else None)
 
     def _run(
         self, encoder: str, encoding: Encoding | None, target: str, kinds: tuple[str, ...]

@@ -9,7 +9,8 @@ A query whose identity is enrolled is *mated*. With threshold t
 Source: the measures of ISO/IEC 19795-1, identification, with candidate lists of one.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -74,39 +75,99 @@ class OperatingPoint:
     band: tuple[float, float]
 
 
-def open_set_curve(distances: Any, query_ids: Any, gallery_ids: Any) -> OpenSetCurve:
-    """TPIR and FPIR over all thresholds.
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """What each query's nearest gallery image says.
 
-    Args:
-        distances: (Q, G), smaller = nearer.
-        query_ids: (Q,) whole numbers; -1 and whatever the gallery does not hold are strangers.
-        gallery_ids: (G,) whole numbers.
+    Attributes:
+        distance: (Q,) to it.
+        right: (Q,) bool: it is of the query's identity.
+        mated: (Q,) bool: the identity is enrolled.
+        stranger: (Q,) bool: it is not. A query that is neither does not count.
+    """
+
+    distance: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    mated: NDArray[np.bool_]
+    stranger: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        distances: Any,
+        query_ids: Any,
+        gallery_ids: Any,
+        query_cameras: Any = None,
+        gallery_cameras: Any = None,
+    ) -> "Nearest":
+        """The nearest images of a block of queries.
+
+        With cameras, gallery images of the query's identity and camera are left out, as `retrieval_scores` does; a
+        query of whom nothing else is enrolled does not count. Images of identity -1 are always left out.
+
+        Args:
+            distances: (Q, G), smaller = nearer.
+            query_ids: (Q,) whole numbers; -1 and whatever the gallery does not hold are strangers.
+            gallery_ids: (G,) whole numbers.
+            query_cameras: (Q,) whole numbers.
+            gallery_cameras: (G,) whole numbers.
+
+        Raises:
+            InputError: Shapes that do not fit.
+        """
+        table = checks.matrix("distances", distances, (None, None)).astype(np.float64)
+        wanted = checks.labels("query ids", query_ids, len(table))
+        ids = checks.labels("gallery ids", gallery_ids, table.shape[1])
+        same = (wanted[:, None] == ids) & (ids != -1)
+        counted = np.broadcast_to(ids != -1, table.shape)
+        if query_cameras is not None and gallery_cameras is not None:
+            seen_by = checks.labels("query cameras", query_cameras, len(table))
+            cameras = checks.labels("gallery cameras", gallery_cameras, table.shape[1])
+            counted = counted & ~(same & (seen_by[:, None] == cameras))
+        table = np.where(counted, table, np.inf)
+        place = table.argmin(axis=1)
+        rows = np.arange(len(table))
+        mated = (same & counted).any(axis=1)
+        return cls(table[rows, place], same[rows, place], mated, ~same.any(axis=1))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Nearest"]) -> "Nearest":
+        """Blocks as one."""
+        return cls(
+            *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Nearest))
+        )
+
+    def curve(self) -> OpenSetCurve:
+        """TPIR and FPIR over all thresholds.
+
+        Raises:
+            InputError: No mated query, or no stranger.
+        """
+        n_mated, n_strangers = int(self.mated.sum()), int(self.stranger.sum())
+        if not n_mated or not n_strangers:
+            raise InputError(
+                f"{n_mated} queries are enrolled and {n_strangers} are not: open-set rates need both kinds",
+                "add queries of people who are not in the gallery",
+            )
+        right = np.sort(self.distance[self.mated & self.right])
+        wrong = np.sort(self.distance[self.stranger])
+        threshold = np.concatenate([[-np.inf], np.unique(np.concatenate([right, wrong]))])
+        return OpenSetCurve(
+            threshold,
+            np.searchsorted(wrong, threshold, "right") / n_strangers,
+            np.searchsorted(right, threshold, "right") / n_mated,
+            n_mated,
+            n_strangers,
+        )
+
+
+def open_set_curve(distances: Any, query_ids: Any, gallery_ids: Any) -> OpenSetCurve:
+    """TPIR and FPIR over all thresholds; see `Nearest.of`.
 
     Raises:
         InputError: Shapes that do not fit, or no mated query, or no stranger.
     """
-    table = checks.matrix("distances", distances, (None, None)).astype(np.float64)
-    wanted = checks.labels("query ids", query_ids, len(table))
-    ids = checks.labels("gallery ids", gallery_ids, table.shape[1])
-    mated = np.isin(wanted, ids) & (wanted != -1)
-    if mated.all() or not mated.any():
-        raise InputError(
-            f"{mated.sum()} of {len(mated)} queries are enrolled: open-set rates need both kinds",
-            "add queries of people who are not in the gallery",
-        )
-    nearest = table.argmin(axis=1)
-    least = table[np.arange(len(table)), nearest]
-    right = np.sort(least[mated & (ids[nearest] == wanted)])
-    wrong = np.sort(least[~mated])
-    threshold = np.concatenate([[-np.inf], np.unique(np.concatenate([right, wrong]))])
-    n_mated, n_strangers = int(mated.sum()), int((~mated).sum())
-    return OpenSetCurve(
-        threshold,
-        np.searchsorted(wrong, threshold, "right") / n_strangers,
-        np.searchsorted(right, threshold, "right") / n_mated,
-        n_mated,
-        n_strangers,
-    )
+    return Nearest.of(distances, query_ids, gallery_ids).curve()
 
 
 def binomial_band(rate: NDArray[np.float64], n: int, confidence: float = 0.95) -> NDArray[np.float64]:

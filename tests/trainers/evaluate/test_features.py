@@ -9,6 +9,8 @@ from pipeline.cli.main import main
 from pipeline.rerank import Distances, MuEntries, camera_jaccard, ecn, k_reciprocal, mu_distance
 from tests.trainers.evaluate.feature_files import arrays
 from trainers.metrics import retrieval_scores
+from trainers.metrics.open_set import Nearest
+from trainers.metrics.retrieval import RetrievalScores
 
 ALL = [f"--rerank={name}" for name in ("none", "k_reciprocal", "ecn", "camera_jaccard")]
 
@@ -137,3 +139,48 @@ def test_wrong_options_end_with_2(tmp_path, capsys, option, says):
 def test_a_file_that_is_not_there(tmp_path, capsys):
     assert main(["evaluate", "features", str(tmp_path / "no.npz")]) == 3
     assert "there is no file" in capsys.readouterr().err
+
+
+def test_open_set_rates_and_the_curve_as_a_picture(tmp_path, capsys):
+    a = arrays()
+    ids = np.where(np.arange(len(a["query_ids"])) % 3 == 0, 900, a["query_ids"])
+    file = write(tmp_path, query_ids=ids, candidates=None, p_no=None)
+    assert main(["evaluate", "features", file, "--open-set", "--rerank=none", "--rerank=ecn", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (tmp_path / "f.det.png").read_bytes().startswith(b"\x89PNG")
+    d = Distances.from_features(a["query_features"], a["gallery_features"])
+    cameras = a["query_cameras"], a["gallery_cameras"]
+    for row, distances in zip(document["rows"], (mu_distance(d, None), ecn(d)), strict=True):
+        curve = Nearest.of(distances, ids, a["gallery_ids"], *cameras).curve()
+        assert (row["open_set"]["mated"], row["open_set"]["strangers"]) == (curve.mated, curve.strangers)
+        assert [point["fpir"] for point in row["open_set"]["points"]] == [0.001, 0.01, 0.1]
+        for point in row["open_set"]["points"]:
+            assert point["tpir"] == curve.at(point["fpir"]).tpir
+            assert point["band"][0] <= point["tpir"] <= point["band"][1]
+
+
+def test_without_strangers_there_is_no_open_set(tmp_path, capsys):
+    assert main(["evaluate", "features", write(tmp_path), "--open-set"]) == 3
+    assert "open-set rates need both kinds" in capsys.readouterr().err
+
+
+def test_a_sliding_gallery_scores_as_sets_made_afresh(tmp_path, capsys):
+    a = arrays()
+    file = write(tmp_path, candidates=None, p_no=None)
+    line = ["evaluate", "features", file, "--window=60", "--step=30", "--rerank=k_reciprocal", "--param=k1=7"]
+    assert main([*line, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    parts = []
+    for start in (0, 30, 60):
+        rows = slice(start, start + 60)
+        d = Distances.from_features(a["query_features"], a["gallery_features"][rows])
+        labels = a["query_ids"], a["gallery_ids"][rows], a["query_cameras"], a["gallery_cameras"][rows]
+        parts.append(retrieval_scores(k_reciprocal(d, k1=7), *labels))
+    assert row["mAP"] == pytest.approx(RetrievalScores.joined(parts).mAP)
+
+
+@pytest.mark.parametrize("option", [["--window=121"], ["--window=20", "--step=21"]])
+def test_a_window_that_does_not_fit(tmp_path, capsys, option):
+    file = write(tmp_path, candidates=None, p_no=None)
+    assert main(["evaluate", "features", file, *option]) == 2
+    assert "does not fit 120 gallery rows" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from scipy import stats
 
 from pipeline.errors import InputError
 from tests.oracles import measures as oracle
-from trainers.metrics.open_set import binomial_band, open_set_curve
+from trainers.metrics.open_set import Nearest, binomial_band, open_set_curve
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -44,7 +44,26 @@ def test_band_ends_where_the_count_becomes_unlikely(x, n):
 
 
 def test_both_kinds_of_queries_are_needed():
-    with pytest.raises(InputError, match="1 of 1 queries are enrolled"):
+    with pytest.raises(InputError, match="1 queries are enrolled and 0 are not"):
         open_set_curve([[0.1]], [3], [3])
-    with pytest.raises(InputError, match="0 of 1"):
+    with pytest.raises(InputError, match="0 queries are enrolled and 1 are not"):
         open_set_curve([[0.1]], [4], [3])
+
+
+def test_with_cameras_only_other_cameras_count_and_who_has_none_is_left_out():
+    distances = np.array([[0.1, 0.5, 0.9], [0.2, 0.8, 0.3], [0.4, 0.6, 0.7]], np.float32)
+    # the first is enrolled in another camera too, the second only in their own, the third not at all
+    nearest = Nearest.of(distances, [0, 2, 9], [0, 0, 2], [1, 1, 1], [1, 2, 1])
+    assert nearest.distance.tolist() == pytest.approx([0.5, 0.2, 0.4])
+    assert nearest.right.tolist() == [True, False, False]
+    assert nearest.mated.tolist() == [True, False, False]
+    assert nearest.stranger.tolist() == [False, False, True]
+
+
+def test_blocks_of_queries_are_as_good_as_all_at_once():
+    rng = np.random.default_rng(3)
+    distances, q_ids, g_ids = rng.random((20, 9)), rng.integers(0, 8, 20), rng.integers(0, 5, 9)
+    parts = [Nearest.of(distances[rows], q_ids[rows], g_ids) for rows in (slice(0, 7), slice(7, 20))]
+    whole, joined = open_set_curve(distances, q_ids, g_ids), Nearest.joined(parts).curve()
+    np.testing.assert_array_equal(joined.tpir, whole.tpir)
+    np.testing.assert_array_equal(joined.threshold, whole.threshold)
