@@ -19,6 +19,8 @@ MAX_EDGE_PX = 1e6
 """Of a box, which may reach beyond its picture."""
 MAX_PIXELS = 32_000_000
 """Of all pictures that are unpacked together: an 8K frame, or 15 of full HD."""
+MAX_PICTURE_BYTES = 64 * 1024 * 1024
+"""Of a picture file that somebody is enrolled from."""
 MAX_LABEL = 200
 """Characters of a digest or another name that a machine has made."""
 

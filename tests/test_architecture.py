@@ -71,6 +71,15 @@ def test_imports_point_the_way_they_should(copy: Path) -> None:
         ("pipeline/settings.py", "import pipeline.messages", "the ground stands on nothing BROKEN"),
         ("plugins/sources/pace.py", "import trainers.metrics", "no sideways imports BROKEN"),
         ("pipeline/errors.py", "import cv2", "no vendor library BROKEN"),
+        ("pipeline/follow/geometry.py", "import pipeline.build", "among the rooms of a package BROKEN"),
+        ("pipeline/runner/gate.py", "import pipeline.runner.front", "among the rooms of a package BROKEN"),
+        ("plugins/kafka/link.py", "import plugins.kafka.bus", "among the rooms of a package BROKEN"),
+        ("engines/manifest.py", "import engines.shelf", "among the rooms of a package BROKEN"),
+        (
+            "trainers/metrics/alerts.py",
+            "import trainers.evaluate.alerts",
+            "among the rooms of a package BROKEN",
+        ),
     ],
 )
 def test_the_contracts_see_an_import_the_wrong_way(copy: Path, module: str, line: str, broken: str) -> None:

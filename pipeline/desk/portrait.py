@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bounds import MAX_PICTURE_BYTES
 from pipeline.errors import ConfigError, InputError
 from pipeline.follow.crops import cut, sharpness
 from pipeline.follow.geometry import Box
@@ -17,7 +18,6 @@ from pipeline.protocols import Codec, Detector
 
 MIN_HEIGHT_PX = 40
 MIN_SHARPNESS = 0.12
-MAX_FILE_BYTES = 64 * 1024 * 1024
 
 _CROP_QUALITY = 95
 _MIN_WIDTH_SHARE = 0.2  # of the least height: what is narrower shows nobody whole
@@ -149,8 +149,8 @@ def _file_bytes(path: Path) -> bytes:
         if not path.is_file():
             problem = "not a file" if path.exists() else "no such file"
             raise RefusedError(Reason.UNREADABLE, problem, "give the path of a picture file")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            limit = f"more than {MAX_FILE_BYTES // 1024**2} MB"
+        if path.stat().st_size > MAX_PICTURE_BYTES:
+            limit = f"more than {MAX_PICTURE_BYTES // 1024**2} MB"
             raise RefusedError(Reason.UNREADABLE, limit, "shrink the picture")
         return path.read_bytes()
     except OSError as error:

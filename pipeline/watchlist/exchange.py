@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
-from pipeline.desk.portrait import MAX_FILE_BYTES
+from pipeline.bounds import MAX_PICTURE_BYTES
 from pipeline.errors import InputError, OutsideError
 from pipeline.protocols import Codec
 from pipeline.settings import explain
@@ -209,7 +209,7 @@ def _check_members(archive: zipfile.ZipFile, source: Path) -> None:
     if sum(member.compress_size for member in members) > source.stat().st_size:
         raise InputError(f"{source} is damaged: its members overlap", "export it again")
     for member in members:
-        limit = MAX_LISTING_BYTES if member.filename == LISTING else MAX_FILE_BYTES
+        limit = MAX_LISTING_BYTES if member.filename == LISTING else MAX_PICTURE_BYTES
         if member.file_size > min(limit, MAX_RATIO * max(member.compress_size, 1)):
             raise InputError(
                 f"{source}: {member.filename!r} would unpack to {member.file_size} bytes", "export it again"
@@ -260,7 +260,7 @@ def _enrolment(
 ) -> NewEnrolment:
     if isinstance(archived, ArchivedText):
         return NewText(archived.text, archived.added_at)
-    new = NewPicture(_read(archive, archived.file, MAX_FILE_BYTES), archived.added_at)
+    new = NewPicture(_read(archive, archived.file, MAX_PICTURE_BYTES), archived.added_at)
     if new.sha256 != archived.sha256:
         raise InputError(f"{archived.file} is not the picture that {LISTING} names", "export it again")
     try:
