@@ -1,90 +1,70 @@
 """From a config to the parts it names; the only place that wires."""
 
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import registry
+from pipeline.calls import Guests
 from pipeline.config import Config, StreamConfig
 from pipeline.deliver.outbox import Outbox, sink_names
 from pipeline.errors import ConfigError
+from pipeline.facts import BusFacts, close_quietly, facts
 from pipeline.files import make_folder
 from pipeline.follow.buffer import TrackBuffer
 from pipeline.follow.detect import DetectStage, OnError
 from pipeline.follow.follow import TrackStage
+from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import CoolDown
 from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
-from pipeline.identify.stage import Evidence, IdentifyStage
-from pipeline.protocols import (
-    Bus,
-    Codec,
-    Detector,
-    Embedder,
-    Masker,
-    Sink,
-    TextEmbedder,
-    Tracker,
-    Verifier,
+from pipeline.identify.show import Evidence
+from pipeline.identify.stage import IdentifyStage
+from pipeline.plugged import (
+    Plugged,
+    PluggedCodec,
+    PluggedDetector,
+    PluggedEmbedder,
+    PluggedMasker,
+    PluggedTracker,
+    PluggedVerifier,
 )
+from pipeline.protocols import Bus, Sink
 from pipeline.settings import PluginChoice, choose
 from pipeline.store.pictures import EvidenceStore
 from pipeline.watchlist.follower import WatchlistFollower
-from pipeline.watchlist.roster import WatchlistStore
+from pipeline.watchlist.roster import Store, WatchlistStore
 
 RELINK_SHARE = 0.75  # of the cut: fragments of one track are far nearer than the photo they are searched by
 
-
-class SharedEmbedder:
-    """An embedder that is asked by one thread at a time, so that a plugin need not be thread-safe.
-
-    It has every attribute of the plugin; `inspect.unwrap` gives the plugin.
-    """
-
-    def __init__(self, embedder: Embedder) -> None:
-        self.__wrapped__ = embedder
-        self.dimension = embedder.dimension
-        self._asking = threading.Lock()
-
-    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """(N, D) unit rows for N BGR crops."""
-        with self._asking:
-            return self.__wrapped__.embed(crops)
-
-    def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, D) unit rows for N texts; only where the plugin `reads_text`."""
-        tower = cast(TextEmbedder, self.__wrapped__)
-        with self._asking:
-            return tower.embed_text(texts)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__wrapped__, name)
+P = TypeVar("P", bound=Plugged)
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
     """The plugins that tell how people look, and the cut between the same person and another.
 
-    Every process has them: people are enrolled and compared with them, wherever they were detected.
+    Every process has them: people are enrolled and compared with them, wherever they were detected. `guests` are all
+    plugins of the process.
     """
 
-    embedder: Embedder
-    codec: Codec
+    embedder: PluggedEmbedder
+    codec: PluggedCodec
     max_distance: float
+    guests: Guests
 
 
 @dataclass(frozen=True, slots=True)
 class Judges:
     """What tells who somebody is."""
 
-    verifier: Verifier
-    masker: Masker
+    verifier: PluggedVerifier
+    masker: PluggedMasker
     watchlist: WatchlistStore
     evidence: EvidenceStore
 
@@ -94,51 +74,65 @@ def plugin(config: Config, role: str, choice: PluginChoice, where: str | None = 
     return registry.build(role, choice, config.base_dir, where or role, config.data_dir)
 
 
-def open_plugin(config: Config, opened: ExitStack, role: str, choice: PluginChoice) -> Any:
-    """One plugin of the config, closed with `opened`.
+def guests(config: Config) -> Guests:
+    """The plugins of a process that are asked through the door: none yet, with the limits of the config."""
+    return Guests(config.runner.call_s, config.runner.spare_call_s)
+
+
+def let_in(kind: type[P], config: Config, opened: ExitStack, known: Guests, choice: PluginChoice) -> P:
+    """One plugin of the config behind the door, closed with `opened`.
 
     Raises:
-        ConfigError: It cannot start.
+        ConfigError: It cannot start, or what it says of itself cannot be.
     """
-    made = plugin(config, role, choice)
-    close = getattr(made, "close", None)
-    if close is not None:
-        opened.callback(close)
+    made = kind.build(choice, config.base_dir, known)
+    opened.callback(made.close)
     return made
 
 
-def open_detector(config: Config, opened: ExitStack) -> Detector:
+def open_detector(config: Config, opened: ExitStack, known: Guests) -> PluggedDetector:
     """The detector, closed with `opened`.
 
     Raises:
         ConfigError: It cannot start, or its engine is wrong.
     """
-    made: Detector = open_plugin(config, opened, "detector", config.detector)
-    return made
+    return let_in(PluggedDetector, config, opened, known, config.detector)
 
 
-def open_looks(config: Config, opened: ExitStack) -> Looks:
+def open_looks(config: Config, opened: ExitStack, known: Guests) -> Looks:
     """Embedder and codec, closed with `opened`, and the cut.
 
     Raises:
         ConfigError: One of them cannot start, or there is no cut.
     """
-    embedder = SharedEmbedder(open_plugin(config, opened, "embedder", config.embedder))
-    codec = open_plugin(config, opened, "codec", config.codec)
-    return Looks(embedder, codec, max_distance(config, embedder))
+    embedder = let_in(PluggedEmbedder, config, opened, known, config.embedder)
+    codec = let_in(PluggedCodec, config, opened, known, config.codec)
+    return Looks(embedder, codec, max_distance(config, embedder), known)
 
 
-def open_judges(config: Config, opened: ExitStack) -> Judges:
+def open_watchlist(config: Config) -> WatchlistStore:
+    """The watchlist, where the config keeps it.
+
+    Raises:
+        ConfigError: The store cannot start, or has a newer format.
+        InputError: It is damaged.
+        OutsideError: It cannot be reached.
+    """
+    store: Store = plugin(config, "store", config.store)
+    return WatchlistStore(store.roster(config.data_dir))
+
+
+def open_judges(config: Config, opened: ExitStack, known: Guests) -> Judges:
     """Verifier, masker, watchlist and evidence, closed with `opened`.
 
     Raises:
         ConfigError: A plugin cannot start.
         OutsideError: A file of the data folder cannot be opened.
     """
-    verifier = open_plugin(config, opened, "verifier", config.verifier)
-    masker = open_plugin(config, opened, "masker", config.masker)
+    verifier = let_in(PluggedVerifier, config, opened, known, config.verifier)
+    masker = let_in(PluggedMasker, config, opened, known, config.masker)
     make_folder(config.data_dir)
-    watchlist = opened.enter_context(WatchlistStore.in_folder(config.data_dir))
+    watchlist = opened.enter_context(open_watchlist(config))
     limits = config.evidence
     evidence = EvidenceStore(
         config.data_dir / "evidence",
@@ -149,7 +143,7 @@ def open_judges(config: Config, opened: ExitStack) -> Judges:
     return Judges(verifier, masker, watchlist, evidence)
 
 
-def max_distance(config: Config, embedder: Embedder) -> float:
+def max_distance(config: Config, embedder: PluggedEmbedder) -> float:
     """The cut: the config's own, or the operating point of the embedder's engine.
 
     Raises:
@@ -157,18 +151,18 @@ def max_distance(config: Config, embedder: Embedder) -> float:
     """
     if config.decision.max_distance != "auto":
         return config.decision.max_distance
-    found = getattr(embedder, "max_distance", None)
+    found = embedder.facts.max_distance
     if found is None:
         raise ConfigError(
             f"decision.max_distance is auto, but the embedder {config.embedder.use!r} has no operating point",
             "add operating_point.max_distance to its manifest, or give decision.max_distance a number",
         )
-    return float(found)
+    return found
 
 
-def min_height_px(config: Config, embedder: Embedder) -> int:
+def min_height_px(config: Config, embedder: PluggedEmbedder | None) -> int:
     """Crops less tall are no evidence: by the config, and by the embedder where it says so."""
-    return max(config.tracks.min_height_px, int(getattr(embedder, "min_height_px", None) or 0))
+    return max(config.tracks.min_height_px, (embedder and embedder.facts.min_height_px) or 0)
 
 
 def sinks(config: Config) -> dict[str, Sink]:
@@ -200,12 +194,16 @@ def open_bus(config: Config, opened: ExitStack) -> Any:
     Raises:
         ConfigError: It cannot start.
     """
-    return open_plugin(config, opened, "bus", config.bus)
+    made = plugin(config, "bus", config.bus)
+    opened.callback(close_quietly, made)
+    facts(BusFacts, made, f"bus {config.bus.use!r}")
+    return made
 
 
 def open_inner_bus(config: Config, opened: ExitStack) -> Bus:
     """A bus inside this process, for one whose own bus leads out of it."""
-    made: Bus = open_plugin(config, opened, "bus", choose("memory"))
+    made: Bus = plugin(config, "bus", choose("memory"))
+    opened.callback(close_quietly, made)
     return made
 
 
@@ -227,16 +225,15 @@ def open_outbox(
     return opened.enter_context(closing(Outbox(config.outbox_path, list(sinks), max_mb)))
 
 
-def tracker_factory(config: Config) -> Callable[[], Tracker]:
+def tracker_factory(config: Config, known: Guests) -> Callable[[], PluggedTracker]:
     """Makes one tracker a stream; the settings are checked now, by making one.
 
     Raises:
         ConfigError: The tracker's settings are wrong.
     """
 
-    def make() -> Tracker:
-        tracker: Tracker = plugin(config, "tracker", config.tracker)
-        return tracker
+    def make() -> PluggedTracker:
+        return PluggedTracker.build(config.tracker, config.base_dir, known)
 
     make()
     return make
@@ -252,14 +249,18 @@ def zones(config: Config) -> dict[str, list[NDArray[np.float32]]]:
 
 
 def front_stages(
-    config: Config, detector: Detector, looks: Looks, on_error: OnError
+    config: Config, detector: PluggedDetector, looks: Looks, on_error: OnError
 ) -> tuple[DetectStage, TrackStage]:
     """The stages from frames to tracklets."""
+    engines = {
+        "detector": detector.facts.engine_digest,
+        "embedder": looks.embedder.facts.engine_digest,
+    }
     track_stage = TrackStage(
-        tracker_factory(config),
+        tracker_factory(config, looks.guests),
         looks.embedder,
         looks.codec,
-        TrackBuffer(config.tracks, digests(detector, looks.embedder)),
+        TrackBuffer(config.tracks, engines),
         zones(config),
         RELINK_SHARE * looks.max_distance,
         on_error,
@@ -268,31 +269,56 @@ def front_stages(
     return DetectStage(detector, on_error, looks.codec.resize), track_stage
 
 
-def digests(detector: Detector, embedder: Embedder) -> dict[str, str | None]:
-    """Digest of the engine behind each, None where there is none."""
-    roles = {"detector": detector, "embedder": embedder}
-    return {role: getattr(plugin, "engine_digest", None) for role, plugin in roles.items()}
+def cuts(config: Config, looks: Looks, verifier: PluggedVerifier) -> Cuts:
+    """Where a hit begins: the config's own number, or the operating points of embedder and fusing verifier.
+
+    Raises:
+        ConfigError: It is `auto` and such a verifier has none, or none for what it works with here.
+    """
+    decision, known = config.decision, verifier.facts
+    if decision.max_distance != "auto" or not known.fuses:
+        return Cuts(looks.max_distance, decision.max_distance_text)
+    point, who = known.operating_point, f"the verifier {config.verifier.use!r}"
+    if point is None:
+        raise ConfigError(
+            f"decision.max_distance is auto, but {who} has no operating point",
+            "add one to its manifest, or give decision.max_distance a number",
+        )
+    here = {"embedder": looks.embedder.digest, "alpha": known.alpha, "tau": known.tau}
+    other = [
+        f"{name} {wanted}, here {here[name]}"
+        for name, wanted in (("embedder", point.embedder), ("alpha", point.alpha), ("tau", point.tau))
+        if wanted is not None and wanted != here[name]
+    ]
+    if other:
+        raise ConfigError(
+            f"the operating point of {who} was chosen with {', '.join(other)}",
+            "use it with what it was chosen for, or give decision.max_distance a number",
+        )
+    return Cuts(looks.max_distance, decision.max_distance_text, point.max_distance)
 
 
 def identify_stage(config: Config, looks: Looks, judges: Judges, wall: Callable[[], float]) -> IdentifyStage:
-    """The stage from tracklets to hits."""
-    evidence = Evidence(judges.evidence, looks.codec, judges.masker, wall)
-    cooldown = CoolDown(config.decision.cooldown_s)
+    """The stage from tracklets to hits.
+
+    Raises:
+        ConfigError: Nothing says where a hit begins.
+    """
+    here = cuts(config, looks, judges.verifier)
     return IdentifyStage(
-        _matcher(config, looks.max_distance),
+        _matcher(config, here),
         judges.verifier,
-        HitBook(config.site, looks.max_distance, cooldown, evidence.show),
-        max_distance=looks.max_distance,
+        HitBook(config.site, CoolDown(config.decision.cooldown_s)),
+        Evidence(judges.evidence, looks.codec, judges.masker, wall),
+        cuts=here,
         margin=config.decision.margin,
     )
 
 
-def _matcher(config: Config, cut: float) -> Matcher:
+def _matcher(config: Config, here: Cuts) -> Matcher:
     index = partial(plugin, config, "index", config.matcher.index, "matcher.index")
-    of_texts = config.decision.max_distance_text
-    if of_texts is None:
-        return Matcher(index(), config.matcher.top_c)
-    return Matcher(index(), config.matcher.top_c, texts=index(), text_allowance=of_texts - cut)
+    texts = None if here.texts is None else index()
+    return Matcher(index(), config.matcher.top_c, here, texts=texts)
 
 
 def follower(looks: Looks, judges: Judges) -> WatchlistFollower:

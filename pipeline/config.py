@@ -164,6 +164,19 @@ class RunnerConfig(Settings):
     silent_s: float = Field(
         default=5.0, gt=0, le=LONG_S, description="A live stream without a frame for so long is lost."
     )
+    call_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=LONG_S,
+        description="Longest call of a detector, tracker, embedder or codec; five times as long until its first "
+        "answer. Then it is given up with its frames, and asked again when it has come back.",
+    )
+    spare_call_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=LONG_S,
+        description="The same of a verifier or a masker, at once: hits are made without it, marked degraded.",
+    )
     backoff_s: tuple[Pause, Pause] = Field(
         default=(0.5, 3.0), description="First and longest pause before reopening."
     )
@@ -190,6 +203,7 @@ class Config(Settings):
     codec: PluginChoice = Field(default_factory=lambda: choose("opencv"))
     decision: DecisionConfig = DecisionConfig()
     bus: PluginChoice = Field(default_factory=lambda: choose("memory"))
+    store: PluginChoice = Field(default_factory=lambda: choose("sqlite"))
     outbox: OutboxConfig = OutboxConfig()
     verify: VerifyConfig = VerifyConfig()
     evidence: EvidenceConfig = EvidenceConfig()

@@ -5,6 +5,7 @@ MusewatchError            exit_code: what the process ends with when nobody hand
 |   +-- UnknownPluginError   no such entry point: the message lists the known ones
 +-- InputError         3  a picture, a data set or a file was refused: give another
 +-- OutsideError       4  something outside cannot be reached: mend that, or wait
+    +-- HangingError       a plugin does not answer: go on without it, it is asked again when it does
     +-- StreamError        one stream failed: the runner reconnects it, the others go on
     +-- DiskFullError      the disk has no room for a change: nothing was changed, make room, then try again
     +-- OutboxError        the outbox cannot be written: nothing was taken, hold the events and try again
@@ -52,6 +53,10 @@ class OutsideError(MusewatchError):
     """Something outside this process cannot be reached."""
 
     exit_code = 4
+
+
+class HangingError(OutsideError):
+    """A call into a plugin took longer than it may, or an earlier one still does."""
 
 
 class StreamError(OutsideError):

@@ -231,16 +231,16 @@ class Candidate:
     Attributes:
         identity_id: The identity.
         enrolment_id: Its nearest enrolment.
-        distance: Euclidean between unit vectors, in [0, 2], less the allowance.
+        distance: Euclidean between unit vectors, in [0, 2].
         rank: 1 = nearest.
-        allowance: By how much a text may lie farther than a picture; 0 of a picture.
+        is_text: Whether that enrolment is a text; its distances have a cut of their own.
     """
 
     identity_id: str
     enrolment_id: int
     distance: float
     rank: int
-    allowance: float = 0.0
+    is_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ class Verdict:
         fused: Distance to decide by, in [0, 2]; smaller = nearer.
         p_no: Probability that they differ, in [0, 1], or None when the verifier gives none.
         p_no_swapped: The same asked in the other order, or None.
-        rank: Place after judging, 1 = nearest.
+        rank: Place after judging, 1 = nearest; the decision sets it.
         degraded: What the verifier had to leave out.
     """
 
@@ -262,6 +262,11 @@ class Verdict:
     p_no_swapped: float | None = None
     rank: int = 1
     degraded: tuple[str, ...] = ()
+
+    @property
+    def judged(self) -> bool:
+        """Whether `fused` is the verifier's word rather than the plain distance."""
+        return self.p_no is not None or self.fused != self.candidate.distance
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,9 +310,9 @@ class HitBest:
 class HitDecision:
     """What the decision was made from.
 
-    Distances are Euclidean between unit vectors, in [0, 2]; `max_distance` is the cut of the enrolment that was
-    nearest, a picture's or a text's; `margin` is the lead over the next identity, None when only one is enrolled;
-    `degraded` names what had to be left out.
+    Distances are Euclidean between unit vectors, in [0, 2]; `fused` is what was decided by where a verifier judged,
+    `distance` where it is None. `max_distance` is the cut of that kind of distance, to a picture or a text; `margin`
+    is the lead over the next identity, None when only one is enrolled; `degraded` names what had to be left out.
     """
 
     distance: float

@@ -55,7 +55,10 @@ class Tracker(Protocol):
     used again.
     """
 
-    needs_embeddings: bool
+    @property
+    def needs_embeddings(self) -> bool:
+        """An attribute will do."""
+        ...
 
     def update(
         self, frame: Frame, detections: Detections, embeddings: NDArray[np.float32] | None
@@ -75,7 +78,10 @@ class Embedder(Protocol):
     Optional attributes: `engine_digest`, `max_distance` (the engine's operating point), `min_height_px`.
     """
 
-    dimension: int
+    @property
+    def dimension(self) -> int:
+        """Length of a vector; an attribute will do."""
+        ...
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """(N, D) unit rows for N BGR crops of any size."""

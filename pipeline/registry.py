@@ -13,7 +13,7 @@ from pipeline.settings import PluginChoice, checked
 
 ROLES = (
     "source", "detector", "tracker", "embedder", "index", "verifier", "masker", "codec", "sink", "bus",
-    "rerank", "command",
+    "store", "rerank", "command",
 )  # fmt: skip
 
 

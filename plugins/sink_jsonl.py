@@ -1,6 +1,5 @@
 """Hits into a file, one JSON object a line."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pipeline.deliver.events import encode
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import need_writable
 from pipeline.settings import ConfigPath, Settings
+from pipeline.strict_json import JsonError, parse_json
 
 _CHUNK = 4096
 
@@ -84,8 +84,8 @@ def _mend(handle: int) -> int:
     if not torn:
         return size
     try:
-        json.loads(torn)
-    except ValueError:
+        parse_json(torn)
+    except JsonError:
         os.ftruncate(handle, size - len(torn))
         return size - len(torn)
     _write(handle, b"\n")
@@ -113,8 +113,8 @@ def _whole_lines(path: Path, place: int) -> Iterator[bytes]:
 
 def _parse(line: bytes, path: Path) -> dict[str, Any]:
     try:
-        event = json.loads(line)
-    except ValueError:
+        event = parse_json(line)
+    except JsonError:
         event = None
     if not isinstance(event, dict):
         raise InputError(f"{path}: not an event: {line[:60]!r}", "each line must be one JSON object")

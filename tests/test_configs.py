@@ -24,7 +24,7 @@ WITHOUT_STREAMS = {"verify.yaml"}
 
 def _choices(config: Config) -> Iterator[tuple[str, PluginChoice]]:
     """Every role of a config with its choice."""
-    for role in ("detector", "tracker", "embedder", "verifier", "masker", "codec", "bus"):
+    for role in ("detector", "tracker", "embedder", "verifier", "masker", "codec", "bus", "store"):
         yield role, getattr(config, role)
     yield "index", config.matcher.index
     yield from (("source", stream.source) for stream in config.streams)

@@ -22,6 +22,7 @@ from engines.manifest import Manifest
 from engines.preprocess import preprocess
 from engines.sessions.ort import OrtSession
 from pipeline.settings import checked
+from pipeline.strict_json import JsonError, parse_json
 
 PICTURES = 256
 BATCH = 8
@@ -125,8 +126,8 @@ def load_calibration(path: Path) -> Calibration:
         ManifestError: Missing, not JSON, or with keys or values that it may not have.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        document = parse_json(path.read_bytes())
+    except (OSError, JsonError):
         raise ManifestError(f"{path} is not a calibration", "make one: musewatch engines calibrate") from None
     return checked(Calibration, document, str(path), refusal=ManifestError)
 

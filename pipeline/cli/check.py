@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline import build
 from pipeline.cli.common import ANSWER_IS_NO
 from pipeline.cli.logs import start_logging
 from pipeline.config import load_config
 from pipeline.desk.check import Problem, Sight, check, save_snapshots
 from pipeline.errors import ConfigError
 from pipeline.output import JsonOption, print_json, say
+from pipeline.plugged import PluggedCodec
 
 
 def command(
@@ -31,7 +31,7 @@ def command(
     problems, sights = check(loaded)
     pictures: list[Path] = []
     if snapshot is not None:
-        codec = build.plugin(loaded, "codec", loaded.codec)
+        codec = PluggedCodec.build(loaded.codec, loaded.base_dir)
         pictures = save_snapshots(sights, snapshot, codec.encode)
     return _report(problems, sights, pictures, as_json=json, code=ANSWER_IS_NO)
 

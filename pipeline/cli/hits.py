@@ -127,7 +127,7 @@ def _reader(config: Path | None, bootstrap: str | None, topic: str | None, file:
 
 def _first_readable(config: Config) -> Readable:
     for i, choice in enumerate(config.sinks):
-        if hasattr(registry.load("sink", choice.use), "read"):
+        if issubclass(registry.load("sink", choice.use), Readable):
             say(f"reading from sinks.{i}: {choice.use}")
             return _built(choice, config.base_dir, f"sinks.{i}")
     raise ConfigError("no sink of the config can be read", "give --file or --bootstrap")
@@ -173,7 +173,7 @@ def _cells(event: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
     when, stream = str(event.get("time", "")), str(event.get("partitionkey", ""))
     try:
         return when, stream, *_hit_cells(event["data"])
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return when, stream, str(event.get("type", "")), "", "", ""
 
 

@@ -35,18 +35,18 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     with open_desk(config_of(config)) as desk:
         roll = desk.roll()
     if as_json:
-        rows = [_document(each) | {"enrolments": roll.enrolments[each.id]} for each in roll.identities]
+        rows = [_document(each.identity) | {"enrolments": len(each.enrolments)} for each in roll.entries]
         print_json({"version": roll.version, "identities": rows})
         return
     table = Table(
         *(Column(name, overflow="fold") for name in ("id", "name", "enrolled", "valid until", "purpose"))
     )
-    for identity in roll.identities:
-        known = _document(identity)
+    for entry in roll.entries:
+        known = _document(entry.identity)
         until = (known["valid_until"] or "") + ("" if known["valid"] else " (over)")
-        cells = identity.id, known["name"], str(roll.enrolments[identity.id]), until, known["purpose"]
+        cells = known["id"], known["name"], str(len(entry.enrolments)), until, known["purpose"]
         table.add_row(*(Text(cell or "") for cell in cells))
-    console().print(table if roll.identities else "nobody is enrolled")
+    console().print(table if roll.entries else "nobody is enrolled")
 
 
 @app.command()
@@ -57,13 +57,15 @@ def show(identity_id: IdArgument, config: ConfigOption = None, as_json: JsonOpti
     "enrolments": [{"id", "kind": "picture"|"text", "sha256", "size_bytes", "added_at", "text"}]}.
     """
     with open_desk(config_of(config)) as desk:
-        identity, enrolments = desk.show(identity_id)
-    document = _document(identity) | {"enrolments": [_enrolment_document(each) for each in enrolments]}
+        entry = desk.show(identity_id)
+    document = _document(entry.identity) | {
+        "enrolments": [_enrolment_document(each) for each in entry.enrolments]
+    }
     if as_json:
         print_json(document)
         return
-    lines = [f"{key}: {'' if value is None else value}" for key, value in _document(identity).items()]
-    lines += [_enrolment_line(each) for each in enrolments]
+    lines = [f"{key}: {'' if value is None else value}" for key, value in _document(entry.identity).items()]
+    lines += [_enrolment_line(each) for each in entry.enrolments]
     console().print("\n".join(lines), markup=False)
 
 

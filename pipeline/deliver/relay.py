@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.deliver.outbox import Outbox, Waiting
 from pipeline.errors import BackpressureError, OutboxError, OutsideError, RefusedError
+from pipeline.facts import close_quietly, closing_of
 from pipeline.protocols import DeadLetters, Sink
 from pipeline.secrets import redact
 
@@ -116,7 +117,7 @@ class Relay:
 
     def close(self) -> None:
         """Closes the sink; never raises."""
-        close = getattr(self._sink, "close", None)
+        close = closing_of(self._sink)
         if close is not None:
             try:
                 with self._asking():
@@ -276,7 +277,7 @@ def publish_once(
                 sink.publish(events)
             finally:
                 if close:
-                    getattr(sink, "close", lambda: None)()
+                    close_quietly(sink)
         except Exception as error:
             failures.append(error)
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,24 @@ from numpy.typing import NDArray
 from pipeline import build
 from pipeline.config import Config, StreamConfig
 from pipeline.deliver.relay import publish_once
+from pipeline.facts import BusFacts, closing_of, facts
 from pipeline.files import need_writable
 from pipeline.follow.squared import detect
 from pipeline.messages import Detections, Frame
-from pipeline.protocols import Codec, Detector
+from pipeline.plugged import (
+    Plugged,
+    PluggedCodec,
+    PluggedDetector,
+    PluggedEmbedder,
+    PluggedMasker,
+    PluggedTracker,
+    PluggedVerifier,
+)
 from pipeline.remote_bus import Table
 from pipeline.secrets import redact
 from pipeline.settings import PluginChoice
-from pipeline.watchlist.roster import FILE_NAME, WatchlistStore
 from pipeline.watchlist.shared import read_table
+from pipeline.watchlist.sqlite_roster import FILE_NAME
 from pipeline.watchlist.standing import faults_of, remarks
 
 FRAMES = 25  # looked at per stream; the one with most people is shown
@@ -31,6 +40,8 @@ EVERY = 5
 Find = Callable[[Frame], Detections]
 GREEN = (80, 220, 80)
 LINE_PX = 2
+
+P = TypeVar("P", bound=Plugged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +85,21 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
     with ExitStack() as opened:
         trial = _Trial(config, opened)
         bus = trial.part("bus", config.bus)
-        remote = bus is not None and not bus.in_process
+        remote = bus is not None and not facts(BusFacts, bus, f"bus {config.bus.use!r}").in_process
         member = remote and not config.streams
-        detector = None if member else trial.part("detector", config.detector)
-        embedder = trial.part("embedder", config.embedder)
-        codec = trial.part("codec", config.codec)
-        for role in ("tracker", "verifier", "masker"):
-            trial.part(role, getattr(config, role))
+        detector = None if member else trial.network(PluggedDetector, config.detector)
+        embedder = trial.network(PluggedEmbedder, config.embedder)
+        codec = trial.network(PluggedCodec, config.codec)
+        trial.network(PluggedTracker, config.tracker)
+        trial.network(PluggedVerifier, config.verifier)
+        trial.network(PluggedMasker, config.masker)
         trial.part("index", config.matcher.index, "matcher.index")
         if embedder is not None:
             trial.attempt("decision.max_distance", partial(build.max_distance, config, embedder))
         trial.attempt("data_dir", partial(need_writable, config.data_dir / "outbox.db"))
         if remote:
             reached = trial.reach("bus", bus)
-            if reached and (member or (config.data_dir / FILE_NAME).exists()):
+            if reached and (member or _has_watchlist(config)):
                 found = trial.attempt("bus.watchlist", partial(_shared, config, bus.watchlist))
                 trial.problems += found or []
         for i, choice in enumerate(config.sinks if member or not remote else ()):
@@ -119,7 +131,15 @@ class _Trial:
     def part(self, role: str, choice: PluginChoice, where: str | None = None) -> Any:
         """A plugin, closed in the end; None when it does not start."""
         made = self.made(role, choice, where)
-        if hasattr(made, "close"):
+        close = closing_of(made)
+        if close is not None:
+            self._opened.callback(close)
+        return made
+
+    def network(self, kind: type[P], choice: PluginChoice) -> P | None:
+        """A plugin that is asked through the door, closed in the end; None when it does not start."""
+        made: P | None = self.attempt(kind.role, lambda: kind.build(choice, self._config.base_dir))
+        if made is not None:
             self._opened.callback(made.close)
         return made
 
@@ -137,23 +157,27 @@ class _Trial:
         return len(self.problems) == before
 
 
+def _has_watchlist(config: Config) -> bool:
+    """A file that is not there yet is not made by looking."""
+    return config.store.use != "sqlite" or (config.data_dir / FILE_NAME).exists()
+
+
 def _shared(config: Config, table: Table) -> list[Problem]:
     """How the watchlist that all processes share is kept, and how the one here stands to it."""
     told = faults_of(table, mend=False)
-    if (config.data_dir / FILE_NAME).exists():
-        with WatchlistStore.in_folder(config.data_dir) as store:
+    if _has_watchlist(config):
+        with build.open_watchlist(config) as store:
             told += remarks(store, *read_table(table))
     return [Problem("bus.watchlist", *remark) for remark in told]
 
 
 def _look_at_streams(config: Config, find: Find, patience_s: float, problems: list[Problem]) -> list[Sight]:
-    """One look at every stream, all at once; the detector is asked by one thread at a time."""
+    """One look at every stream, all at once."""
     found: dict[str, Sight | Problem] = {}
-    asking = threading.Lock()
 
     def look(stream: StreamConfig) -> None:
         try:
-            found[stream.id] = _look(config, stream, find, asking)
+            found[stream.id] = _look(config, stream, find)
         except Exception as error:
             found[stream.id] = Problem.of(f"streams.{stream.id}", error)
 
@@ -172,7 +196,7 @@ def _nothing_of(stream: StreamConfig, patience_s: float) -> Problem:
     return Problem(f"streams.{stream.id}", f"no frame within {patience_s:.0f} s", "is it sending?")
 
 
-def _find(detector: Detector, codec: Codec, frame: Frame) -> Detections:
+def _find(detector: PluggedDetector, codec: PluggedCodec, frame: Frame) -> Detections:
     return detect(detector, [frame], codec.resize)[0]
 
 
@@ -180,14 +204,13 @@ def _find_nobody(frame: Frame) -> Detections:
     return Detections.empty()
 
 
-def _look(config: Config, stream: StreamConfig, find: Find, asking: threading.Lock) -> Sight | Problem:
+def _look(config: Config, stream: StreamConfig, find: Find) -> Sight | Problem:
     source = build.source_factory(config, stream)()
     best: Sight | None = None
     with closing(source.frames()) as frames:
         for number, frame in enumerate(frames):
             if number % EVERY == 0:
-                with asking:
-                    found = find(frame)
+                found = find(frame)
                 if best is None or len(found) > len(best.detections):
                     best = Sight(stream.id, frame, found)
             if number >= FRAMES:

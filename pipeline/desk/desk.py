@@ -1,19 +1,20 @@
 """What people may do with the watchlist: the command line and every other door call these and only show what comes."""
 
 import difflib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline import build
 from pipeline.config import Config
 from pipeline.desk.enrol import EnrolReport, enrol
 from pipeline.desk.equipment import Equipment
 from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import ConfigError, InputError, OutsideError
 from pipeline.follow.geometry import Box
+from pipeline.watchlist.changes import Entry, Roll
 from pipeline.watchlist.exchange import Listing, export_watchlist, import_watchlist
 from pipeline.watchlist.records import MAX_TEXT, Enrolment, Identity, is_plain
 from pipeline.watchlist.roster import WatchlistStore
@@ -83,15 +84,6 @@ class Enrolled:
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
-    """Everyone at one version, and how many enrolments each has."""
-
-    version: int
-    identities: tuple[Identity, ...]
-    enrolments: Counter[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Removed:
     """What somebody who was removed had been enrolled from, and the watchlist's version behind it."""
 
@@ -154,19 +146,16 @@ class Desk:
 
     def roll(self) -> Roll:
         """Everyone."""
-        with self._store.view():
-            counts = Counter(enrolment.identity_id for enrolment in self._store.enrolments())
-            return Roll(self._store.version, tuple(self._store.identities()), counts)
+        return self._store.read()
 
-    def show(self, identity_id: str) -> tuple[Identity, list[Enrolment]]:
+    def show(self, identity_id: str) -> Entry:
         """One identity, and what they are enrolled from.
 
         Raises:
             InputError: Nobody is enrolled so; names near ones.
         """
-        identity = self._store.identity(identity_id)
-        if identity is not None:
-            return identity, self._store.enrolments(identity_id)
+        for entry in self._store.read([identity_id]).entries:
+            return entry
         ids = [each.id for each in self._store.identities()]
         near = difflib.get_close_matches(identity_id, ids, n=3) or ids[:5]
         fix = f"enrolled are, among others: {', '.join(near)}" if near else "nobody is enrolled"
@@ -179,11 +168,11 @@ class Desk:
             InputError: Nobody is enrolled so.
             OutsideError: The store cannot be written; or it is changed, and the group was not told.
         """
-        _, enrolments = self.show(identity_id)
+        enrolments = self.show(identity_id).enrolments
         self._store.remove(identity_id)
         version = self._store.version
         self._tell([identity_id])
-        return Removed(tuple(enrolments), version)
+        return Removed(enrolments, version)
 
     def export(self, target: Path) -> Listing:
         """Writes everyone to a zip file, without vectors.
@@ -266,7 +255,7 @@ class Desk:
                 f"the watchlist here is changed, but the others were not told: {error.problem}",
                 "when it can be reached: musewatch watchlist publish",
             ) from error
-        if not self._store.origin().is_author:
+        if not self._store.origin.is_author:
             warnings.append(
                 "this is a copy of another watchlist, whose contents row does not name who was added here; "
                 "to put this one in its place: musewatch watchlist publish"
@@ -297,5 +286,5 @@ def open_desk(config: Config) -> Iterator[Desk]:
         OutsideError: It cannot be opened.
     """
     with ExitStack() as opened:
-        store = opened.enter_context(WatchlistStore.in_folder(config.data_dir))
+        store = opened.enter_context(build.open_watchlist(config))
         yield Desk(store, opened.enter_context(Equipment(config)))

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.desk.portrait import Portrait, PortraitMaker, RefusedError
-from pipeline.errors import ConfigError
-from pipeline.protocols import Embedder
+from pipeline.plugged import PluggedEmbedder
 from pipeline.watchlist.follower import ensure_vectors
 from pipeline.watchlist.records import Identity, NewEnrolment, NewPicture, NewText
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
-from pipeline.watchlist.vectors import digest_of, embed_checked, embed_texts_checked, text_tower
 
 NEAR_SHARE = 0.2  # of the cut: two pictures nearer than this teach the same
 NEAR = 0.02  # where there is no cut
@@ -49,7 +47,7 @@ def enrol(
     identity: Identity,
     images: Sequence[Path],
     maker: PortraitMaker,
-    embedder: Embedder,
+    embedder: PluggedEmbedder,
     *,
     max_distance: float | None,
     now: datetime,
@@ -84,7 +82,7 @@ def enrol(
     if not portraits and not described:
         return report
     ensure_vectors(store, embedder, maker.codec)
-    vectors = embed_checked(embedder, [portrait.image for _, portrait in portraits])
+    vectors = embedder.embed([portrait.image for _, portrait in portraits])
     paths = [path for path, _ in portraits]
     known = take_snapshot(store, embedder, None)
     near = NEAR if max_distance is None else NEAR_SHARE * max_distance
@@ -93,7 +91,7 @@ def enrol(
         report.warnings += _lookalikes(known, identity.id, paths, vectors, max_distance)
     here = {enrolment.text for enrolment in store.enrolments(identity.id)}
     report.warnings += [f"already enrolled: {new.text}" for new in described if new.text in here]
-    digest = digest_of(embedder)
+    digest = embedder.digest
     pictures = [
         NewPicture(portrait.picture, now, digest, vector)
         for (_, portrait), vector in zip(portraits, vectors, strict=True)
@@ -104,18 +102,12 @@ def enrol(
     return report
 
 
-def _embed_texts(embedder: Embedder, texts: Sequence[str], now: datetime) -> list[NewText]:
+def _embed_texts(embedder: PluggedEmbedder, texts: Sequence[str], now: datetime) -> list[NewText]:
     if not texts:
         return []
-    tower = text_tower(embedder)
-    if tower is None:
-        raise ConfigError(
-            "the embedder of this config reads no texts",
-            "configure one that does, such as embedder: {use: transformers, weights: ...} of a CLIP or a SigLIP2",
-        )
     described = [NewText(text.strip(), now) for text in texts]
-    vectors = embed_texts_checked(tower, [new.text for new in described])
-    digest = digest_of(embedder)
+    vectors = embedder.embed_text([new.text for new in described])
+    digest = embedder.digest
     return [
         replace(new, engine_digest=digest, vector=row) for new, row in zip(described, vectors, strict=True)
     ]

@@ -2,13 +2,13 @@
 
 from contextlib import ExitStack
 from functools import cached_property
-from typing import Any
 
 from pipeline import build
 from pipeline.build import Looks
 from pipeline.config import Config
 from pipeline.errors import ConfigError
-from pipeline.protocols import Codec, Detector, Embedder
+from pipeline.facts import BusFacts, facts
+from pipeline.plugged import PluggedCodec, PluggedDetector, PluggedEmbedder
 from pipeline.remote_bus import RemoteBus
 
 
@@ -22,6 +22,7 @@ class Equipment:
 
     def __init__(self, config: Config, looks: Looks | None = None) -> None:
         self._config, self._looks = config, looks
+        self._guests = looks.guests if looks else build.guests(config)
         self._opened = ExitStack()
 
     def __enter__(self) -> "Equipment":
@@ -35,34 +36,36 @@ class Equipment:
         self._opened.close()
 
     @cached_property
-    def codec(self) -> Codec:
+    def codec(self) -> PluggedCodec:
         """Opens and writes pictures."""
-        codec: Codec = self._looks.codec if self._looks else self._start("codec")
-        return codec
+        if self._looks:
+            return self._looks.codec
+        return build.let_in(PluggedCodec, self._config, self._opened, self._guests, self._config.codec)
 
     @cached_property
-    def embedder(self) -> Embedder:
+    def embedder(self) -> PluggedEmbedder:
         """Makes the vectors."""
-        embedder: Embedder = self._looks.embedder if self._looks else self._start("embedder")
-        return embedder
+        if self._looks:
+            return self._looks.embedder
+        return build.let_in(PluggedEmbedder, self._config, self._opened, self._guests, self._config.embedder)
 
     @cached_property
-    def anyone(self) -> Detector:
+    def anyone(self) -> PluggedDetector:
         """The config's detector, of any height where it can: too small is another answer than nobody."""
+        choice = self._config.detector
         try:
-            least = self._config.detector.model_copy(update={"min_height_px": 1})
-            detector: Detector = build.open_plugin(self._config, self._opened, "detector", least)
+            least = choice.model_copy(update={"min_height_px": 1})
+            return build.let_in(PluggedDetector, self._config, self._opened, self._guests, least)
         except ConfigError:
-            detector = self._start("detector")
-        return detector
+            return build.let_in(PluggedDetector, self._config, self._opened, self._guests, choice)
 
     @cached_property
     def remote_bus(self) -> RemoteBus | None:
         """Leads to the others who share the watchlist; None where there are none."""
         if self._looks:
             return None
-        bus: RemoteBus = self._start("bus")
-        return None if bus.in_process else bus
+        bus: RemoteBus = build.open_bus(self._config, self._opened)
+        return None if facts(BusFacts, bus, f"bus {self.bus_name!r}").in_process else bus
 
     @property
     def bus_name(self) -> str:
@@ -73,19 +76,16 @@ class Equipment:
     def min_height_px(self) -> int:
         """Less tall people are not enrolled: by the detector or the tracks, and by the embedder where it says so."""
         wanted = self._config.detector.settings.get("min_height_px", self._config.tracks.min_height_px)
-        return max(int(wanted), int(getattr(self.embedder, "min_height_px", None) or 0))
+        return max(int(wanted), self.embedder.facts.min_height_px or 0)
 
     @property
     def max_distance(self) -> float | None:
         """The largest distance at which two pictures are taken for one person; None where nothing says so."""
         if self._config.decision.max_distance != "auto":
             return self._config.decision.max_distance
-        return getattr(self.embedder, "max_distance", None)
+        return self.embedder.facts.max_distance
 
     @property
     def compares_texts(self) -> bool:
         """Whether anybody is compared with people enrolled by a text."""
         return self._config.decision.max_distance_text is not None
-
-    def _start(self, role: str) -> Any:
-        return build.open_plugin(self._config, self._opened, role, getattr(self._config, role))

@@ -1,37 +1,53 @@
 """When a verdict becomes a hit: the cut, the margin and the cool-down."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from pipeline.identify.calibration import Cuts
 from pipeline.messages import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The verdict that passed, and its lead over the next identity (None when nobody else is enrolled)."""
+    """The verdict that passed.
+
+    Attributes:
+        verdict: With its place.
+        lead: Over the next identity; None when nobody else is enrolled.
+        max_distance: The cut that it passed.
+    """
 
     verdict: Verdict
     lead: float | None
+    max_distance: float
+
+    @property
+    def excess(self) -> float:
+        """What it is compared by; see `Cuts`."""
+        return self.verdict.fused - self.max_distance
 
 
-def accept(verdicts: Sequence[Verdict], max_distance: float, margin: float, enrolled: int) -> Accepted | None:
-    """The nearest verdict, when it is within the cut and leads the next identity by the margin.
+def accept(verdicts: Sequence[Verdict], cuts: Cuts, margin: float, enrolled: int) -> Accepted | None:
+    """The nearest verdict, when it is within its cut and leads the next identity by the margin.
 
     Args:
-        verdicts: Of different identities, nearest first.
-        max_distance: The cut, in [0, 2].
+        verdicts: Of different identities, in any order; equally near ones are ranked as the shortlist has them.
+        cuts: Where a hit begins.
         margin: Least lead over the next identity; counts only when two or more identities are enrolled.
         enrolled: Number of identities on the watchlist.
     """
-    if not verdicts or verdicts[0].fused > max_distance:
+    if not verdicts:
         return None
-    if enrolled < 2:
-        return Accepted(verdicts[0], None)
-    lead = verdicts[1].fused - verdicts[0].fused if len(verdicts) > 1 else None
-    if lead is not None and lead < margin:
+    nearest, *others = sorted(verdicts, key=lambda verdict: (cuts.excess(verdict), verdict.candidate.rank))
+    cut = cuts.of(nearest.candidate, judged=nearest.judged)
+    lead = None
+    if others and enrolled >= 2:
+        next_cut = cuts.of(others[0].candidate, judged=others[0].judged)
+        lead = (others[0].fused - nearest.fused) - (next_cut - cut)
+    if nearest.fused > cut or (lead is not None and lead < margin):
         return None
-    return Accepted(verdicts[0], lead)
+    return Accepted(replace(nearest, rank=1), lead, cut)
 
 
 class CoolDown:

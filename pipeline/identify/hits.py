@@ -1,12 +1,13 @@
 """The life of a hit: opened, updated while the evidence improves, closed with its track."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.deliver.events import LAST_REVISION
+from pipeline.identify.calibration import excess_of
 from pipeline.identify.decide import Accepted, CoolDown
+from pipeline.identify.show import PICTURES
 from pipeline.messages import (
     EndReason,
     Hit,
@@ -20,6 +21,9 @@ from pipeline.messages import (
 
 NEARER = 0.01  # a distance must fall by this much to be worth an update of its own
 
+Sight = tuple[str, float]
+"""A hit's id, and when what it shows was seen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -31,6 +35,24 @@ class Answer:
     purpose: str | None
 
 
+def nobody(tracklet: Tracklet) -> Answer:
+    """Nobody known."""
+    return Answer(tracklet, None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is to be reported; `shows` is the answer whose best sight the hit shows and has no pictures of yet."""
+
+    hit: Hit
+    shows: Answer | None = None
+
+    @property
+    def sight(self) -> Sight:
+        """Names what is shown."""
+        return sight_of(self.hit)
+
+
 class HitBook:
     """The open hits of every track.
 
@@ -39,46 +61,49 @@ class HitBook:
     number updates, the last number + 1 closes; a close that does not follow from the stream alone (stopped,
     stream lost) lies above `LAST_REVISION`.
 
+    A hit is opened and updated by the excess of its verdict, whatever kind of distance that was. Its pictures are made
+    outside, and given back to `keep`.
+
     Args:
         site: Goes into the hit's id.
-        max_distance: The cut of pictures; every hit shows that of the enrolment it was found by.
         cooldown: Keeps an identity from being opened again at once.
-        show: Stores the evidence of a tracklet and gives its references.
     """
 
-    def __init__(
-        self,
-        site: str,
-        max_distance: float,
-        cooldown: CoolDown,
-        show: Callable[[Tracklet], HitBest],
-    ) -> None:
+    def __init__(self, site: str, cooldown: CoolDown) -> None:
         self._site = site
-        self._max_distance = max_distance
         self._cooldown = cooldown
-        self._show = show
         self._open: dict[TrackKey, dict[str, Hit]] = {}
 
     def __len__(self) -> int:
         return sum(len(hits) for hits in self._open.values())
 
-    def record(self, answer: Answer) -> list[Hit]:
+    def record(self, answer: Answer) -> list[Report]:
         """What is to be reported now, in order."""
         tracklet = answer.tracklet
         hits = self._open.setdefault(tracklet.key, {})
-        news: list[Hit] = []
+        news: list[Report] = []
         if answer.accepted is not None and answer.identity is not None:
             known = hits.get(answer.identity.id)
-            hit = self._better(known, answer) if known else self._opened(hits, answer)
-            if hit is not None:
-                hits[answer.identity.id] = hit
-                news.append(hit)
+            report = self._better(known, answer) if known else self._opened(hits, answer)
+            if report is not None:
+                hits[answer.identity.id] = report.hit
+                news.append(report)
         if tracklet.end is not None:
-            news = [hit for hit in news if hit.state is HitState.OPENED]
-            news += [_closed(hit, tracklet, tracklet.end) for hit in hits.values()]
+            shown = {report.sight: report.shows for report in news}
+            news = [report for report in news if report.hit.state is HitState.OPENED]
+            closed = [_closed(hit, tracklet, tracklet.end) for hit in hits.values()]
+            news += [Report(hit, shown.get(sight_of(hit))) for hit in closed]
         if tracklet.end is not None or not hits:
             del self._open[tracklet.key]
         return news
+
+    def keep(self, hit: Hit) -> None:
+        """Remembers the pictures of a hit that was reported."""
+        hits = self._open.get(TrackKey(hit.stream_id, hit.epoch, hit.track_id), {})
+        known = hits.get(hit.identity.id)
+        if known is not None and sight_of(known) == sight_of(hit):
+            decision = replace(known.decision, degraded=hit.decision.degraded)
+            hits[hit.identity.id] = replace(known, best=hit.best, decision=decision)
 
     def recall(self, hit: Hit) -> None:
         """A hit that another process reported: its cool-down counts here too."""
@@ -94,18 +119,18 @@ class HitBook:
         """Leaves the hits of a track to somebody else, open as they are."""
         self._open.pop(key, None)
 
-    def _opened(self, hits: dict[str, Hit], answer: Answer) -> Hit | None:
+    def _opened(self, hits: dict[str, Hit], answer: Answer) -> Report | None:
         """A new hit, unless the track already stands nearer to somebody else or the cool-down forbids it."""
         tracklet, accepted, identity = answer.tracklet, answer.accepted, answer.identity
         assert accepted is not None
         assert identity is not None
-        if any(self._counted(hit) <= accepted.verdict.candidate.distance for hit in hits.values()):
+        if any(excess_of(hit.decision) <= accepted.excess for hit in hits.values()):
             return None
         at = decided_at(tracklet)
         if not self._cooldown.allows(identity.id, tracklet.key.stream_id, at):
             return None
         self._cooldown.start(identity.id, tracklet.key.stream_id, at)
-        return Hit(
+        hit = Hit(
             hit_id=hit_id(self._site, tracklet.key, identity.id),
             revision=1,
             state=HitState.OPENED,
@@ -120,51 +145,62 @@ class HitBook:
             decided_pts_s=tracklet.decided_pts_s,
             captured_at=tracklet.best.captured_at,
             clock=tracklet.clock,
-            best=self._show(tracklet),
-            decision=self._decision(tracklet, accepted),
+            best=_without_pictures(tracklet),
+            decision=_decision(tracklet, accepted),
             engines=dict(tracklet.engines),
         )
+        return Report(hit, answer)
 
-    def _better(self, known: Hit, answer: Answer) -> Hit | None:
+    def _better(self, known: Hit, answer: Answer) -> Report | None:
         """The hit with newer evidence, when that says more than the old."""
         tracklet, accepted = answer.tracklet, answer.accepted
         assert accepted is not None
         if tracklet.number <= known.revision or tracklet.decided_pts_s < known.decided_pts_s:
             return None
         seen_better = tracklet.best.pts_s != known.best.pts_s
-        nearer = accepted.verdict.candidate.distance <= self._counted(known) - NEARER
+        nearer = accepted.excess <= excess_of(known.decision) - NEARER
         if not (seen_better or nearer):
             return None
-        return replace(
+        decision = _decision(tracklet, accepted)
+        if not seen_better:
+            missing = tuple(part for part in known.decision.degraded if part in PICTURES)
+            decision = replace(decision, degraded=(*decision.degraded, *missing))
+        hit = replace(
             known,
             revision=tracklet.number,
             state=HitState.UPDATED,
             last_pts_s=tracklet.last_pts_s,
             captured_at=tracklet.best.captured_at,
-            best=self._show(tracklet) if seen_better else known.best,
-            decision=self._decision(tracklet, accepted),
+            best=_without_pictures(tracklet) if seen_better else known.best,
+            decision=decision,
         )
+        return Report(hit, answer if seen_better else None)
 
-    def _counted(self, hit: Hit) -> float:
-        """The distance of a hit less the allowance of its enrolment, as candidates have it."""
-        return hit.decision.distance - (hit.decision.max_distance - self._max_distance)
 
-    def _decision(self, tracklet: Tracklet, accepted: Accepted) -> HitDecision:
-        verdict = accepted.verdict
-        judged = verdict.p_no is not None
-        allowance = verdict.candidate.allowance
-        return HitDecision(
-            distance=verdict.candidate.distance + allowance,
-            p_no=verdict.p_no,
-            p_no_swapped=verdict.p_no_swapped,
-            fused=verdict.fused + allowance if judged else None,
-            rank_before=verdict.candidate.rank,
-            rank_after=verdict.rank,
-            probability=None,
-            max_distance=self._max_distance + allowance,
-            margin=accepted.lead,
-            degraded=(*tracklet.degraded, *verdict.degraded),
-        )
+def _without_pictures(tracklet: Tracklet) -> HitBest:
+    """The best sight of a tracklet as long as its pictures are not made."""
+    return HitBest(tracklet.best.pts_s, tracklet.scene.size, tracklet.best.box, None, None, None)
+
+
+def _decision(tracklet: Tracklet, accepted: Accepted) -> HitDecision:
+    verdict = accepted.verdict
+    return HitDecision(
+        distance=verdict.candidate.distance,
+        p_no=verdict.p_no,
+        p_no_swapped=verdict.p_no_swapped,
+        fused=verdict.fused if verdict.judged else None,
+        rank_before=verdict.candidate.rank,
+        rank_after=verdict.rank,
+        probability=None,
+        max_distance=accepted.max_distance,
+        margin=accepted.lead,
+        degraded=(*tracklet.degraded, *verdict.degraded),
+    )
+
+
+def sight_of(hit: Hit) -> Sight:
+    """Names what a hit shows."""
+    return hit.hit_id, hit.best.pts_s
 
 
 def hit_id(site: str, key: TrackKey, identity_id: str) -> str:

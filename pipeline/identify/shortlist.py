@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.identify.calibration import Cuts
 from pipeline.messages import Candidate, Tracklet
 from pipeline.protocols import Index
 from pipeline.watchlist.snapshot import WatchlistSnapshot
@@ -21,28 +22,25 @@ class _Shelf:
     index: Index
     rows: NDArray[np.int64]
     per_identity: int
-    allowance: float
+    is_text: bool
 
 
 class Matcher:
     """Shortlists by the nearest enrolment of each identity.
 
-    The words for a person lie farther from their pictures than these from each other. So texts are searched on their
-    own, and their distances count less by an allowance: then one cut, one margin and one order serve both kinds.
+    Pictures and texts are searched each on their own; who is nearer is told by the excess over their cuts.
 
     Args:
         index: Searches the rows of pictures; rebuilt when the watchlist's version changes.
         top_c: Identities kept per tracklet.
+        cuts: Of pictures and of texts.
         texts: Searches the rows of texts; None = nobody is compared with texts.
-        text_allowance: Cut of texts less that of pictures.
     """
 
-    def __init__(
-        self, index: Index, top_c: int, *, texts: Index | None = None, text_allowance: float = 0.0
-    ) -> None:
+    def __init__(self, index: Index, top_c: int, cuts: Cuts, *, texts: Index | None = None) -> None:
         self._pictures, self._texts = index, texts
         self._top_c = top_c
-        self._text_allowance = text_allowance
+        self._cuts = cuts
         self._snapshot: WatchlistSnapshot | None = None
         self._shelves: list[_Shelf] = []
 
@@ -51,10 +49,10 @@ class Matcher:
         pictures, texts = np.flatnonzero(~snapshot.is_text), np.flatnonzero(snapshot.is_text)
         if len(texts) and self._texts is None:
             logger.warning("%d texts are not compared: set decision.max_distance_text", len(texts))
-        kinds = (self._pictures, pictures, 0.0), (self._texts, texts, self._text_allowance)
+        kinds = (self._pictures, pictures, False), (self._texts, texts, True)
         self._shelves = [
-            _shelf(snapshot, index, rows, allowance)
-            for index, rows, allowance in kinds
+            _shelf(snapshot, index, rows, is_text=is_text)
+            for index, rows, is_text in kinds
             if index is not None and len(rows)
         ]
         self._snapshot = snapshot
@@ -82,19 +80,18 @@ class Matcher:
             if identity_id not in seen and len(seen) < self._top_c:
                 seen.add(identity_id)
                 enrolment_id = int(snapshot.enrolment_ids[row])
-                counted = float(distance) - shelf.allowance
-                yield Candidate(identity_id, enrolment_id, counted, 0, shelf.allowance)
+                yield Candidate(identity_id, enrolment_id, float(distance), 0, shelf.is_text)
 
     def _ranked(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         nearest: dict[str, Candidate] = {}
-        for each in sorted(candidates, key=lambda candidate: candidate.distance):
+        for each in sorted(candidates, key=lambda candidate: candidate.distance - self._cuts.of(candidate)):
             nearest.setdefault(each.identity_id, each)
         kept = list(nearest.values())[: self._top_c]
         return [replace(each, rank=rank) for rank, each in enumerate(kept, start=1)]
 
 
-def _shelf(snapshot: WatchlistSnapshot, index: Index, rows: NDArray[np.int64], allowance: float) -> _Shelf:
+def _shelf(snapshot: WatchlistSnapshot, index: Index, rows: NDArray[np.int64], *, is_text: bool) -> _Shelf:
     whole = len(rows) == len(snapshot.vectors)
     index.build(snapshot.vectors if whole else snapshot.vectors[rows])
     ids = snapshot.identity_ids if whole else [snapshot.identity_ids[row] for row in rows]
-    return _Shelf(index, rows, int(np.unique(ids, return_counts=True)[1].max()), allowance)
+    return _Shelf(index, rows, int(np.unique(ids, return_counts=True)[1].max()), is_text)

@@ -1,19 +1,16 @@
-"""From tracklets to hits: shortlist, verify, decide, mask, report."""
+"""From tracklets to hits: shortlist, verify, decide, show, report."""
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import accept
-from pipeline.identify.hits import Answer, HitBook
+from pipeline.identify.hits import Answer, HitBook, Report, nobody
 from pipeline.identify.shortlist import Matcher
-from pipeline.messages import Candidate, EndReason, Hit, HitBest, HitIdentity, TrackKey, Tracklet, Verdict
-from pipeline.protocols import Codec, Masker, Verifier
-from pipeline.secrets import redact
-from pipeline.store.pictures import EvidenceStore
+from pipeline.identify.show import Evidence, Look
+from pipeline.messages import Candidate, EndReason, Hit, HitIdentity, TrackKey, Tracklet, Verdict
+from pipeline.plugged import MaskQuestion, PluggedVerifier
 from pipeline.watchlist.snapshot import WatchlistSnapshot
-
-logger = logging.getLogger("musewatch.identify")
 
 
 class IdentifyStage:
@@ -25,23 +22,26 @@ class IdentifyStage:
         matcher: Makes the shortlist.
         verifier: Judges it; asked once a batch.
         book: The life of the hits.
-        max_distance: The cut.
+        evidence: Makes what they show, once a batch, when all is decided.
+        cuts: Where a hit begins.
         margin: Least lead over the next identity.
     """
 
     def __init__(
         self,
         matcher: Matcher,
-        verifier: Verifier,
+        verifier: PluggedVerifier,
         book: HitBook,
+        evidence: Evidence,
         *,
-        max_distance: float,
+        cuts: Cuts,
         margin: float,
     ) -> None:
         self._matcher = matcher
         self._verifier = verifier
         self._book = book
-        self._max_distance = max_distance
+        self._evidence = evidence
+        self._cuts = cuts
         self._margin = margin
         self._watchlist: WatchlistSnapshot | None = None
         self._latest: dict[TrackKey, Tracklet] = {}
@@ -66,7 +66,7 @@ class IdentifyStage:
         last = [
             replace(self._latest.pop(key), end=EndReason.INTERRUPTED) for key in keys if key in self._latest
         ]
-        return [hit for item in last for hit in self._book.record(Answer(item, None, None, None))]
+        return self._shown([report for item in last for report in self._book.record(nobody(item))])
 
     def forget(self, keys: Iterable[TrackKey]) -> None:
         """Leaves tracks to somebody else; their hits stay open."""
@@ -85,11 +85,23 @@ class IdentifyStage:
             self._book.adopt(hit)
 
     def _ask(self, items: Sequence[Tracklet]) -> Iterator[Hit]:
-        """One by one: hits recorded before a tracklet that fails are in the caller's hands."""
         shortlists = self._matcher.shortlist(items)
         verdicts = self._judge(items, shortlists)
         answers = [self._answer(item, judged) for item, judged in zip(items, verdicts, strict=True)]
-        return (hit for answer in answers for hit in self._book.record(answer))
+        return self._recorded(answers)
+
+    def _recorded(self, answers: Iterable[Answer]) -> Iterator[Hit]:
+        """The hits of all; those recorded before a tracklet that fails are in the caller's hands first."""
+        reports: list[Report] = []
+        failure: Exception | None = None
+        try:
+            for answer in answers:
+                reports += self._book.record(answer)
+        except Exception as error:
+            failure = error
+        yield from self._shown(reports)
+        if failure is not None:
+            raise failure
 
     def _judge(
         self, items: Sequence[Tracklet], shortlists: Sequence[Sequence[Candidate]]
@@ -99,29 +111,55 @@ class IdentifyStage:
             return [[] for _ in items]
         assert self._watchlist is not None
         wanted = {c.enrolment_id for i in asked for c in shortlists[i]}
-        enrolled = self._watchlist.look_up(wanted, pictures=getattr(self._verifier, "needs_pictures", True))
+        enrolled = self._watchlist.look_up(wanted, pictures=self._verifier.facts.needs_pictures)
         questions = [
             (items[i], [(c, enrolled[c.enrolment_id]) for c in shortlists[i] if c.enrolment_id in enrolled])
             for i in asked
         ]
         try:
             judged = dict(zip(asked, self._verifier.verify(questions), strict=True))
-        except Exception as error:
-            logger.error("the verifier failed, the plain distance decides instead: %s", redact(str(error)))
+        except Exception:  # the door has told
             judged = {i: _by_distance(shortlists[i]) for i in asked}
         return [judged.get(i, []) for i in range(len(items))]
 
     def _answer(self, tracklet: Tracklet, verdicts: Sequence[Verdict]) -> Answer:
         watchlist = self._watchlist
-        nobody = Answer(tracklet, None, None, None)
         if watchlist is None:
-            return nobody
-        accepted = accept(verdicts, self._max_distance, self._margin, len(watchlist.identities))
+            return nobody(tracklet)
+        accepted = accept(verdicts, self._cuts, self._margin, len(watchlist.identities))
         if accepted is None:
-            return nobody
+            return nobody(tracklet)
         identity = watchlist.identities[accepted.verdict.candidate.identity_id]
         who = HitIdentity(identity.id, identity.name, watchlist.version)
         return Answer(tracklet, accepted, who, identity.purpose)
+
+    def _shown(self, reports: Sequence[Report]) -> list[Hit]:
+        """The hits with what they show, all that is new of it made in one batch."""
+        new = {report.sight: report.shows for report in reports if report.shows is not None}
+        looks = dict(zip(new, self._evidence.show(self._with_enrolled(list(new.values()))), strict=True))
+        hits = [_as_seen(report.hit, looks.get(report.sight)) for report in reports]
+        for hit in hits:
+            self._book.keep(hit)
+        return hits
+
+    def _with_enrolled(self, answers: Sequence[Answer]) -> list[MaskQuestion]:
+        """Tracklets with whom they show, for a masker that is guided by that."""
+        if not self._evidence.needs_enrolled or self._watchlist is None:
+            return [(answer.tracklet, None) for answer in answers]
+        ids = [a.accepted.verdict.candidate.enrolment_id if a.accepted else None for a in answers]
+        enrolled = self._watchlist.look_up(id_ for id_ in ids if id_ is not None)
+        return [
+            (answer.tracklet, None if id_ is None else enrolled.get(id_))
+            for answer, id_ in zip(answers, ids, strict=True)
+        ]
+
+
+def _as_seen(hit: Hit, look: Look | None) -> Hit:
+    """The hit with the pictures of its best sight, when they have just been made."""
+    if look is None:
+        return hit
+    degraded = (*hit.decision.degraded, *look.degraded)
+    return replace(hit, best=look.best, decision=replace(hit.decision, degraded=degraded))
 
 
 def _by_distance(shortlist: Sequence[Candidate]) -> list[Verdict]:
@@ -129,32 +167,3 @@ def _by_distance(shortlist: Sequence[Candidate]) -> list[Verdict]:
         Verdict(candidate, candidate.distance, rank=candidate.rank, degraded=("verifier",))
         for candidate in shortlist
     ]
-
-
-class Evidence:
-    """Stores what a hit shows: crop, frame and mask.
-
-    Args:
-        store: Keeps the pictures.
-        codec: Encodes the crop.
-        masker: Cuts the person out.
-        now: Wall clock in seconds, for the age of the pictures.
-    """
-
-    def __init__(self, store: EvidenceStore, codec: Codec, masker: Masker, now: Callable[[], float]) -> None:
-        self._store = store
-        self._codec = codec
-        self._masker = masker
-        self._now = now
-
-    def show(self, tracklet: Tracklet) -> HitBest:
-        """The best sight of a tracklet, its pictures stored; a picture that cannot be stored is null."""
-        best = tracklet.best
-        return HitBest(
-            pts_s=best.pts_s,
-            frame_size=tracklet.scene.size,
-            box=best.box,
-            crop=self._store.put(self._codec.encode(best.image), self._now()),
-            frame=self._store.put(tracklet.scene.jpeg, self._now()),
-            mask=self._masker.mask([tracklet])[0],
-        )

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, InputError
 
+WIDEST = 2**53
+"""Largest label: every whole number up to here is a float64 of its own."""
+
 
 def matrix(name: str, values: Any, shape: tuple[int | None, int | None]) -> NDArray[np.float32]:
     """`values` as a finite (rows, columns) float32 array.
@@ -42,15 +45,22 @@ def labels(name: str, values: Any, size: int) -> NDArray[np.int64]:
     """`values` as (size,) int64.
 
     Raises:
-        InputError: Wrong shape, or not whole numbers.
+        InputError: Wrong shape, not whole numbers, or so large that two of them could be taken for one.
     """
     array = np.asarray(values)
     if array.shape != (size,):
         raise InputError(f"{name} has shape {array.shape}, expected ({size},): one for each image")
-    if array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.round(array)).all():
-        array = array.astype(np.int64)
-    if array.dtype.kind not in "iu":
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array).all() and (array == np.round(array)).all()
+    else:
+        whole = array.dtype.kind in "iu"
+    if not whole:
         raise InputError(f"{name} must be whole numbers, one for each image, not {array.dtype}")
+    wide = np.flatnonzero((array < -WIDEST) | (array > WIDEST))
+    if len(wide):
+        raise InputError(
+            f"{name} holds {array[wide[0]]}, in row {wide[0]}", "number people and cameras below 2^53"
+        )
     return array.astype(np.int64)
 
 

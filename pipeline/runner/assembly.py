@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.calls import Guests
 from pipeline.runner.back import BusThread
 from pipeline.runner.delivery import Delivery
 from pipeline.runner.front import Front
@@ -15,6 +16,7 @@ class Assembly:
 
     telemetry: Telemetry
     failures: Failures
+    guests: Guests
     front: Front
     back: BusThread
     delivery: Delivery

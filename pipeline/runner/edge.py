@@ -19,7 +19,6 @@ from pipeline.runner.front import Front
 from pipeline.runner.gate import FrameGate
 from pipeline.runner.process import Failures
 from pipeline.runner.telemetry import Telemetry
-from pipeline.watchlist.vectors import digest_of
 
 MOST_AT_ONCE = 16  # tracklets handed to the remote bus: each may be near 1 MB
 
@@ -42,7 +41,7 @@ class PublishThread(BusThread):
         self, bus: Bus, delivery: Delivery, failures: Failures, site: str, looks: build.Looks
     ) -> None:
         super().__init__(bus, delivery, failures)
-        self._site, self._codec, self._engine = site, looks.codec, digest_of(looks.embedder)
+        self._site, self._codec, self._engine = site, looks.codec, looks.embedder.digest
 
     def work(self, tracklets: Sequence[Tracklet]) -> None:
         """Hands the messages on."""
@@ -67,13 +66,14 @@ def edge(config: Config, remote: RemoteBus, opened: ExitStack) -> Assembly:
     """
     gate = FrameGate(time.monotonic)
     telemetry = Telemetry(gate.counts)
-    failures = Failures(telemetry)
+    failures, guests = Failures(telemetry), build.guests(config)
+    telemetry.watch(guests)
     bus, sinks = build.open_inner_bus(config, opened), {"bus": remote}
-    detector, looks = build.open_detector(config, opened), build.open_looks(config, opened)
+    detector, looks = build.open_detector(config, opened, guests), build.open_looks(config, opened, guests)
     outbox = build.open_outbox(config, opened, sinks, config.outbox.max_mb)
     few = config.outbox.model_copy(update={"batch": min(MOST_AT_ONCE, config.outbox.batch)})
     delivery = Delivery(outbox, sinks, few, Slimming(outbox, looks.codec), telemetry, "tracklets")
     back = PublishThread(bus, delivery, failures, config.site, looks)
     detect, track = build.front_stages(config, detector, looks, failures.report)
     front = Front(config, gate, detect, track, bus, telemetry, failures)
-    return Assembly(telemetry, failures, front, back, delivery)
+    return Assembly(telemetry, failures, guests, front, back, delivery)

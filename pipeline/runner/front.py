@@ -106,6 +106,10 @@ class Streams:
             self._open(new[stream_id])
             logger.info("stream %s: added", stream_id)
 
+    def remarks(self) -> list[str]:
+        """What is odd about streams that are up."""
+        return [reader.remark for reader in list(self._readers.values()) if reader.remark]
+
     def problems(self) -> list[str]:
         """Streams that are down, and why."""
         up = {name for name, count in self._gate.counts().items() if count.up}
@@ -192,6 +196,7 @@ class Front(Part):
     def look(self) -> bool:
         """Opens what hangs anew; False when all streams have ended."""
         self.streams.replace_stuck()
+        self._telemetry.note("streams", self.streams.remarks())
         return self.streams.alive
 
     def problems(self) -> list[str]:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from pipeline import build
 from pipeline.config import Config
 from pipeline.deliver.outbox import Outbox
 from pipeline.errors import ConfigError, OutsideError
+from pipeline.facts import SinkFacts, facts
 from pipeline.protocols import Sink
 from pipeline.remote_bus import RemoteBus
 from pipeline.runner.back import Identifier
@@ -22,7 +23,6 @@ from pipeline.runner.receiving import Expected, Receiving, Recent
 from pipeline.runner.telemetry import Telemetry, serve
 from pipeline.secrets import redact
 from pipeline.watchlist.mirror import WatchlistMirror
-from pipeline.watchlist.vectors import digest_of
 
 logger = logging.getLogger("musewatch.verify")
 
@@ -164,11 +164,12 @@ class Member:
 
     def __init__(self, config: Config) -> None:
         self.telemetry = Telemetry(dict)
-        self._failures = Failures(self.telemetry)
+        self._failures, self._guests = Failures(self.telemetry), build.guests(config)
+        self.telemetry.watch(self._guests)
         with ExitStack() as opened:
             self._assemble(config, opened)
             order = (self._receiver, self._delivery)
-            self._process = Process(order, self._failures, config.outbox.drain_s)
+            self._process = Process(order, self._failures, self._guests, config.outbox.drain_s)
             server = serve(config.telemetry, self.telemetry, self._process.problems)
             if server is not None:
                 opened.callback(server.close)
@@ -200,7 +201,10 @@ class Member:
                 f"the bus {config.bus.use!r} stays inside one process, so there is no group to join",
                 'set bus: {use: kafka, bootstrap: "HOST:PORT"}',
             )
-        looks, judges = build.open_looks(config, opened), build.open_judges(config, opened)
+        looks, judges = (
+            build.open_looks(config, opened, self._guests),
+            build.open_judges(config, opened, self._guests),
+        )
         sinks = build.sinks(config)
         outbox = build.open_outbox(config, opened, sinks)
         room = EvidenceRoom(judges.evidence)
@@ -208,16 +212,16 @@ class Member:
         stage = build.identify_stage(config, looks, judges, time.time)
         follower = build.follower(looks, judges)
         self._identifier = Identifier(config.site, stage, follower, self._delivery, self.telemetry)
-        mirror = opened.enter_context(WatchlistMirror(remote, config.data_dir))
+        mirror = opened.enter_context(WatchlistMirror(remote, build.open_watchlist(config)))
         receiving = Receiving(
             remote,
             looks.codec,
-            Expected(config.site, digest_of(looks.embedder), looks.embedder.dimension, config.verify.late_s),
+            Expected(config.site, looks.embedder.digest, looks.embedder.dimension, config.verify.late_s),
             stage,
             self._identifier,
             self._delivery,
             Positions(config.verify.forget_s),
-            _recent(sinks.values()),
+            _recent(sinks),
             config.decision.cooldown_s,
             self.telemetry,
         )
@@ -226,7 +230,7 @@ class Member:
         )
 
 
-def _recent(sinks: Iterable[Sink]) -> Recent | None:
+def _recent(sinks: Mapping[str, Sink]) -> Recent | None:
     """Of the first sink that can tell what was reported."""
-    found: list[Callable[..., Any]] = [sink.recent for sink in sinks if hasattr(sink, "recent")]
-    return found[0] if found else None
+    told = (facts(SinkFacts, sink, f"sink {name!r}").recent for name, sink in sinks.items())
+    return next((recent for recent in told if recent is not None), None)

@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from pipeline.errors import OutsideError
+from pipeline.calls import Guests
+from pipeline.errors import HangingError, OutsideError
 from pipeline.runner.telemetry import Telemetry
 from pipeline.secrets import redact
 
@@ -57,7 +58,8 @@ class Failures:
     """Counts what stages survived; the log hears of it at most every `LOG_EVERY_S` per stream.
 
     Attributes:
-        fatal: Set when nothing has worked for `FAILURES_IN_A_ROW` frames.
+        fatal: Set when nothing has worked for `FAILURES_IN_A_ROW` frames; those lost while a plugin hangs do not
+            count, for it may come back.
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
@@ -71,7 +73,7 @@ class Failures:
         """A stage could not deal with a frame of a stream."""
         self._telemetry.errors.labels(stream_id).inc()
         self._counts[stream_id] += 1
-        self._in_a_row += 1
+        self._in_a_row += not isinstance(error, HangingError)
         if self._in_a_row >= FAILURES_IN_A_ROW:
             self.fatal = error
         now_s = time.monotonic()
@@ -110,11 +112,12 @@ class Process:
     Args:
         parts: In the order in which work goes through them.
         failures: What they survive.
+        guests: The plugins that they ask.
         drain_s: Longest time that they have to end.
     """
 
-    def __init__(self, parts: Sequence[Part], failures: Failures, drain_s: float) -> None:
-        self._parts, self._failures, self._drain_s = parts, failures, drain_s
+    def __init__(self, parts: Sequence[Part], failures: Failures, guests: Guests, drain_s: float) -> None:
+        self._parts, self._failures, self._guests, self._drain_s = parts, failures, guests, drain_s
         self._stopping = False  # no Event: a signal may come while this very thread holds its lock
         self._all_finished = True
 
@@ -128,8 +131,8 @@ class Process:
         return self._stopping
 
     def problems(self) -> list[str]:
-        """Reasons not to be ready, of all parts."""
-        return [problem for part in self._parts for problem in part.problems()]
+        """Reasons not to be ready, of all parts and plugins."""
+        return [problem for part in self._parts for problem in part.problems()] + self._guests.problems()
 
     def run(self, duration_s: float | None, on_tick: Callable[[], None] = _nothing) -> None:
         """Prepares, starts from the last part to the first, watches, and ends from the first to the last.

@@ -6,17 +6,24 @@ import random
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.errors import ConfigError, MusewatchError, StreamError
+from pipeline.facts import SourceFacts, close_quietly, facts
 from pipeline.messages import EndReason
 from pipeline.runner.gate import FrameGate
 from pipeline.secrets import redact
 
 logger = logging.getLogger("musewatch.stream")
+
+
+FEWEST_FPS = 2.0  # at 2 a second all of seven who walk were found, at 1 four, at 0.5 none
+GOOD_FPS = 4
+LOOKED_AT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,31 @@ class ReaderSettings:
 
     max_fps: float | None
     backoff_s: tuple[float, float]
+
+
+class FrameRate:
+    """Notices a stream that is too slow for anybody in it to be followed.
+
+    State: the last `LOOKED_AT` steps from frame to frame of one opening.
+    """
+
+    def __init__(self) -> None:
+        self._steps_s: deque[float] = deque(maxlen=LOOKED_AT)
+        self._last_s: float | None = None
+
+    def too_low(self, pts_s: float) -> float | None:
+        """Frames a second, where they are too few; None while that is not known.
+
+        Args:
+            pts_s: Time of the next frame.
+        """
+        if self._last_s is not None:
+            self._steps_s.append(pts_s - self._last_s)
+        self._last_s = pts_s
+        if len(self._steps_s) < LOOKED_AT:
+            return None
+        step_s = sorted(self._steps_s)[LOOKED_AT // 2]
+        return 1 / step_s if step_s > 1.05 / FEWEST_FPS else None
 
 
 class StreamReader:
@@ -50,6 +82,7 @@ class StreamReader:
         reading: The opening that is being read, counted from 1; 0 between two of them.
         silent_since_s: When an opening that has not given a frame yet ought to have, on the monotonic clock; None
             from its first frame on.
+        remark: What is odd about its frames; None where nothing is.
         trouble: Why it could not be read the last time; None from its first frame on.
         failure: Why the stream has ended for good before its time; None otherwise.
     """
@@ -61,6 +94,7 @@ class StreamReader:
         self.reading = 0
         self.silent_since_s: float | None = None
         self.trouble: str | None = None
+        self.remark: str | None = None
         self.failure: Exception | None = None
         self._make_source = make_source
         self._gate = gate
@@ -99,10 +133,7 @@ class StreamReader:
 
     def interrupt(self) -> None:
         """Closes the present source, so that a stalled stream is opened again."""
-        close = getattr(self._source, "close", None)
-        if close is not None:
-            with suppress(Exception):
-                close()
+        close_quietly(self._source)
 
     def join(self, timeout_s: float) -> None:
         """Waits for the thread."""
@@ -135,8 +166,9 @@ class StreamReader:
         self.reading = self._openings
         try:
             self._source = source = self._make_source()
-            self._recording = not source.live or getattr(source, "finite", False)
-            self.silent_since_s += getattr(source, "opening_s", 0.0)
+            told = facts(SourceFacts, source, f"stream {self.stream_id}: source")
+            self._recording = not told.live or told.finite
+            self.silent_since_s += told.opening_s
             self._hand_on(source)
         except Exception as error:
             return error
@@ -152,6 +184,7 @@ class StreamReader:
     def _hand_on(self, source: Any) -> None:
         connection = uuid.uuid4().hex
         last = ("", -math.inf)
+        rate = FrameRate()
         with closing(source.frames()) as frames:
             for frame in frames:
                 if self._stop.is_set():
@@ -162,12 +195,25 @@ class StreamReader:
                 if epoch == last[0] and self._too_soon(frame.pts_s - last[1]):
                     self._gate.skip(self._inlet)
                     continue
+                if epoch != last[0]:
+                    rate = FrameRate()
                 last = (epoch, frame.pts_s)
+                self._remark_on(rate.too_low(frame.pts_s))
                 if self._frames == 1:
                     self._came_up()
                 stamped = replace(frame, stream_id=self.stream_id, epoch=epoch)
                 if not self._gate.put(self._inlet, stamped, newest_only=source.live):
                     return
+
+    def _remark_on(self, fps: float | None) -> None:
+        if fps is None or self.remark is not None:
+            return
+        cure = "raise max_fps" if self._settings.max_fps else "set the camera"
+        self.remark = (
+            f"stream {self.stream_id}: {fps:.1g} frames a second: people who walk cannot be followed from one to "
+            f"the next, and some are missed; {cure} to {GOOD_FPS} or more"
+        )
+        logger.warning("%s", self.remark)
 
     def _came_up(self) -> None:
         logger.info("stream %s: up", self.stream_id)

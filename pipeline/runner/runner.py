@@ -75,7 +75,7 @@ class Runner:
             self.telemetry = parts.telemetry
             self._front, self._back, self._delivery = parts.front, parts.back, parts.delivery
             order = (self._front, self._back, self._delivery)
-            self._process = Process(order, parts.failures, config.outbox.drain_s)
+            self._process = Process(order, parts.failures, parts.guests, config.outbox.drain_s)
             server = serve(config.telemetry, self.telemetry, self._process.problems)
             if server is not None:
                 opened.callback(server.close)

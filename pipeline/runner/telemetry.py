@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pipeline.calls import Guests
 from pipeline.config import TelemetryConfig
 from pipeline.deliver.outbox import Outbox
 from pipeline.errors import OutsideError
@@ -46,6 +47,27 @@ class _Frames(Collector):
             dropped.add_metric([stream_id], counts.dropped)
             up.add_metric([stream_id], float(counts.up))
         return [taken, dropped, up]
+
+
+class _Plugins(Collector):
+    """What became of the calls into plugins, read when somebody asks."""
+
+    def __init__(self, guests: Guests) -> None:
+        self._guests = guests
+
+    def collect(self) -> Iterable[Metric]:
+        calls = CounterMetricFamily("musewatch_plugin_calls", "Calls into plugins.", labels=["role"])
+        failures = CounterMetricFamily(
+            "musewatch_plugin_failures", "Calls that failed or gave what cannot be.", labels=["role"]
+        )
+        timeouts = CounterMetricFamily(
+            "musewatch_plugin_timeouts", "Calls given up because they took too long.", labels=["role"]
+        )
+        for role, counts in self._guests.counts().items():
+            calls.add_metric([role], counts.calls)
+            failures.add_metric([role], counts.failures)
+            timeouts.add_metric([role], counts.timeouts)
+        return [calls, failures, timeouts]
 
 
 class Telemetry:
@@ -105,6 +127,10 @@ class Telemetry:
         self.storage_failing = Gauge(
             "musewatch_storage_failing", "1 while hits or pictures cannot be written.", registry=self.registry
         )
+
+    def watch(self, guests: Guests) -> None:
+        """Shows from now on how the plugins of the process do."""
+        self.registry.register(_Plugins(guests))
 
     def measure(self, outbox: Outbox, lightened: int = 0) -> int:
         """Takes the outbox's figures over; how many events wait.

@@ -77,9 +77,10 @@ def whole(config: Config, bus: Bus, opened: ExitStack) -> Assembly:
     """
     gate = FrameGate(time.monotonic)
     telemetry = Telemetry(gate.counts)
-    failures = Failures(telemetry)
-    detector, looks = build.open_detector(config, opened), build.open_looks(config, opened)
-    judges, sinks = build.open_judges(config, opened), build.sinks(config)
+    failures, guests = Failures(telemetry), build.guests(config)
+    telemetry.watch(guests)
+    detector, looks = build.open_detector(config, opened, guests), build.open_looks(config, opened, guests)
+    judges, sinks = build.open_judges(config, opened, guests), build.sinks(config)
     outbox = build.open_outbox(config, opened, sinks)
     delivery = Delivery(outbox, sinks, config.outbox, EvidenceRoom(judges.evidence), telemetry)
     identifier = Identifier(
@@ -92,4 +93,4 @@ def whole(config: Config, bus: Bus, opened: ExitStack) -> Assembly:
     back = IdentifyThread(bus, delivery, failures, identifier, outbox)
     detect, track = build.front_stages(config, detector, looks, failures.report)
     front = Front(config, gate, detect, track, bus, telemetry, failures)
-    return Assembly(telemetry, failures, front, back, delivery)
+    return Assembly(telemetry, failures, guests, front, back, delivery)

@@ -22,9 +22,10 @@ from pipeline.testing.fakes import (
     tracklet,
 )  # fmt: skip
 from pipeline.testing.remote import ListBus, ListTable
+from pipeline.testing.stores import ListArchive
 
 __all__ = [
     "BLUE", "GREEN", "RED", "UNDATED", "FakeCodec", "FakeDetector", "FakeEmbedder", "FakeIndex", "FakeMasker",
-    "FakeReader", "FakeTracker", "FakeVerifier", "ListBus", "ListPipe", "ListSink", "ListSource", "ListTable",
-    "StuckSource", "frame", "person", "tracklet",
+    "FakeReader", "FakeTracker", "FakeVerifier", "ListArchive", "ListBus", "ListPipe", "ListSink", "ListSource",
+    "ListTable", "StuckSource", "frame", "person", "tracklet",
 ]  # fmt: skip

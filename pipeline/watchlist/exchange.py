@@ -1,6 +1,8 @@
 """The watchlist as one zip file: `watchlist.json`, which holds the texts too, and the pictures; no vectors."""
 
 import json
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -36,9 +38,13 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time a zip can hold: the same watch
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
+    struct.error,
     EOFError,
-    NotImplementedError,  # a compression that Python does not know
+    NotImplementedError,  # a version or a kind of encryption that Python does not know
     RuntimeError,  # encrypted
+    MemoryError,  # a packing that asks for more than there is
+    ValueError,  # a name that is no text, a member that begins before the file
 )
 _SUFFIXES = {b"\xff\xd8": "jpg", b"\x89PNG": "png", b"RIFF": "webp", b"BM": "bmp"}
 
@@ -111,7 +117,7 @@ def export_watchlist(store: WatchlistStore, target: Path) -> Listing:
     """
     part = target.with_name(target.name + ".part")
     try:
-        with zipfile.ZipFile(part, "w") as archive, store.view():
+        with zipfile.ZipFile(part, "w") as archive:
             listing = _write(store, archive)
         part.replace(target)
     except OSError as error:
@@ -147,12 +153,10 @@ def import_watchlist(store: WatchlistStore, source: Path, codec: Codec, *, repla
 def _write(store: WatchlistStore, archive: zipfile.ZipFile) -> Listing:
     places: dict[str, str] = {}
     people = []
-    for identity in store.identities():
-        enrolments = [
-            _write_enrolment(store, archive, each, places) for each in store.enrolments(identity.id)
-        ]
+    for entry in store.read().entries:
+        enrolments = tuple(_write_enrolment(store, archive, each, places) for each in entry.enrolments)
         people.append(
-            ArchivedIdentity.model_validate(document_of(identity) | {"enrolments": tuple(enrolments)})
+            ArchivedIdentity.model_validate(document_of(entry.identity) | {"enrolments": enrolments})
         )
     listing = Listing(identities=tuple(people))
     text = json.dumps(listing.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=1)
@@ -174,7 +178,11 @@ def _write_enrolment(
 
 
 def _write_picture(store: WatchlistStore, archive: zipfile.ZipFile, enrolment: Enrolment) -> str:
-    picture = store.pictures([enrolment.id])[enrolment.id]
+    picture = store.pictures([enrolment.id]).get(enrolment.id)
+    if picture is None:
+        raise OutsideError(
+            f"{enrolment.identity_id} was removed while the watchlist was written", "try again"
+        )
     suffix = next((name for magic, name in _SUFFIXES.items() if picture.startswith(magic)), "data")
     place = f"pictures/{enrolment.sha256}.{suffix}"
     archive.writestr(zipfile.ZipInfo(place, _EPOCH), picture)

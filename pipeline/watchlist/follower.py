@@ -1,15 +1,19 @@
 """Brings changes of the watchlist to a running pipeline."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.bounds import MAX_PIXELS
 from pipeline.errors import InputError
-from pipeline.protocols import Codec, Embedder
+from pipeline.plugged import PluggedEmbedder
+from pipeline.protocols import Codec
 from pipeline.watchlist.records import PICTURE, TEXT, Enrolment
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
-from pipeline.watchlist.vectors import digest_of, embed_checked, embed_texts_checked, text_tower
 
 _BATCH = 32
 
@@ -33,9 +37,9 @@ class WatchlistFollower:
         unusable: Enrolments left out of the latest snapshot, and why.
     """
 
-    def __init__(self, store: WatchlistStore, embedder: Embedder, codec: Codec) -> None:
+    def __init__(self, store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec) -> None:
         self._store, self._embedder, self._codec = store, embedder, codec
-        self._state: tuple[int, int] | None = None
+        self._state: Hashable = None
         self._next_change: datetime | None = None
         self._taken_at: datetime | None = None
         self.unusable: tuple[Unusable, ...] = ()
@@ -61,7 +65,7 @@ class WatchlistFollower:
         return snapshot
 
 
-def ensure_vectors(store: WatchlistStore, embedder: Embedder, codec: Codec) -> tuple[Unusable, ...]:
+def ensure_vectors(store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec) -> tuple[Unusable, ...]:
     """Makes the vectors that this embedder's engine lacks, from the stored pictures and texts.
 
     Returns:
@@ -70,7 +74,7 @@ def ensure_vectors(store: WatchlistStore, embedder: Embedder, codec: Codec) -> t
     Raises:
         ConfigError: The embedder gave no unit vectors.
     """
-    digest = digest_of(embedder)
+    digest = embedder.digest
     lacking = store.lacking_vectors(digest, embedder.dimension)
     unusable: list[Unusable] = []
     pictures = [enrolment for enrolment in lacking if enrolment.kind == PICTURE]
@@ -81,15 +85,14 @@ def ensure_vectors(store: WatchlistStore, embedder: Embedder, codec: Codec) -> t
 
 
 def _embed_texts(
-    store: WatchlistStore, embedder: Embedder, digest: str, texts: Sequence[Enrolment]
+    store: WatchlistStore, embedder: PluggedEmbedder, digest: str, texts: Sequence[Enrolment]
 ) -> list[Unusable]:
-    tower = text_tower(embedder)
-    if tower is None:
+    if not embedder.facts.reads_text:
         return [Unusable(each.id, each.identity_id, "this embedder reads no texts") for each in texts]
     vectors, unusable = {}, []
     for each in texts:
         try:
-            vectors[each.id] = embed_texts_checked(tower, [each.text or ""])[0]
+            vectors[each.id] = embedder.embed_text([each.text or ""])[0]
         except InputError as error:
             unusable.append(Unusable(each.id, each.identity_id, str(error)))
     if vectors:
@@ -98,9 +101,18 @@ def _embed_texts(
 
 
 def _embed_pictures(
-    store: WatchlistStore, embedder: Embedder, codec: Codec, digest: str, batch: Sequence[Enrolment]
+    store: WatchlistStore, embedder: PluggedEmbedder, codec: Codec, digest: str, batch: Sequence[Enrolment]
 ) -> list[Unusable]:
-    images, unusable = {}, []
+    """Embeds them together, or in parts where they have so many pixels that they are unpacked in parts."""
+    images: dict[int, NDArray[np.uint8]] = {}
+    unusable = []
+
+    def embed() -> None:
+        if images:
+            vectors = embedder.embed(list(images.values()))
+            store.add_vectors(digest, dict(zip(images, vectors, strict=True)))
+            images.clear()
+
     pictures = store.pictures(enrolment.id for enrolment in batch)
     for enrolment in batch:
         if enrolment.id not in pictures:
@@ -109,7 +121,7 @@ def _embed_pictures(
             images[enrolment.id] = codec.decode(pictures[enrolment.id])
         except InputError as error:
             unusable.append(Unusable(enrolment.id, enrolment.identity_id, str(error)))
-    if images:
-        vectors = embed_checked(embedder, list(images.values()))
-        store.add_vectors(digest, dict(zip(images, vectors, strict=True)))
+        if sum(image.size for image in images.values()) > 3 * MAX_PIXELS:
+            embed()
+    embed()
     return unusable

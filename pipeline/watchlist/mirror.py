@@ -1,7 +1,6 @@
 """A store on disk that follows the watchlist which all processes share."""
 
 import logging
-from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.remote_bus import BusMessage, RemoteBus
@@ -24,15 +23,15 @@ class WatchlistMirror:
 
     Args:
         remote: Has the table, and takes rows that cannot be read.
-        data_dir: Where the store is.
+        store: Follows; a connection of its own, so that others see its changes. Closed with this.
 
     Attributes:
         remarks: What somebody should look at, though everything goes on.
     """
 
-    def __init__(self, remote: RemoteBus, data_dir: Path) -> None:
+    def __init__(self, remote: RemoteBus, store: WatchlistStore) -> None:
         self._remote = remote
-        self._store = WatchlistStore.in_folder(data_dir)  # a connection of its own: others see its changes
+        self._store = store
         self._whole = False
         self._version = 0
         self._rows: set[str] = set()  # who has one
@@ -69,7 +68,7 @@ class WatchlistMirror:
         self._rows, self._contents = set(), None
         listing = last.pop(contents_row.KEY.encode(), None)
         around = [] if listing is None else [listing]
-        first = around if self._store.origin().follows_id is None else []
+        first = around if self._store.origin.follows_id is None else []
         return [*first, *last.values(), *around]
 
     def _apply(self, message: BusMessage) -> None:
@@ -95,7 +94,7 @@ class WatchlistMirror:
             self._store.remove(key)
 
     def _put(self, shared: SharedIdentity, enrolments: list[NewEnrolment]) -> None:
-        own = shared.watchlist is not None and shared.watchlist == self._store.origin().own_id
+        own = shared.watchlist is not None and shared.watchlist == self._store.origin.own_id
         if own and shared.version <= self._version:
             return  # the echo of what was published here, perhaps of somebody changed or removed since
         known = self._store.identity(shared.id)

@@ -102,18 +102,17 @@ def read_row(message: BusMessage) -> Contents | tuple[SharedIdentity, list[NewEn
 
 def to_row(store: WatchlistStore, identity_id: str, codec: Codec) -> bytes | None:
     """The row of one identity, within `MAX_BYTES`; None when it is not enrolled."""
-    with store.view():
-        identity = store.identity(identity_id)
-        if identity is None:
-            return None
-        enrolments = store.enrolments(identity_id)
-        files = store.pictures(each.id for each in enrolments)
-        vectors = store.vectors(each.id for each in enrolments)
-        version, origin = store.version, store.origin()
+    roll = store.read([identity_id])
+    if not roll.entries:
+        return None
+    (entry,) = roll.entries
+    identity, enrolments = entry.identity, entry.enrolments
+    files = store.pictures(each.id for each in enrolments)
+    vectors = store.vectors(enrolment_ids=[each.id for each in enrolments])
     row = {
         "schema": "musewatch.identity/1",
-        "watchlist": origin.own_id,
-        "version": version,
+        "watchlist": roll.origin.own_id,
+        "version": roll.version,
         **document_of(identity),
         "pictures": [
             {"file": _text(files[each.id]), **_facts(each, vectors[each.id])}
@@ -227,11 +226,11 @@ def _write_contents(store: WatchlistStore, table: Table, replaces: Iterable[str]
     while written is None or written.version != store.version:
         own_id = store.own().own_id
         assert own_id is not None
-        with store.view():
-            ids = tuple(identity.id for identity in store.identities())
-            written = Contents(
-                watchlist=own_id, version=store.version, identities=ids, replaces=tuple(sorted(replaces))
-            )
+        roll = store.read()
+        ids = tuple(identity.id for identity in roll.identities)
+        written = Contents(
+            watchlist=own_id, version=roll.version, identities=ids, replaces=tuple(sorted(replaces))
+        )
         table.write([(contents.KEY, written.to_row())])
         store.published(written)
 

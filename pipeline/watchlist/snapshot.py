@@ -7,10 +7,11 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.protocols import Embedder, Enrolled
+from pipeline.plugged import PluggedEmbedder
+from pipeline.protocols import Enrolled
 from pipeline.watchlist.records import TEXT, Identity
 from pipeline.watchlist.roster import WatchlistStore
-from pipeline.watchlist.vectors import digest_of, from_blobs
+from pipeline.watchlist.vectors import from_blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class WatchlistSnapshot:
         return row if row < len(self) and self.enrolment_ids[row] == enrolment_id else None
 
 
-def take_snapshot(store: WatchlistStore, embedder: Embedder, now: datetime | None) -> WatchlistSnapshot:
+def take_snapshot(
+    store: WatchlistStore, embedder: PluggedEmbedder, now: datetime | None
+) -> WatchlistSnapshot:
     """The watchlist as it is; enrolments without a vector of this embedder are left out.
 
     Args:
@@ -74,19 +77,24 @@ def take_snapshot(store: WatchlistStore, embedder: Embedder, now: datetime | Non
         embedder: Whose vectors to read.
         now: Identities no longer valid at that time are left out; None = nobody is.
     """
-    digest = digest_of(embedder)
-    version, everyone, rows = store.read_rows(digest, embedder.dimension)
-    identities = {identity.id: identity for identity in everyone if now is None or identity.is_valid(now)}
-    rows = [row for row in rows if row[1] in identities]
-    vectors = from_blobs([row[3] for row in rows], embedder.dimension)
+    digest = embedder.digest
+    roll, made = store.read(), store.vectors(digest)
+    identities = {each.id: each for each in roll.identities if now is None or each.is_valid(now)}
+    blobs = {id_: by_engine[digest] for id_, by_engine in made.items()}
+    rows = [
+        enrolment
+        for enrolment in roll.enrolments
+        if enrolment.identity_id in identities and len(blobs.get(enrolment.id, b"")) == 2 * embedder.dimension
+    ]
+    vectors = from_blobs([blobs[row.id] for row in rows], embedder.dimension)
     vectors.setflags(write=False)
     ends = [identity.valid_until for identity in identities.values() if identity.valid_until is not None]
     return WatchlistSnapshot(
-        version=version,
+        version=roll.version,
         identities=identities,
-        enrolment_ids=np.array([row[0] for row in rows], np.int64),
-        identity_ids=tuple(row[1] for row in rows),
-        is_text=np.array([row[2] == TEXT for row in rows], np.bool_),
+        enrolment_ids=np.array([row.id for row in rows], np.int64),
+        identity_ids=tuple(row.identity_id for row in rows),
+        is_text=np.array([row.kind == TEXT for row in rows], np.bool_),
         vectors=vectors,
         engine_digest=digest,
         next_change=min(ends, default=None),

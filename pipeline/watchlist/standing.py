@@ -33,8 +33,8 @@ def remarks(store: WatchlistStore, rows: Collection[str], contents: Contents | N
         rows: Ids that have a row on the table.
         contents: The table's contents row.
     """
-    with store.view():
-        here, origin = {identity.id for identity in store.identities()}, store.origin()
+    roll = store.read()
+    here, origin = {identity.id for identity in roll.identities}, roll.origin
     if not rows and contents is None:
         problem = f"nobody has published a watchlist; the {len(here)} identities here count"
         return [Remark(problem, _PUBLISH)] if here else []

@@ -1,6 +1,5 @@
 """Hits on a Kafka topic, as CloudEvents in structured mode."""
 
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from pipeline.deliver.events import CONTENT_TYPE, encode
 from pipeline.errors import OutsideError
+from pipeline.strict_json import JsonError, parse_json
 from plugins.kafka.link import FAILURES, TOPIC, KafkaLink, TopicReader, explained
 
 logger = logging.getLogger(__name__)
@@ -201,8 +201,8 @@ class KafkaSink:
 
 def _parse(record: Any) -> dict[str, Any] | None:
     try:
-        event = json.loads(record.value)
-    except (TypeError, ValueError):
+        event = parse_json(record.value or b"")
+    except JsonError:
         event = None
     if isinstance(event, dict):
         return event

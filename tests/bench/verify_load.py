@@ -28,7 +28,6 @@ from pipeline.deliver.tracklets import to_message
 from pipeline.messages import EndReason, Scene, TrackKey
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
-from pipeline.watchlist.vectors import digest_of
 from tests.enrolment_desk import CODEC
 from tests.pictures import BLUE, RED, person, scene
 from tests.servers.availability import available
@@ -62,7 +61,7 @@ def enrol(folder: Path, vectors: NDArray[np.float32]) -> None:
     folder.mkdir(parents=True)
     with WatchlistStore.in_folder(folder) as store:
         store.replace(
-            (Identity(f"p{i}", None, None, None, WHEN), [NewPicture(picture, WHEN, digest_of(EMBEDDER), row)])
+            (Identity(f"p{i}", None, None, None, WHEN), [NewPicture(picture, WHEN, EMBEDDER.digest, row)])
             for i, row in enumerate(vectors)
         )
 
@@ -77,7 +76,7 @@ def tracklets(vectors: NDArray[np.float32]) -> list[bytes]:
         key = TrackKey(f"cam-{i % PARTITIONS}", "e1", i)
         tracklet = replace(once, key=key, crops=crops, embedding=vector, scene=Scene(view, (640, 360)))
         now = datetime.now(UTC)
-        event = to_message(tracklet, site=SITE, engine=digest_of(EMBEDDER), asked_at=now, codec=CODEC)
+        event = to_message(tracklet, site=SITE, engine=EMBEDDER.digest, asked_at=now, codec=CODEC)
         made.append(encode(event))
     return made
 

@@ -16,7 +16,6 @@ from pipeline.errors import ConfigError
 from pipeline.messages import EndReason, TrackKey
 from pipeline.runner.runner import Runner
 from pipeline.watchlist.roster import WatchlistStore
-from pipeline.watchlist.vectors import digest_of
 from plugins.kafka.link import KafkaLink, TopicReader
 from tests.pictures import BLUE, GREEN, RED
 from tests.pipeline.runner.rig import Rig, clip, play, plug_in
@@ -171,7 +170,7 @@ def test_poison_and_strangers_cost_nobody_else_anything(
     assert all(h["error"] for headers in by_topic.values() for h in headers)
     assert counted == {"unreadable": 4, "engine": 1, "site": 1}
     (refusal,) = [r.getMessage() for r in caplog.records if "sha256:another" in r.getMessage()]
-    assert digest_of(EMBEDDER) in refusal, "both digests"
+    assert EMBEDDER.digest in refusal, "both digests"
     for metric in ("musewatch_bus_lag 0.0", "musewatch_tracklet_age_seconds"):
         assert metric in shown
 

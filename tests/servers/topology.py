@@ -20,12 +20,12 @@ from pipeline import registry
 from pipeline.config import Config, parse_config
 from pipeline.deliver.tracklets import to_message
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
+from pipeline.plugged import PluggedEmbedder
 from pipeline.runner.member import Member, MemberSummary
 from pipeline.settings import choose
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import publish
-from pipeline.watchlist.vectors import digest_of
 from plugins.embedders.colour import ColourEmbedder
 from plugins.kafka.bus import KafkaBus
 from plugins.kafka.sink import KafkaSink
@@ -35,7 +35,7 @@ from tests.servers.kafka import KafkaBroker
 from tests.walks import HEIGHT_PX, Shirt
 
 MUSEWATCH = Path(sys.executable).with_name("musewatch")
-EMBEDDER = ColourEmbedder(ColourEmbedder.Config())
+EMBEDDER = PluggedEmbedder.of(ColourEmbedder(ColourEmbedder.Config()))
 WHEN = datetime(2026, 11, 21, tzinfo=UTC)
 SITE = "north-hall"
 PATIENCE_S = 40.0
@@ -91,7 +91,7 @@ class Topology:
     ) -> None:
         """As an edge does."""
         asked_at = datetime.now(UTC) - timedelta(seconds=age_s)
-        own = digest_of(EMBEDDER)
+        own = EMBEDDER.digest
         self.publisher.publish(
             [
                 to_message(each, site=site, engine=engine or own, asked_at=asked_at, codec=CODEC)

@@ -1,6 +1,5 @@
 """Files of a data set, and how to say what was expected and what was found."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from scipy.io import loadmat
 
 from pipeline.errors import InputError
+from pipeline.strict_json import JsonError, parse_json
 
 SHOWN = 3
 WIDEST = 2**63 - 1
@@ -99,8 +99,8 @@ def table(path: Path) -> Any:
         InputError: It cannot be read.
     """
     try:
-        return json.loads(text(path, "a JSON file"))
-    except ValueError as error:
+        return parse_json(text(path, "a JSON file"))
+    except JsonError as error:
         raise refused(path, "JSON", str(error)) from None
 
 

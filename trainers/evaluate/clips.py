@@ -27,7 +27,8 @@ from pipeline.errors import InputError
 from pipeline.follow.squared import widened
 from pipeline.messages import Hit
 from pipeline.output import JsonOption, console, print_json, say
-from pipeline.protocols import Codec, Detector
+from pipeline.plugged import PluggedDetector
+from pipeline.protocols import Codec
 from pipeline.settings import choose
 from trainers.evaluate.alerts import COUNTS, print_rows
 from trainers.evaluate.clips_report import write_clips_report
@@ -35,7 +36,7 @@ from trainers.evaluate.enrolling import Photo, enrol_photo
 from trainers.evaluate.frames import frames_at
 from trainers.evaluate.hits_file import hit_of
 from trainers.evaluate.labelled import LabelledClips, Person, read_labelled_clips, truth_for
-from trainers.evaluate.passes import Pass, RememberingDetector, RememberingEmbedder, record
+from trainers.evaluate.passes import Pass, record, remembered_detections, remembered_vectors
 from trainers.metrics.alerts import AlertScores, score_alerts
 
 ALONE, TOGETHER = "alone", "together"
@@ -113,10 +114,11 @@ def measure(config: Config, labelled: LabelledClips, out: Path) -> list[Outcome]
         InputError: A clip is damaged.
     """
     with ExitStack() as opened:
-        detector = RememberingDetector(build.open_detector(config, opened))
-        plain = build.open_looks(config, opened)
-        looks = replace(plain, embedder=RememberingEmbedder(plain.embedder))
-        judges = build.open_judges(config, opened)
+        guests = build.guests(config)
+        detector = remembered_detections(build.open_detector(config, opened, guests))
+        plain = build.open_looks(config, opened, guests)
+        looks = replace(plain, embedder=remembered_vectors(plain.embedder))
+        judges = build.open_judges(config, opened, guests)
         footage = Footage(config, detector, looks, labelled.clips)
         desk = Desk(judges.watchlist, Equipment(config, looks))
         photos = save_photos(looks.codec, labelled, out / "enrol")
@@ -133,7 +135,9 @@ def measure(config: Config, labelled: LabelledClips, out: Path) -> list[Outcome]
 class Footage:
     """What is asked about the clips, each recorded when it is first needed."""
 
-    def __init__(self, config: Config, detector: Detector, looks: Looks, clips: dict[str, Path]) -> None:
+    def __init__(
+        self, config: Config, detector: PluggedDetector, looks: Looks, clips: dict[str, Path]
+    ) -> None:
         self._config, self._detector, self._looks, self._clips = config, detector, looks, clips
         self._whole: dict[str, Pass] = {}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import build
 from pipeline.config import Config
+from pipeline.plugged import PluggedCodec
 from trainers.evaluate.labelled import LabelledClips
 from trainers.evaluate.report.content import Person, ReportContent
 from trainers.evaluate.report.gather import crop_around, hit_details, missed_details, stills
@@ -78,7 +78,7 @@ def _as_looked_for(stream: StreamTruth, scores: AlertScores) -> StreamTruth:
 
 
 def _enrolled(folder: Path, config: Config, labelled: LabelledClips) -> tuple[Person, ...]:
-    codec = build.plugin(config, "codec", config.codec)
+    codec = PluggedCodec.build(config.codec, config.base_dir)
     people = []
     for person in labelled.people:
         image = codec.decode((folder / f"{person.id}.jpg").read_bytes())

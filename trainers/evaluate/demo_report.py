@@ -58,7 +58,9 @@ def write_demo_report(path: Path, run: Run, seconds: Callable[[], float]) -> tup
         seconds: Tells how long it has taken.
     """
     with ExitStack() as opened:
-        detector, looks = build.open_detector(run.config, opened), build.open_looks(run.config, opened)
+        guests = build.guests(run.config)
+        detector = build.open_detector(run.config, opened, guests)
+        looks = build.open_looks(run.config, opened, guests)
         sights = [
             sight
             for stream in run.truth

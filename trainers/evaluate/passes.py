@@ -18,6 +18,7 @@ from pipeline import build
 from pipeline.build import Looks
 from pipeline.config import Config
 from pipeline.messages import Detections, Frame, Tracklet
+from pipeline.plugged import PluggedDetector, PluggedEmbedder
 from pipeline.protocols import Detector, Embedder
 from pipeline.runner.inline import InlineFront
 from pipeline.settings import choose
@@ -33,7 +34,6 @@ class RememberingDetector:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self._known: dict[tuple[str, int], Detections] = {}
-        self.engine_digest = getattr(detector, "engine_digest", None)
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """One result a frame, in order."""
@@ -50,8 +50,6 @@ class RememberingEmbedder:
         self._embedder = embedder
         self._known: dict[tuple[tuple[int, ...], bytes], NDArray[np.float32]] = {}
         self.dimension = embedder.dimension
-        self.engine_digest = getattr(embedder, "engine_digest", None)
-        self.max_distance = getattr(embedder, "max_distance", None)
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """(N, D) unit rows."""
@@ -62,7 +60,19 @@ class RememberingEmbedder:
         return np.array([self._known[key] for key in keys], np.float32).reshape(len(keys), self.dimension)
 
 
-def record(config: Config, detector: Detector, looks: Looks, clip: Path, skip: Sequence[Span] = ()) -> Pass:
+def remembered_detections(detector: PluggedDetector) -> PluggedDetector:
+    """The same detector with all that is known of it, asked only once about the same frame."""
+    return replace(detector, plugin=RememberingDetector(detector.plugin))
+
+
+def remembered_vectors(embedder: PluggedEmbedder) -> PluggedEmbedder:
+    """The same embedder with all that is known of it, asked only once about the same crop."""
+    return replace(embedder, plugin=RememberingEmbedder(embedder.plugin))
+
+
+def record(
+    config: Config, detector: PluggedDetector, looks: Looks, clip: Path, skip: Sequence[Span] = ()
+) -> Pass:
     """What a run asks about a clip, frame by frame; its stream is called as the file is.
 
     Args:

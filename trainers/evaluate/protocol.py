@@ -11,9 +11,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pipeline import registry, settings
+from pipeline import settings
 from pipeline.errors import ConfigError, InputError
 from pipeline.output import JsonOption, console, print_json, say
+from pipeline.plugged import PluggedCodec, PluggedEmbedder
 from pipeline.rerank import Distances, MuEntries
 from trainers.datasets.search import PictureSearch, listed, market_tree, official
 from trainers.evaluate.encoding import Encoding
@@ -58,7 +59,7 @@ class Runs:
 
     def __init__(self, plan: Protocol, base_dir: Path, out: Path) -> None:
         self._plan, self._base_dir, self._out = plan, base_dir, out
-        self._codec = registry.build("codec", settings.choose("opencv"), base_dir, "codec")
+        self._codec = PluggedCodec.build(settings.choose("opencv"), base_dir)
         self._rerankers = [_reranker(choice) for choice in plan.rerank]
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -78,10 +79,9 @@ class Runs:
         choice = self._plan.encoders[name].embedder
         if choice is None:
             return None
-        embedder = registry.build("embedder", choice, self._base_dir, f"encoders.{name}.embedder")
-        digest = getattr(embedder, "engine_digest", None) or _digest_of(choice)
-        reads = getattr(embedder, "reads_text", False)
-        return Encoding(embedder, digest, cache, embedder.embed_text if reads else None)
+        embedder = PluggedEmbedder.build(choice, self._base_dir, where=f"encoders.{name}.embedder")
+        digest = embedder.facts.engine_digest or _digest_of(choice)
+        return Encoding(embedder, digest, cache, embedder.embed_text if embedder.facts.reads_text else None)
 
     def _run(
         self, encoder: str, encoding: Encoding | None, target: str, kinds: tuple[str, ...]

@@ -18,6 +18,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bounds import MAX_COUNT, MAX_EDGE_PX, MAX_STREAM_S
 from pipeline.errors import InputError
 from trainers.metrics.alerts import Appearance, PersonLabels, StreamTruth
 
@@ -120,15 +121,20 @@ def read_labels(path: Path) -> Labels:
             continue
         try:
             frame, person, x, y, wide, high, conf, *more = (float(value) for value in line.split(",")[:8])
-            sound = all(map(math.isfinite, (frame, person, x, y, wide, high, conf, *more)))
         except ValueError:
-            sound = False
-        if not sound or frame < 1 or wide <= 0 or high <= 0:
+            frame = person = x = y = wide = high = conf = math.nan
+            more = []
+        numbers, edges = (frame, person, *more), (x, y, x + wide, y + high)
+        if not (
+            all(value.is_integer() and abs(value) <= MAX_COUNT for value in numbers)
+            and all(abs(edge) <= MAX_EDGE_PX for edge in edges)
+            and (frame >= 1 and wide > 0 and high > 0 and math.isfinite(conf))
+        ):
             raise InputError(
                 f"{path}, line {number}: not a label: {line.strip()[:60]!r}",
                 "write frame(1-based),id,x,y,w,h,conf,class,visibility",
             )
-        label = Label(int(frame), int(person), (x, y, x + wide, y + high))
+        label = Label(int(frame), int(person), edges)
         if conf == 0:
             ignored.append(label)
         else:
@@ -153,9 +159,15 @@ def read_presence(path: Path) -> list[Presence]:
     """All rows of `presence.csv`.
 
     Raises:
-        InputError: Unreadable, a column is missing, or a value is not a number.
+        InputError: Unreadable, a column is missing, or a value is no number or out of bounds.
     """
-    rows = csv.DictReader(_lines(path))
+    try:
+        return _presence_rows(csv.DictReader(_lines(path)), path)
+    except csv.Error as error:
+        raise InputError(f"{path}: not CSV: {error}") from None
+
+
+def _presence_rows(rows: "csv.DictReader[str]", path: Path) -> list[Presence]:
     missing = [name for name in _PRESENCE_COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
         raise InputError(
@@ -163,13 +175,22 @@ def read_presence(path: Path) -> list[Presence]:
         )
     presence = []
     for row in rows:
-        try:
-            start_s, end_s, visible_s, height_px = (float(row[name]) for name in _PRESENCE_COLUMNS[2:])
-        except (TypeError, ValueError):
-            raise InputError(f"{path}, line {rows.line_num}: a number is missing or wrong") from None
+        start_s, end_s, visible_s, height_px = (
+            _number(row[name], f"{path}, line {rows.line_num}: {name}") for name in _PRESENCE_COLUMNS[2:]
+        )
         stay = Appearance(row["stream_id"], row["person_id"], start_s, end_s)
         presence.append(Presence(stay, visible_s, height_px))
     return presence
+
+
+def _number(text: str | None, where: str) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= MAX_STREAM_S:  # NaN fails too
+        raise InputError(f"{where}: a number is missing or wrong")
+    return value
 
 
 def read_enrolled(folder: Path, truth: Sequence[StreamTruth]) -> frozenset[str]:
@@ -267,6 +288,6 @@ def _names(presence: Iterable[Presence]) -> dict[int, str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None

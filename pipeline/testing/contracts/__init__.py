@@ -13,7 +13,10 @@ A plugin's own tests inherit the suite of its role and give the fixtures that it
 import pytest
 
 pytest.register_assert_rewrite(  # so that a failure shows the values, as in any test
-    *(f"{__name__}.{name}" for name in ("buses", "delivery", "identity", "people", "pictures", "sources"))
+    *(
+        f"{__name__}.{name}"
+        for name in ("buses", "delivery", "identity", "people", "pictures", "sources", "stores")
+    )
 )
 
 from pipeline.testing.contracts.buses import BusContract, RemoteBusContract, TableContract  # noqa: E402
@@ -32,9 +35,26 @@ from pipeline.testing.contracts.people import (  # noqa: E402
 )
 from pipeline.testing.contracts.pictures import CodecContract, MaskerContract  # noqa: E402
 from pipeline.testing.contracts.sources import SourceContract  # noqa: E402
+from pipeline.testing.contracts.stores import ArchiveContract, HolderContract, RosterContract  # noqa: E402
 
 __all__ = [
-    "BusContract", "CodecContract", "DeadLettersContract", "DetectorContract", "EmbedderContract", "IndexContract",
-    "MaskerContract", "ReadableContract", "RemoteBusContract", "SinkContract", "SinkTroubleContract",
-    "SourceContract", "TableContract", "TextEmbedderContract", "TrackerContract", "VerifierContract",
+    "ArchiveContract",
+    "BusContract",
+    "CodecContract",
+    "DeadLettersContract",
+    "DetectorContract",
+    "EmbedderContract",
+    "HolderContract",
+    "IndexContract",
+    "MaskerContract",
+    "ReadableContract",
+    "RemoteBusContract",
+    "RosterContract",
+    "SinkContract",
+    "SinkTroubleContract",
+    "SourceContract",
+    "TableContract",
+    "TextEmbedderContract",
+    "TrackerContract",
+    "VerifierContract",
 ]  # fmt: skip

@@ -134,7 +134,7 @@ class VerifierContract:
 
         def words(name: str, distance: float, rank: int) -> tuple[Candidate, Enrolled]:
             enrolled = Enrolled(name, rank, None, vector, "a person in a red coat")
-            return Candidate(name, rank, distance, rank, allowance=0.7), enrolled
+            return Candidate(name, rank, distance, rank, is_text=True), enrolled
 
         vector = np.array([1, 0], np.float32)
         asked = [tracklet(TrackKey("door", "e", number)) for number in range(1, 5)]

@@ -12,6 +12,7 @@ from pipeline.desk.enrol import EnrolReport, enrol
 from pipeline.desk.portrait import PortraitMaker, RefusedError
 from pipeline.errors import ConfigError
 from pipeline.follow.geometry import Box
+from pipeline.plugged import PluggedEmbedder
 from pipeline.testing import FakeCodec, FakeDetector, FakeEmbedder
 from pipeline.watchlist.records import Identity
 from pipeline.watchlist.roster import WatchlistStore
@@ -135,7 +136,9 @@ def put(
 ) -> EnrolReport:
     identity = Identity(id_, None, None, None, NOW)
     maker = PortraitMaker(CODEC)
-    return enrol(store, identity, paths, maker, FakeEmbedder(), max_distance=max_distance, now=NOW)
+    return enrol(
+        store, identity, paths, maker, PluggedEmbedder.of(FakeEmbedder()), max_distance=max_distance, now=NOW
+    )
 
 
 class TestEnrolling:
@@ -150,7 +153,7 @@ class TestEnrolling:
             ("tiny.jpg", "too_small"), ("missing.jpg", "unreadable"),
         ]  # fmt: skip
         assert store.version == 1
-        assert len(take_snapshot(store, FakeEmbedder(), NOW)) == 1
+        assert len(take_snapshot(store, PluggedEmbedder.of(FakeEmbedder()), NOW)) == 1
 
     def test_when_all_are_refused_nothing_changes(self, store: WatchlistStore, tmp_path: Path) -> None:
         assert put(store, written(tmp_path, person(20))).enrolled == 0
@@ -161,8 +164,8 @@ class TestEnrolling:
         self, store: WatchlistStore, tmp_path: Path
     ) -> None:
         put(store, written(tmp_path, person(90)))
-        (vector,) = take_snapshot(store, FakeEmbedder(), NOW).vectors
-        (again,) = FakeEmbedder().embed([CODEC.decode(store.pictures([1])[1])])
+        (vector,) = take_snapshot(store, PluggedEmbedder.of(FakeEmbedder()), NOW).vectors
+        (again,) = PluggedEmbedder.of(FakeEmbedder()).embed([CODEC.decode(store.pictures([1])[1])])
         np.testing.assert_allclose(vector, again, atol=1e-3)
 
     def test_the_same_picture_twice_warns(self, store: WatchlistStore, tmp_path: Path) -> None:
@@ -194,7 +197,7 @@ class TestEnrolling:
         self, store: WatchlistStore, tmp_path: Path
     ) -> None:
         path = written(tmp_path, person(90))
-        other = FakeEmbedder("sha256:other")
+        other = PluggedEmbedder.of(FakeEmbedder("sha256:other"))
         identity = Identity("p1", None, None, None, NOW)
         enrol(store, identity, [path], PortraitMaker(CODEC), other, max_distance=None, now=NOW)
         (warning,) = put(store, path, id_="p2").warnings

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import Accepted, CoolDown, accept
 from pipeline.messages import Candidate, Verdict
 
@@ -35,13 +36,13 @@ def verdicts(*fused: float) -> list[Verdict]:
     ],
 )
 def test_accept(fused: tuple[float, ...], enrolled: int, expected: str | None) -> None:
-    accepted = accept(verdicts(*fused), max_distance=0.8, margin=0.25, enrolled=enrolled)
+    accepted = accept(verdicts(*fused), Cuts(0.8), margin=0.25, enrolled=enrolled)
     assert (accepted and accepted.verdict.candidate.identity_id) == expected
 
 
 def test_the_lead_is_told_and_is_none_for_a_lone_identity() -> None:
-    pair = accept(verdicts(0.25, 0.75), 1.0, 0.0, enrolled=2)
-    lone = accept(verdicts(0.25), 1.0, 0.0, enrolled=1)
+    pair = accept(verdicts(0.25, 0.75), Cuts(1.0), 0.0, enrolled=2)
+    lone = accept(verdicts(0.25), Cuts(1.0), 0.0, enrolled=1)
     assert isinstance(pair, Accepted)
     assert pair.lead == 0.5
     assert lone is not None

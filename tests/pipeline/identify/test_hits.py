@@ -1,19 +1,20 @@
 """The life of a hit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from pipeline.deliver.events import LAST_REVISION, encode, to_event
 from pipeline.identify.decide import Accepted, CoolDown
-from pipeline.identify.hits import Answer, HitBook, hit_id
+from pipeline.identify.hits import Answer, HitBook, hit_id, nobody
 from pipeline.messages import (
     Candidate,
     EndReason,
     Hit,
-    HitBest,
     HitIdentity,
     HitState,
+    Mask,
     TrackKey,
     Tracklet,
     Verdict,
@@ -21,27 +22,40 @@ from pipeline.messages import (
 from pipeline.testing import tracklet
 
 
-def show(of: Tracklet) -> HitBest:
-    return HitBest(of.best.pts_s, of.scene.size, of.best.box, None, None, None)
+class Book:
+    """A book whose hits are taken without their pictures."""
+
+    def __init__(self, cooldown_s: float = 30.0) -> None:
+        self.book = HitBook("hall", CoolDown(cooldown_s))
+
+    def __len__(self) -> int:
+        return len(self.book)
+
+    def record(self, answer: Answer) -> list[Hit]:
+        return [report.hit for report in self.book.record(answer)]
 
 
-def book(cooldown_s: float = 30.0) -> HitBook:
-    return HitBook("hall", 0.85, CoolDown(cooldown_s), show)
+def book(cooldown_s: float = 30.0) -> Book:
+    return Book(cooldown_s)
+
+
+def answer(of: Tracklet, verdict: Verdict, cut: float = 0.85) -> Answer:
+    identity = HitIdentity(verdict.candidate.identity_id, None, 1)
+    return Answer(of, Accepted(verdict, None, cut), identity, "test")
 
 
 def found(of: Tracklet, identity: str = "anna", distance: float = 0.5) -> Answer:
-    verdict = Verdict(Candidate(identity, 1, distance, 1), fused=distance)
-    return Answer(of, Accepted(verdict, None), HitIdentity(identity, None, 1), "test")
+    return answer(of, Verdict(Candidate(identity, 1, distance, 1), fused=distance))
 
 
 def found_by_text(of: Tracklet, identity: str, distance: float) -> Answer:
-    """At a raw distance of 0.4 more, which the cut of texts allows."""
-    verdict = Verdict(Candidate(identity, 1, distance, 1, allowance=0.4), fused=distance)
-    return Answer(of, Accepted(verdict, None), HitIdentity(identity, None, 1), "test")
+    """At a distance that the cut of texts, 0.4 farther, allows."""
+    return answer(of, Verdict(Candidate(identity, 1, distance, 1, is_text=True), fused=distance), 1.25)
 
 
-def nobody(of: Tracklet) -> Answer:
-    return Answer(of, None, None, None)
+def judged(of: Tracklet, identity: str, distance: float, fused: float, p_no: float) -> Answer:
+    """What a verifier said."""
+    return answer(of, Verdict(Candidate(identity, 1, distance, 1), fused, p_no))
 
 
 def told(hits: Sequence[Hit]) -> list[tuple[str, int, str | None]]:
@@ -66,18 +80,63 @@ def test_a_hit_is_opened_updated_while_evidence_improves_and_closed_with_its_tra
 
 
 def test_a_hit_by_a_text_shows_the_distance_and_the_cut_of_texts() -> None:
-    (hit,) = book().record(found_by_text(tracklet(), "anna", 0.5))
+    (hit,) = book().record(found_by_text(tracklet(), "anna", 0.9))
     assert hit.decision.distance == pytest.approx(0.9)
     assert hit.decision.max_distance == pytest.approx(1.25)
 
 
 def test_hits_by_texts_and_by_pictures_are_compared_by_what_is_left_to_their_cuts() -> None:
     b = book()
-    assert told(b.record(found_by_text(tracklet(number=1), "anna", 0.5))) == [("opened", 1, None)]
+    assert told(b.record(found_by_text(tracklet(number=1), "anna", 0.9))) == [("opened", 1, None)]
     assert told(b.record(found(tracklet(number=2), "luca", 0.6))) == [], "farther, though 0.6 < 0.9"
     assert told(b.record(found(tracklet(number=3), "anna", 0.6))) == [], "not nearer, though 0.6 < 0.9"
     assert told(b.record(found(tracklet(number=4), "anna", 0.4))) == [("updated", 4, None)]
-    assert told(b.record(found_by_text(tracklet(number=5), "luca", 0.3))) == [("opened", 1, None)]
+    assert told(b.record(found_by_text(tracklet(number=5), "luca", 0.7))) == [("opened", 1, None)]
+
+
+def test_what_the_verifier_says_opens_and_updates_not_the_plain_distance() -> None:
+    b = book()
+    assert told(b.record(judged(tracklet(number=1), "anna", 0.30, 0.60, 0.45))) == [("opened", 1, None)]
+    (luca,) = b.record(judged(tracklet(number=2), "luca", 0.50, 0.20, 0.02))
+    assert (luca.identity.id, luca.state, luca.decision.fused) == ("luca", HitState.OPENED, 0.20)
+    (anna,) = b.record(judged(tracklet(number=3), "anna", 0.30, 0.10, 0.01))
+    assert (anna.identity.id, anna.state, anna.decision.fused) == ("anna", HitState.UPDATED, 0.10)
+    assert b.record(judged(tracklet(number=4), "anna", 0.05, 0.10, 0.01)) == [], (
+        "nearer by the plain distance"
+    )
+    assert b.record(judged(tracklet(number=5), "nina", 0.05, 0.30, 0.02)) == [], "farther than luca and anna"
+
+
+def test_a_verdict_without_an_opinion_that_moves_the_distance_is_shown_as_fused() -> None:
+    (hit,) = book().record(answer(tracklet(), Verdict(Candidate("anna", 1, 0.5, 1), fused=0.3)))
+    assert (hit.decision.distance, hit.decision.fused, hit.decision.p_no) == (0.5, 0.3, None)
+
+
+def test_pictures_are_asked_for_once_a_sight_and_kept() -> None:
+    b = HitBook("hall", CoolDown(30.0))
+    (opened,) = b.record(found(tracklet(number=1)))
+    assert opened.shows is not None
+    shown = replace(opened.hit.best, mask=Mask((9,), (3, 3)))
+    b.keep(replace(opened.hit, best=shown))
+    (nearer,) = b.record(found(tracklet(number=2), distance=0.3))
+    assert (nearer.shows, nearer.hit.best) == (None, shown)
+    (better,) = b.record(found(tracklet(number=3, best_pts_s=1.5), distance=0.3))
+    assert better.shows is not None
+    assert better.hit.best.mask is None
+    b.keep(nearer.hit)
+    (closed,) = b.record(nobody(tracklet(number=4, end=EndReason.TRACK_ENDED)))
+    assert closed.hit.best.pts_s == 1.5
+    assert closed.hit.best.mask is None, "the pictures of another sight are not its own"
+
+
+def test_what_could_not_be_shown_is_told_as_long_as_that_sight_is_shown() -> None:
+    b = HitBook("hall", CoolDown(30.0))
+    (opened,) = b.record(found(tracklet(number=1)))
+    b.keep(replace(opened.hit, decision=replace(opened.hit.decision, degraded=("mask",))))
+    (nearer,) = b.record(found(tracklet(number=2), distance=0.3))
+    assert nearer.hit.decision.degraded == ("mask",)
+    (better,) = b.record(found(tracklet(number=3, best_pts_s=1.5), distance=0.3))
+    assert better.hit.decision.degraded == ()
 
 
 def test_the_last_question_may_open_and_close_at_once() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.identify.calibration import Cuts
 from pipeline.identify.shortlist import Matcher
 from pipeline.testing import tracklet
 from pipeline.watchlist.snapshot import WatchlistSnapshot
@@ -33,7 +34,7 @@ def test_the_nearest_enrolment_of_each_of_the_nearest_identities(seed: int, top_
     vectors = rng.normal(size=(30, 6))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     people = snapshot(names, vectors)
-    matcher = Matcher(ExactIndex(ExactIndex.Config()), top_c)
+    matcher = Matcher(ExactIndex(ExactIndex.Config()), top_c, Cuts(0.5))
     matcher.use(people)
     asked = [tracklet(embedding=rng.normal(size=6)) for _ in range(4)]
     for question, candidates in zip(asked, matcher.shortlist(asked), strict=True):
@@ -49,7 +50,7 @@ def test_the_nearest_enrolment_of_each_of_the_nearest_identities(seed: int, top_
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("top_c", [1, 3, 40])
-def test_texts_are_ranked_among_pictures_by_what_they_are_allowed(seed: int, top_c: int) -> None:
+def test_texts_are_ranked_among_pictures_by_what_is_left_to_their_cuts(seed: int, top_c: int) -> None:
     rng = np.random.default_rng(seed)
     names = [f"p{i}" for i in rng.integers(0, 8, 30)]
     vectors = rng.normal(size=(30, 6))
@@ -58,7 +59,7 @@ def test_texts_are_ranked_among_pictures_by_what_they_are_allowed(seed: int, top
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     people = snapshot(names, vectors, is_text)
     index = ExactIndex(ExactIndex.Config())
-    matcher = Matcher(index, top_c, texts=ExactIndex(ExactIndex.Config()), text_allowance=0.7)
+    matcher = Matcher(index, top_c, Cuts(0.5, 1.2), texts=ExactIndex(ExactIndex.Config()))
     matcher.use(people)
     asked = [tracklet(embedding=rng.normal(size=6) * [-1, 1, 1, 1, 1, 1]) for _ in range(4)]
     kinds = set()
@@ -71,15 +72,16 @@ def test_texts_are_ranked_among_pictures_by_what_they_are_allowed(seed: int, top
         for c in candidates:
             row = c.enrolment_id - 10
             kinds.add(bool(is_text[row]))
-            assert c.distance == pytest.approx(best[c.identity_id], abs=2e-3)
-            assert c.distance + c.allowance == pytest.approx(distances[row], abs=2e-3)
+            assert c.is_text == is_text[row]
+            assert c.distance - 0.7 * c.is_text == pytest.approx(best[c.identity_id], abs=2e-3)
+            assert c.distance == pytest.approx(distances[row], abs=2e-3)
     assert kinds == {False, True} or top_c == 1
 
 
 def test_texts_are_left_out_with_a_word_where_nothing_says_how_far_they_may_lie(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    matcher = Matcher(ExactIndex(ExactIndex.Config()), 5)
+    matcher = Matcher(ExactIndex(ExactIndex.Config()), 5, Cuts(0.5))
     matcher.use(snapshot(["p1", "p2"], np.eye(2), np.array([True, False])))
     (candidates,) = matcher.shortlist([tracklet(embedding=np.array([1.0, 0.0]))])
     assert [c.identity_id for c in candidates] == ["p2"]
@@ -87,7 +89,7 @@ def test_texts_are_left_out_with_a_word_where_nothing_says_how_far_they_may_lie(
 
 
 def test_an_empty_watchlist_knows_nobody() -> None:
-    matcher = Matcher(ExactIndex(ExactIndex.Config()), 5)
+    matcher = Matcher(ExactIndex(ExactIndex.Config()), 5, Cuts(0.5))
     assert matcher.shortlist([tracklet()]) == [[]]
     matcher.use(snapshot([], np.zeros((0, 2))))
     assert matcher.shortlist([tracklet(), tracklet()]) == [[], []]

@@ -6,20 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import CoolDown
 from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
-from pipeline.messages import Candidate, EndReason, HitBest, HitState, TrackKey, Tracklet, Verdict
-from pipeline.protocols import Enrolled, Verifier
+from pipeline.messages import Candidate, EndReason, HitState, Mask, TrackKey, Tracklet, Verdict
+from pipeline.plugged import PluggedEmbedder, PluggedVerifier
+from pipeline.protocols import Codec, Enrolled, Verifier
 from pipeline.testing import FakeCodec, FakeEmbedder, tracklet
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
+from tests.evidence import evidence
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+CUTS = Cuts(0.2)
 RED, BLUE = (0, 0, 220), (220, 0, 0)
 
 
@@ -32,18 +36,22 @@ def painted(colour: tuple[int, int, int]) -> bytes:
 class World:
     """A watchlist on disk and a stage that asks against it."""
 
-    def __init__(self, folder: Path, verifier: Verifier | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        verifier: Verifier | None = None,
+        masker: object | None = None,
+        codec: Codec | None = None,
+    ) -> None:
         self.store = WatchlistStore.in_folder(folder)
-        self.embedder = FakeEmbedder()
+        self.embedder = PluggedEmbedder.of(FakeEmbedder())
         self.follower = WatchlistFollower(self.store, self.embedder, FakeCodec())
-        book = HitBook(
-            "hall", 0.2, CoolDown(30.0), lambda t: HitBest(1.0, (64, 48), t.best.box, None, None, None)
-        )
         self.stage = IdentifyStage(
-            Matcher(ExactIndex(ExactIndex.Config()), 40),
-            verifier or DistanceVerifier(DistanceVerifier.Config()),
-            book,
-            max_distance=0.2,
+            Matcher(ExactIndex(ExactIndex.Config()), 40, CUTS),
+            PluggedVerifier.of(verifier or DistanceVerifier(DistanceVerifier.Config())),
+            HitBook("hall", CoolDown(30.0)),
+            evidence(folder, masker, codec),
+            cuts=CUTS,
             margin=0.05,
         )
 
@@ -173,3 +181,126 @@ def test_pictures_are_fetched_only_for_a_verifier_that_looks_at_them(
     (hit,) = world.stage.on_batch([world.sight(RED)])
     assert hit.identity.id == "anna"
     assert (seen, len(fetched)) == ([wants], int(wants))
+
+
+class Cutting:
+    """A masker that masks everything, but for what a test says of some sights."""
+
+    def __init__(self, mask: Callable[[Sequence[Tracklet]], list[Mask | None]]) -> None:
+        self.mask = mask
+
+
+def whole(of: Tracklet) -> Mask:
+    width, height = of.scene.size
+    return Mask((width * height,), (height, width))
+
+
+def out_of_luck(tracklets: Sequence[Tracklet]) -> list[Mask | None]:
+    raise RuntimeError("out of memory")
+
+
+def odd_size(tracklets: Sequence[Tracklet]) -> list[Mask | None]:
+    return [Mask((6,), (2, 3)) for _ in tracklets]
+
+
+@pytest.mark.parametrize(
+    "mask", [out_of_luck, odd_size, lambda tracklets: []], ids=["raises", "size", "too few"]
+)
+def test_a_masker_that_fails_costs_the_mask_only(
+    tmp_path: Path, mask: Callable[[Sequence[Tracklet]], list[Mask | None]]
+) -> None:
+    world = World(tmp_path, masker=Cutting(mask))
+    world.enrol("anna", RED)
+    world.refresh()
+    (hit,) = world.stage.on_batch([world.sight(RED)])
+    assert (hit.state, hit.best.mask, hit.decision.degraded) == (HitState.OPENED, None, ("mask",))
+    assert hit.best.crop is not None
+    (closed,) = world.stage.on_batch([world.sight(RED, 2, end=EndReason.TRACK_ENDED)])
+    assert (closed.best, closed.decision.degraded) == (hit.best, ("mask",))
+
+
+def test_a_codec_that_fails_costs_the_crop_only(tmp_path: Path) -> None:
+    class Full(FakeCodec):
+        def encode(self, image: object, quality: int = 90) -> bytes:
+            raise MemoryError
+
+    world = World(tmp_path, codec=Full())
+    world.enrol("anna", RED)
+    world.refresh()
+    (hit,) = world.stage.on_batch([world.sight(RED)])
+    assert (hit.best.crop, hit.decision.degraded) == (None, ("crop",))
+    assert hit.best.frame is not None
+    assert hit.best.mask is not None
+
+
+def test_masks_are_made_in_one_batch_when_all_is_decided_and_one_bad_sight_costs_its_own(
+    tmp_path: Path,
+) -> None:
+    asked: list[list[int]] = []
+
+    def mask(tracklets: Sequence[Tracklet]) -> list[Mask | None]:
+        asked.append([tracklet.key.track_id for tracklet in tracklets])
+        if 2 in asked[-1]:
+            raise RuntimeError("the second is odd")
+        return [whole(tracklet) for tracklet in tracklets]
+
+    world = World(tmp_path, masker=Cutting(mask))
+    for name, colour in (("anna", RED), ("luca", BLUE), ("nina", (0, 220, 0))):
+        world.enrol(name, colour)
+    world.refresh()
+    keys = [TrackKey("door", "e1", number) for number in (1, 2, 3)]
+    sights = [
+        world.sight(colour, key=key) for colour, key in zip((RED, BLUE, (0, 220, 0)), keys, strict=True)
+    ]
+    hits = list(world.stage.on_batch(sights))
+    assert asked == [[1, 2, 3], [1], [2], [3]]
+    assert [hit.best.mask is None for hit in hits] == [False, True, False]
+    assert [hit.decision.degraded for hit in hits] == [(), ("mask",), ()]
+    asked.clear()
+    assert list(world.stage.on_batch([world.sight(RED, 2, key=keys[0])])) == []
+    assert asked == [], "nothing new to show"
+
+
+def test_what_is_opened_updated_and_closed_in_one_batch_is_shown_once_a_sight(tmp_path: Path) -> None:
+    asked: list[float] = []
+
+    def mask(tracklets: Sequence[Tracklet]) -> list[Mask | None]:
+        asked.extend(tracklet.best.pts_s for tracklet in tracklets)
+        return [whole(tracklet) for tracklet in tracklets]
+
+    world = World(tmp_path, masker=Cutting(mask))
+    world.enrol("anna", RED)
+    world.refresh()
+    hits = list(
+        world.stage.on_batch(
+            [
+                world.sight(RED, 1, best_pts_s=1.0),
+                world.sight(RED, 2, best_pts_s=1.5),
+                world.sight(RED, 3, best_pts_s=1.8, end=EndReason.TRACK_ENDED),
+            ]
+        )
+    )
+    assert [(str(hit.state), hit.best.pts_s) for hit in hits] == [
+        ("opened", 1.0),
+        ("updated", 1.5),
+        ("closed", 1.8),
+    ]
+    assert asked == [1.0, 1.5, 1.8]
+    assert all(hit.best.mask and hit.best.crop for hit in hits)
+
+
+def test_a_guided_masker_is_told_who_was_found(tmp_path: Path) -> None:
+    class Guided:
+        guided = True
+
+        def mask_person(self, questions: Sequence[tuple[Tracklet, Enrolled | None]]) -> list[Mask | None]:
+            seen.extend((e and e.identity_id, bool(e and e.picture)) for _, e in questions)
+            return [whole(tracklet) for tracklet, _ in questions]
+
+    seen: list[tuple[str | None, bool]] = []
+    world = World(tmp_path, masker=Guided())
+    world.enrol("anna", RED)
+    world.refresh()
+    (hit,) = world.stage.on_batch([world.sight(RED)])
+    assert hit.best.mask is not None
+    assert seen == [("anna", True)]

@@ -31,8 +31,10 @@ def fail(stream_id: str, error: Exception) -> None:
 def inline(rig: Rig, items: Sequence[Frame | StreamEnd]) -> list[Hit]:
     config = rig.config("door")
     with ExitStack() as opened:
-        detector, looks = build.open_detector(config, opened), build.open_looks(config, opened)
-        judges = build.open_judges(config, opened)
+        guests = build.guests(config)
+        detector = build.open_detector(config, opened, guests)
+        looks = build.open_looks(config, opened, guests)
+        judges = build.open_judges(config, opened, guests)
         identify = build.identify_stage(config, looks, judges, time.time)
         snapshot = build.follower(looks, judges).refresh(datetime.now(UTC))
         assert snapshot is not None

@@ -174,6 +174,25 @@ def test_a_cap_lets_the_first_frame_of_every_epoch_through() -> None:
     assert world.drained() == [(0, "e1"), (0, "e2"), EndReason.TRACK_ENDED]
 
 
+@pytest.mark.parametrize(("fps", "told"), [(0.5, "0.5 frames"), (1.0, "1 frames"), (2.0, None), (10.0, None)])
+def test_a_stream_too_slow_to_follow_anybody_is_told(
+    fps: float, told: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(ListSource([replace(frame(i, fps=fps), epoch="e1") for i in range(12)]))
+    world.drained()
+    if told:
+        assert told in str(world.reader.remark)
+    assert (world.reader.remark is None) == (told is None)
+    assert caplog.text.count("frames a second") == (told is not None)
+
+
+def test_a_cap_that_is_too_low_is_told_as_such() -> None:
+    settings = replace(AT_ONCE, max_fps=1.0)
+    world = World(ListSource([replace(frame(i, fps=10.0), epoch="e1") for i in range(80)]), settings=settings)
+    world.drained()
+    assert "raise max_fps to 4 or more" in str(world.reader.remark)
+
+
 class Endless:
     """Frames for ever; `closed` when somebody closed it."""
 

@@ -13,11 +13,13 @@ from pipeline.deliver.events import encode
 from pipeline.deliver.outbox import Outbox
 from pipeline.deliver.tracklets import to_message
 from pipeline.errors import OutboxError, OutsideError
+from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import CoolDown
-from pipeline.identify.hits import HitBook
+from pipeline.identify.hits import Answer, HitBook, Report
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
-from pipeline.messages import EndReason, HitBest, TrackKey, Tracklet
+from pipeline.messages import EndReason, TrackKey, Tracklet
+from pipeline.plugged import PluggedEmbedder, PluggedVerifier
 from pipeline.runner.back import Identifier
 from pipeline.runner.delivery import Delivery, EvidenceRoom
 from pipeline.runner.positions import Positions
@@ -30,12 +32,23 @@ from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
+from tests.evidence import evidence as of_hits
 from tests.pictures import person
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-CODEC, EMBEDDER = FakeCodec(), FakeEmbedder()
+CUTS = Cuts(0.2)
+CODEC, EMBEDDER = FakeCodec(), PluggedEmbedder.of(FakeEmbedder())
 ENDED = EndReason.TRACK_ENDED
 UNLUCKY = 13
+
+
+class Book(HitBook):
+    """Fails at one track."""
+
+    def record(self, answer: Answer) -> list[Report]:
+        if answer.tracklet.key.track_id == UNLUCKY:
+            raise ValueError("cannot be recorded")
+        return super().record(answer)
 
 
 class Desk:
@@ -61,16 +74,16 @@ class Desk:
         self.telemetry = Telemetry(dict)
         evidence = EvidenceStore(folder / "evidence", None, max_mb=1, max_age_days=1)
         delivery = Delivery(self.outbox, {}, OutboxConfig(), EvidenceRoom(evidence), self.telemetry)
-        book = HitBook("hall", 0.2, CoolDown(cooldown_s), _show)
         stage = IdentifyStage(
-            Matcher(ExactIndex(ExactIndex.Config()), 40), DistanceVerifier(DistanceVerifier.Config()), book,
-            max_distance=0.2, margin=0.05,
+            Matcher(ExactIndex(ExactIndex.Config()), 40, CUTS),
+            PluggedVerifier.of(DistanceVerifier(DistanceVerifier.Config())),
+            Book("hall", CoolDown(cooldown_s)), of_hits(folder), cuts=CUTS, margin=0.05,
         )  # fmt: skip
         follower = WatchlistFollower(self.store, EMBEDDER, CODEC)
         identifier = Identifier("hall", stage, follower, delivery, self.telemetry)
         identifier.follow()
         self.member = Receiving(
-            self.bus, CODEC, Expected("hall", EMBEDDER.engine_digest, EMBEDDER.dimension, 60.0), stage,
+            self.bus, CODEC, Expected("hall", EMBEDDER.digest, EMBEDDER.dimension, 60.0), stage,
             identifier, delivery, Positions(verify.get("forget_s", 900.0)),
             (lambda age_s: self.reported) if recent else None, cooldown_s, self.telemetry,
         )  # fmt: skip
@@ -85,9 +98,7 @@ class Desk:
         """A tracklet of anna arrives on the topic."""
         asked_at = datetime.now(UTC) - timedelta(seconds=age_s)
         tracklet = sighting(TrackKey("door", more.get("epoch", "e1"), track), number, end)
-        message = to_message(
-            tracklet, site="hall", engine=EMBEDDER.engine_digest, asked_at=asked_at, codec=CODEC
-        )
+        message = to_message(tracklet, site="hall", engine=EMBEDDER.digest, asked_at=asked_at, codec=CODEC)
         self.bus.publish([message])
 
     def told(self) -> list[str]:
@@ -100,12 +111,6 @@ class Desk:
         rows = self.outbox.take("kafka", 1000)
         self.reported += [row.event for row in rows]
         self.outbox.done("kafka", [row.seq for row in rows])
-
-
-def _show(of: Tracklet) -> HitBest:
-    if of.key.track_id == UNLUCKY:
-        raise ValueError("cannot be shown")
-    return HitBest(of.best.pts_s, (64, 48), of.best.box, None, None, None)
 
 
 def sighting(key: TrackKey, number: int, end: EndReason | None) -> Tracklet:
@@ -171,8 +176,8 @@ def test_a_tracklet_that_fails_later_takes_nobody_with_it(desk: Desk) -> None:
     assert desk.member.step(0.0)
     assert desk.told() == ["1 opened", "1 closed track_ended", "2 opened", "2 closed track_ended"]
     assert [(message.offset, reason) for message, reason in desk.bus.refused] == [
-        (2, "ValueError: cannot be shown"),
-        (3, "ValueError: cannot be shown"),
+        (2, "ValueError: cannot be recorded"),
+        (3, "ValueError: cannot be recorded"),
     ]
     assert desk.member.to_commit() == {0: 6}
 

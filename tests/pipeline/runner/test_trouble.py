@@ -180,7 +180,7 @@ def test_the_embedder_is_asked_by_one_thread_at_a_time(rig: Rig, monkeypatch: py
     monkeypatch.setattr(ColourEmbedder, "embed", watched)
     config = rig.config("door")
     with ExitStack() as opened:
-        shared = build.open_looks(config, opened).embedder
+        shared = build.open_looks(config, opened, build.guests(config)).embedder
     images = list(np.random.default_rng(0).integers(0, 255, (8, 120, 60, 3), np.uint8))
     threads = [threading.Thread(target=shared.embed, args=(images,)) for _ in range(4)]
     for thread in threads:
@@ -188,8 +188,7 @@ def test_the_embedder_is_asked_by_one_thread_at_a_time(rig: Rig, monkeypatch: py
     for thread in threads:
         thread.join()
     assert together == [1]
-    assert getattr(shared, "engine_digest") == ColourEmbedder.engine_digest  # noqa: B009
-    assert (shared.dimension, hasattr(shared, "close")) == (ColourEmbedder.dimension, False)
+    assert (shared.digest, shared.dimension) == (ColourEmbedder.engine_digest, ColourEmbedder.dimension)
 
 
 def test_on_a_full_disk_the_oldest_pictures_make_room_for_hits(

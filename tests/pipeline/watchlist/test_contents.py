@@ -57,7 +57,7 @@ class Site:
 
     def start(self) -> list[str]:
         """A member starts and ends; who is in its store, after what it has said."""
-        with WatchlistMirror(self.bus, self.folder / "gpu") as mirror:
+        with WatchlistMirror(self.bus, WatchlistStore.in_folder(self.folder / "gpu")) as mirror:
             mirror.follow()
             self.said = " / ".join(mirror.remarks)
         return self.ids()
@@ -113,7 +113,7 @@ def test_who_was_removed_long_ago_leaves_though_nothing_is_left_of_them(site: Si
 
 def test_after_a_failure_of_the_link_the_whole_table_is_held_against_the_contents_row(site: Site) -> None:
     site.enrol("anna", "ben")
-    with WatchlistMirror(site.bus, site.folder / "gpu") as mirror:
+    with WatchlistMirror(site.bus, WatchlistStore.in_folder(site.folder / "gpu")) as mirror:
         mirror.follow()
         site.remove("anna")
         site.enrol("cleo")
@@ -142,7 +142,7 @@ def test_a_contents_row_that_is_older_or_anothers_removes_nobody(
     site.relist(**changes)
     assert site.start() == ["anna", "ben"]
     assert said in site.said or changes["version"] == 2
-    site.relist(watchlist=site.office.origin().own_id, version=3, identities=["ben"])
+    site.relist(watchlist=site.office.origin.own_id, version=3, identities=["ben"])
     assert site.start() == ["ben"], "and a right one counts afterwards"
 
 
@@ -198,7 +198,7 @@ def test_publishing_all_puts_another_watchlist_in_place_of_the_one_before(site: 
         publish_all(new, site.bus.watchlist, CODEC)
         assert site.start() == ["ben"]
         assert site.said == ""
-        assert site.here.origin().follows_id == new.origin().own_id != old
+        assert site.here.origin.follows_id == new.origin.own_id != old
         new.add(Identity("cleo", None, None, None, NOW), [picture(GREEN)])
         publish(new, site.bus.watchlist, CODEC, ["cleo"])
         assert site.start() == ["ben", "cleo"]
@@ -210,7 +210,7 @@ def test_what_was_removed_or_changed_at_the_office_does_not_come_back_to_it(site
     site.office.remove("anna")
     site.office.add(Identity("ben", "Ben", None, None, NOW), [picture(GREEN)])
     before = site.office.enrolments()
-    with WatchlistMirror(site.bus, site.folder / "office") as mirror:
+    with WatchlistMirror(site.bus, WatchlistStore.in_folder(site.folder / "office")) as mirror:
         mirror.follow()
         assert site.office.enrolments() == before
         assert site.office.identity("anna") is None
@@ -226,7 +226,7 @@ def test_an_office_put_back_from_an_old_copy_takes_over_what_it_has_missed(
     site.remove("anna")
     site.enrol("cleo", "dora")
     with (
-        WatchlistMirror(site.bus, tmp_path / "copy") as mirror,
+        WatchlistMirror(site.bus, WatchlistStore.in_folder(tmp_path / "copy")) as mirror,
         WatchlistStore.in_folder(tmp_path / "copy") as put_back,
     ):
         mirror.follow()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError, OutsideError
+from pipeline.plugged import PluggedEmbedder
 from pipeline.testing import FakeCodec, FakeEmbedder
 from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
 from pipeline.watchlist.follower import ensure_vectors
@@ -74,7 +75,7 @@ def test_exports_are_the_same_bytes_also_after_a_round_trip(
 
 
 def test_the_archive_holds_the_listing_and_the_pictures_only(store: WatchlistStore, tmp_path: Path) -> None:
-    ensure_vectors(store, FakeEmbedder(), CODEC)
+    ensure_vectors(store, PluggedEmbedder.of(FakeEmbedder()), CODEC)
     export_watchlist(store, tmp_path / "w.zip")
     with zipfile.ZipFile(tmp_path / "w.zip") as archive:
         names = sorted(archive.namelist())
@@ -243,6 +244,42 @@ def test_a_flipped_bit_or_a_cut_never_gets_in(
                 assert content(other) == here
                 other.remove("p1")
                 other.remove("p2")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_a_damaged_packing_is_refused_whatever_it_is(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path, method: int
+) -> None:
+    export_watchlist(store, tmp_path / "w.zip")
+    packed = tmp_path / "p.zip"
+    with zipfile.ZipFile(tmp_path / "w.zip") as plain, zipfile.ZipFile(packed, "w", method) as archive:
+        for name in plain.namelist():
+            archive.writestr(name, plain.read(name))
+    good = packed.read_bytes()
+    assert import_watchlist(other, packed, CODEC).identities
+    other.remove("p1")
+    other.remove("p2")
+    for at in range(130, 200, 4):  # in the first data
+        packed.write_bytes(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
+        with pytest.raises(InputError, match=r"p\.zip"):
+            import_watchlist(other, packed, CODEC)
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:30:00-01:00", "0001-01-01T00:30:00+01:00"])
+def test_a_time_that_leaves_the_calendar_is_refused_with_its_key(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path, moment: str
+) -> None:
+    export_watchlist(store, tmp_path / "w.zip")
+    with zipfile.ZipFile(tmp_path / "w.zip") as plain, zipfile.ZipFile(tmp_path / "t.zip", "w") as changed:
+        for name in plain.namelist():
+            data = plain.read(name)
+            if name == "watchlist.json":
+                listing = json.loads(data)
+                listing["identities"][0]["created_at"] = moment
+                data = json.dumps(listing).encode()
+            changed.writestr(name, data)
+    with pytest.raises(InputError, match=r"identities\.0\.created_at"):
+        import_watchlist(other, tmp_path / "t.zip", CODEC)
 
 
 def test_an_encrypted_archive_is_refused(

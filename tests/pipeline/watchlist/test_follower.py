@@ -6,17 +6,18 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.plugged import PluggedEmbedder
 from pipeline.testing import FakeCodec, FakeEmbedder
 from pipeline.watchlist.follower import WatchlistFollower, ensure_vectors
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
-from pipeline.watchlist.vectors import digest_of
 from tests.pictures import BLUE, GREEN, RED, person
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
@@ -53,7 +54,7 @@ def other(store: WatchlistStore, tmp_path: Path) -> Iterator[WatchlistStore]:
 
 
 def follow(store: WatchlistStore, embedder: FakeEmbedder | None = None) -> WatchlistFollower:
-    return WatchlistFollower(store, embedder or FakeEmbedder(), CODEC)
+    return WatchlistFollower(store, PluggedEmbedder.of(embedder or FakeEmbedder()), CODEC)
 
 
 def fresh(follower: WatchlistFollower, now: datetime = NOW) -> WatchlistSnapshot:
@@ -129,7 +130,7 @@ def test_a_clock_that_is_set_back_brings_back_who_seemed_to_be_over(store: Watch
 def test_the_vectors_are_those_of_the_pictures(store: WatchlistStore) -> None:
     ids = store.add(someone("p1"), PICTURES)
     snapshot = fresh(follow(store))
-    expected = FakeEmbedder().embed([CODEC.decode(new.picture) for new in PICTURES])
+    expected = PluggedEmbedder.of(FakeEmbedder()).embed([CODEC.decode(new.picture) for new in PICTURES])
     assert snapshot.enrolment_ids.tolist() == ids
     assert snapshot.vectors.dtype == np.float16
     np.testing.assert_allclose(snapshot.vectors, expected, atol=1e-3)
@@ -162,7 +163,7 @@ def test_what_another_process_enrols_with_another_engine_is_embedded_here(
 
 
 def test_a_vector_of_the_wrong_length_is_made_again(store: WatchlistStore) -> None:
-    digest = digest_of(FakeEmbedder())
+    digest = PluggedEmbedder.of(FakeEmbedder()).digest
     store.add(someone("p1"), [NewPicture(PICTURES[0].picture, NOW, digest, np.full(9, 1 / 3, np.float32))])
     assert fresh(follow(store)).vectors.shape == (1, 4)
 
@@ -177,8 +178,24 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_named(store: WatchlistSto
 
 def test_more_pictures_than_fit_one_batch(store: WatchlistStore) -> None:
     store.add(someone("p1"), PICTURES * 25)
-    assert ensure_vectors(store, FakeEmbedder(), CODEC) == ()
-    assert len(take_snapshot(store, FakeEmbedder(), NOW)) == 75
+    assert ensure_vectors(store, PluggedEmbedder.of(FakeEmbedder()), CODEC) == ()
+    assert len(take_snapshot(store, PluggedEmbedder.of(FakeEmbedder()), NOW)) == 75
+
+
+def test_huge_pictures_are_unpacked_in_parts(store: WatchlistStore) -> None:
+    class Large(FakeCodec):
+        def decode(self, data: bytes) -> Any:
+            return np.broadcast_to(super().decode(data)[:1, :1], (4000, 5000, 3))
+
+    class Counting(FakeEmbedder):
+        def embed(self, crops: Any) -> Any:
+            batches.append(len(crops))
+            return np.tile(super().embed([person()]), (len(crops), 1))
+
+    batches: list[int] = []
+    store.add(someone("p1"), PICTURES)
+    assert ensure_vectors(store, PluggedEmbedder.of(Counting()), Large()) == ()
+    assert batches == [2, 1]
 
 
 @pytest.mark.parametrize("factor", [np.nan, 0.5])
@@ -197,8 +214,8 @@ def test_an_embedder_without_a_digest_goes_by_its_class() -> None:
         def __init__(self) -> None:
             super().__init__(engine_digest="")
 
-    assert digest_of(Plain()).endswith("Plain/4")
-    assert digest_of(Plain()) != digest_of(FakeEmbedder())
+    assert PluggedEmbedder.of(Plain()).digest.endswith("Plain/4")
+    assert PluggedEmbedder.of(Plain()).digest != PluggedEmbedder.of(FakeEmbedder()).digest
 
 
 def test_pictures_are_fetched_when_asked_for(store: WatchlistStore, other: WatchlistStore) -> None:

@@ -59,7 +59,7 @@ def test_texts_come_in_and_everything_else_stays(old: sqlite3.Connection, tmp_pa
     old.execute("INSERT INTO enrolment VALUES (9, 'p3', 'picture', x'00', 'cd', '2026-11-21T07:00:00+00:00')")
     old.execute("DELETE FROM enrolment WHERE id = 9")
     with WatchlistStore(tmp_path / "w.db") as store:
-        assert store.vectors([5]) == {5: {"sha256:e": b"\x00\x3c"}}
+        assert store.vectors(enrolment_ids=[5]) == {5: {"sha256:e": b"\x00\x3c"}}
         text = NewText("a red coat", now, "sha256:e", np.ones(1, np.float32))
         assert store.add(Identity("p3", None, None, None, now), [text]) == [10], "no id comes twice"
         assert [(e.kind, e.text) for e in store.enrolments("p3")] == [

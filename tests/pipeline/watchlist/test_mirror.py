@@ -1,5 +1,7 @@
 """Stores that follow the watchlist that all processes share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,16 @@ from tests.pictures import BLUE
 from tests.pipeline.watchlist.office import NOW, anna, people, picture
 
 
+@contextmanager
+def following(bus: ListBus, data_dir: Path) -> Iterator[tuple[WatchlistMirror, WatchlistStore]]:
+    """A mirror, and its store by another connection."""
+    with (
+        WatchlistMirror(bus, WatchlistStore.in_folder(data_dir)) as mirror,
+        WatchlistStore.in_folder(data_dir) as here,
+    ):
+        yield mirror, here
+
+
 @pytest.fixture
 def bus() -> ListBus:
     return ListBus()
@@ -24,7 +36,10 @@ def test_a_mirror_becomes_what_was_published_and_follows(
     office: WatchlistStore, bus: ListBus, tmp_path: Path
 ) -> None:
     publish(office, bus.watchlist, CODEC, ["anna"])
-    with WatchlistMirror(bus, tmp_path / "gpu") as mirror, WatchlistStore.in_folder(tmp_path / "gpu") as here:
+    with (
+        WatchlistMirror(bus, WatchlistStore.in_folder(tmp_path / "gpu")) as mirror,
+        WatchlistStore.in_folder(tmp_path / "gpu") as here,
+    ):
         mirror.follow()
         assert people(here) == people(office)
         assert here.lacking_vectors("sha256:e", 2) == [], "nothing is embedded again"
@@ -45,7 +60,10 @@ def test_a_mirror_becomes_what_was_published_and_follows(
 
 def test_a_changed_name_counts_as_a_change(office: WatchlistStore, bus: ListBus, tmp_path: Path) -> None:
     publish(office, bus.watchlist, CODEC, ["anna"])
-    with WatchlistMirror(bus, tmp_path / "gpu") as mirror, WatchlistStore.in_folder(tmp_path / "gpu") as here:
+    with (
+        WatchlistMirror(bus, WatchlistStore.in_folder(tmp_path / "gpu")) as mirror,
+        WatchlistStore.in_folder(tmp_path / "gpu") as here,
+    ):
         mirror.follow()
         office.add(anna(name="Anna"), [])
         publish(office, bus.watchlist, CODEC, ["anna"])
@@ -56,7 +74,7 @@ def test_a_changed_name_counts_as_a_change(office: WatchlistStore, bus: ListBus,
 
 def test_nothing_is_believed_before_the_table_has_answered(bus: ListBus, tmp_path: Path) -> None:
     bus.watchlist.down = 1
-    with WatchlistMirror(bus, tmp_path / "gpu") as mirror:
+    with WatchlistMirror(bus, WatchlistStore.in_folder(tmp_path / "gpu")) as mirror:
         with pytest.raises(OutsideError, match="away"):
             mirror.follow()
         mirror.follow()
@@ -66,7 +84,7 @@ def test_a_table_that_nobody_has_written_leaves_the_store_alone(
     bus: ListBus, office: WatchlistStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = people(office)
-    with WatchlistMirror(bus, tmp_path / "office") as mirror:
+    with WatchlistMirror(bus, WatchlistStore.in_folder(tmp_path / "office")) as mirror:
         mirror.follow()
     assert people(office) == before
     assert "musewatch watchlist publish" in caplog.text
@@ -77,7 +95,10 @@ def test_a_poisoned_row_becomes_a_dead_letter_and_the_others_count(
 ) -> None:
     bus.watchlist.write([("luca", b"{")])
     publish(office, bus.watchlist, CODEC, ["anna"])
-    with WatchlistMirror(bus, tmp_path / "gpu") as mirror, WatchlistStore.in_folder(tmp_path / "gpu") as here:
+    with (
+        WatchlistMirror(bus, WatchlistStore.in_folder(tmp_path / "gpu")) as mirror,
+        WatchlistStore.in_folder(tmp_path / "gpu") as here,
+    ):
         mirror.follow()
         assert people(here) == people(office)
     ((message, reason),) = bus.refused
@@ -88,7 +109,10 @@ def test_a_poisoned_row_becomes_a_dead_letter_and_the_others_count(
 def test_a_change_behind_one_that_could_not_be_taken_over_is_not_forgotten(
     office: WatchlistStore, bus: ListBus, tmp_path: Path
 ) -> None:
-    with WatchlistMirror(bus, tmp_path / "gpu") as mirror, WatchlistStore.in_folder(tmp_path / "gpu") as here:
+    with (
+        WatchlistMirror(bus, WatchlistStore.in_folder(tmp_path / "gpu")) as mirror,
+        WatchlistStore.in_folder(tmp_path / "gpu") as here,
+    ):
         mirror.follow()
         bus.watchlist.write([("luca", b"{")])
         publish(office, bus.watchlist, CODEC, ["anna"])

@@ -10,15 +10,16 @@ import jsonschema
 import numpy as np
 import pytest
 
-from pipeline.build import SharedEmbedder
 from pipeline.desk.enrol import EnrolReport, enrol
 from pipeline.desk.portrait import PortraitMaker
 from pipeline.errors import ConfigError, InputError
+from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import CoolDown
 from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
-from pipeline.messages import HitBest, TrackKey
+from pipeline.messages import TrackKey
+from pipeline.plugged import PluggedEmbedder, PluggedVerifier
 from pipeline.testing import FakeCodec, FakeEmbedder, FakeReader, ListBus, tracklet
 from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
 from pipeline.watchlist.follower import WatchlistFollower, ensure_vectors
@@ -29,6 +30,7 @@ from pipeline.watchlist.shared import MAX_BYTES, from_row, identity_schema, publ
 from pipeline.watchlist.snapshot import take_snapshot
 from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
+from tests.evidence import evidence
 from tests.pictures import BLUE, GREEN, RED, person
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
@@ -81,7 +83,7 @@ class TestStored:
 
 class TestEmbedded:
     def test_by_the_text_tower_and_marked(self, store: WatchlistStore) -> None:
-        reader = SharedEmbedder(FakeReader())
+        reader = PluggedEmbedder.of(FakeReader())
         store.remove("p1")
         store.add(someone("p3"), [NewText("all in red", NOW)])
         assert ensure_vectors(store, reader, CODEC) == ()
@@ -94,7 +96,7 @@ class TestEmbedded:
         ]  # fmt: skip
 
     def test_what_this_embedder_cannot_read_is_left_out_and_named(self, store: WatchlistStore) -> None:
-        blind = WatchlistFollower(store, FakeEmbedder(), CODEC)
+        blind = WatchlistFollower(store, PluggedEmbedder.of(FakeEmbedder()), CODEC)
         snapshot = blind.refresh(NOW)
         assert snapshot is not None
         assert snapshot.identity_ids == ("p1", "p2")
@@ -103,7 +105,7 @@ class TestEmbedded:
         ]  # fmt: skip
         store.add(someone("p3"), [NewText("red and more than the ten words that this tower reads", NOW)])
         store.remove("p1")
-        (bad,) = ensure_vectors(store, FakeReader("sha256:r"), CODEC)
+        (bad,) = ensure_vectors(store, PluggedEmbedder.of(FakeReader("sha256:r")), CODEC)
         assert (bad.identity_id, bad.problem) == ("p3", "the text is longer than ten words. shorten it")
 
 
@@ -112,15 +114,19 @@ class TestFound:
     def test_by_their_own_cut_beside_people_enrolled_by_pictures(
         self, tmp_path: Path, cut: float | None
     ) -> None:
-        reader = FakeReader()
-        more = {} if cut is None else {"texts": ExactIndex(ExactIndex.Config()), "text_allowance": cut - 0.2}
+        reader = PluggedEmbedder.of(FakeReader())
+        cuts = Cuts(0.2, cut)
         stage = IdentifyStage(
-            Matcher(ExactIndex(ExactIndex.Config()), 40, **more),  # type: ignore[arg-type]
-            DistanceVerifier(DistanceVerifier.Config()),
-            HitBook(
-                "hall", 0.2, CoolDown(30.0), lambda t: HitBest(1.0, (64, 48), t.best.box, None, None, None)
+            Matcher(
+                ExactIndex(ExactIndex.Config()),
+                40,
+                cuts,
+                texts=ExactIndex(ExactIndex.Config()) if cut else None,
             ),
-            max_distance=0.2,
+            PluggedVerifier.of(DistanceVerifier(DistanceVerifier.Config())),
+            HitBook("hall", CoolDown(30.0)),
+            evidence(tmp_path),
+            cuts=cuts,
             margin=0.05,
         )
         with WatchlistStore(tmp_path / "w.db") as store:
@@ -144,7 +150,7 @@ class TestEnrolling:
     def put(
         self, store: WatchlistStore, *texts: str, image: Path | None = None, blind: bool = False
     ) -> EnrolReport:
-        embedder = FakeEmbedder() if blind else FakeReader()
+        embedder = PluggedEmbedder.of(FakeEmbedder()) if blind else PluggedEmbedder.of(FakeReader())
         images = [] if image is None else [image]
         return enrol(
             store, someone("p7"), images, PortraitMaker(CODEC), embedder, max_distance=0.2, now=NOW, texts=texts
@@ -165,8 +171,14 @@ class TestEnrolling:
         self.put(other, "all in red")
         (tmp_path / "a.jpg").write_bytes(CODEC.encode(person(90)))
         report = enrol(
-            other, someone("p8"), [tmp_path / "a.jpg"], PortraitMaker(CODEC), FakeReader(), max_distance=2, now=NOW
-        )  # fmt: skip
+            other,
+            someone("p8"),
+            [tmp_path / "a.jpg"],
+            PortraitMaker(CODEC),
+            PluggedEmbedder.of(FakeReader()),
+            max_distance=2,
+            now=NOW,
+        )
         assert report.warnings == []
 
     @pytest.mark.parametrize(
@@ -189,7 +201,7 @@ class TestElsewhere:
     def test_an_archive_brings_them_in_their_order_without_vectors(
         self, store: WatchlistStore, other: WatchlistStore, tmp_path: Path
     ) -> None:
-        ensure_vectors(store, FakeEmbedder(), CODEC)
+        ensure_vectors(store, PluggedEmbedder.of(FakeEmbedder()), CODEC)
         export_watchlist(store, tmp_path / "w.zip")
         import_watchlist(other, tmp_path / "w.zip", CODEC)
         assert told(other) == told(store)
@@ -240,7 +252,7 @@ class TestElsewhere:
     def test_a_shared_row_brings_them_with_their_vectors(self, store: WatchlistStore, tmp_path: Path) -> None:
         store.remove("p1")
         store.add(someone(), [NewText("all in red", NOW), NewPicture(painted(GREEN), NOW)])
-        ensure_vectors(store, FakeReader(), CODEC)
+        ensure_vectors(store, PluggedEmbedder.of(FakeReader()), CODEC)
         row = to_row(store, "p1", CODEC)
         assert row is not None
         jsonschema.validate(json.loads(row), identity_schema())
@@ -250,7 +262,7 @@ class TestElsewhere:
         bus = ListBus()
         publish(store, bus.watchlist, CODEC, ["p1"])
         with (
-            WatchlistMirror(bus, tmp_path / "gpu") as mirror,
+            WatchlistMirror(bus, WatchlistStore.in_folder(tmp_path / "gpu")) as mirror,
             WatchlistStore.in_folder(tmp_path / "gpu") as here,
         ):
             mirror.follow()
@@ -267,7 +279,10 @@ class TestElsewhere:
 
     def test_a_store_that_is_its_own_mirror_keeps_its_order(self, tmp_path: Path) -> None:
         bus = ListBus()
-        with WatchlistStore.in_folder(tmp_path) as store, WatchlistMirror(bus, tmp_path) as mirror:
+        with (
+            WatchlistStore.in_folder(tmp_path) as store,
+            WatchlistMirror(bus, WatchlistStore.in_folder(tmp_path)) as mirror,
+        ):
             store.add(someone(), [NewText("red", NOW), NewPicture(painted(GREEN), NOW)])
             publish(store, bus.watchlist, CODEC, ["p1"])
             before = store.enrolments()

@@ -61,4 +61,6 @@ def in_a_measurement(config: Config, photo: Photo) -> None:
     """As `evaluate clips` does, with plugins that run already."""
     with ExitStack() as opened:
         store = opened.enter_context(WatchlistStore.in_folder(config.data_dir))
-        enrol_photo(Desk(store, Equipment(config, build.open_looks(config, opened))), photo)
+        enrol_photo(
+            Desk(store, Equipment(config, build.open_looks(config, opened, build.guests(config)))), photo
+        )

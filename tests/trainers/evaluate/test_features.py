@@ -1,6 +1,7 @@
 """`musewatch evaluate features` as a script calls it."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -184,3 +185,58 @@ def test_a_window_that_does_not_fit(tmp_path, capsys, option):
     file = write(tmp_path, candidates=None, p_no=None)
     assert main(["evaluate", "features", file, *option]) == 2
     assert "does not fit 120 gallery rows" in capsys.readouterr().err
+
+
+def with_member(path, **changes):
+    """Changes the first entry of a zip's list of members."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 6 : at + 8] = changes["needs"].to_bytes(2, "little")
+    path.write_bytes(data)
+
+
+def damaged_data(path):
+    data = bytearray(path.read_bytes())
+    data[60:90] = bytes(30)
+    path.write_bytes(data)
+
+
+def bomb(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.npy", "w") as member:
+        for _ in range(1025):
+            member.write(bytes(2**20))
+
+
+def odd_header(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"9" * 30 + b",)}"
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: with_member(path, needs=999), damaged_data, bomb, odd_header]
+)
+def test_a_damaged_npz_is_refused_and_said_in_one_line(tmp_path, capsys, damage):
+    np.savez_compressed(tmp_path / "f.npz", **arrays())
+    damage(tmp_path / "f.npz")
+    assert main(["evaluate", "features", str(tmp_path / "f.npz")]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "f.npz" in line
+    assert "unexpected" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gallery_ids", np.uint64(2**64 - 1)),
+        ("gallery_ids", np.int64(-(2**63))),
+        ("query_cameras", np.float64(1e30)),
+        ("query_ids", np.float32(2**60)),
+    ],
+)
+def test_labels_that_would_wrap_are_refused(tmp_path, capsys, name, value):
+    content = arrays()
+    content[name] = np.full(len(content[name]), value)
+    assert main(["evaluate", "features", write(tmp_path, **content)]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line

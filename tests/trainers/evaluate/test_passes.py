@@ -1,17 +1,25 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pipeline.build import Looks
+from pipeline.calls import Guests
 from pipeline.config import parse_config
 from pipeline.messages import Detections
-from pipeline.registry import build
+from pipeline.plugged import PluggedCodec, PluggedDetector, PluggedEmbedder
 from pipeline.settings import choose
 from pipeline.testing import frame
 from tests.servers.clips import number_of, write_clip
 from trainers.evaluate.frames import frames_at
-from trainers.evaluate.passes import RememberingDetector, RememberingEmbedder, record
+from trainers.evaluate.passes import (
+    RememberingDetector,
+    RememberingEmbedder,
+    record,
+    remembered_detections,
+    remembered_vectors,
+)
 
 
 class RedSquare:
@@ -49,7 +57,8 @@ class MeanColour:
 
 @pytest.fixture
 def looks():
-    return Looks(RememberingEmbedder(MeanColour()), build("codec", choose("opencv"), None, "codec"), 0.2)
+    embedder = remembered_vectors(PluggedEmbedder.of(MeanColour()))
+    return Looks(embedder, PluggedCodec.build(choose("opencv"), Path()), 0.2, Guests())
 
 
 @pytest.fixture
@@ -84,7 +93,7 @@ def test_crops_are_embedded_once():
 def test_pass_shows_what_is_not_skipped(tmp_path, looks, config):
     clip = write_clip(tmp_path / "a.mp4", 40)
     plain = RedSquare()
-    memory = RememberingDetector(plain)
+    memory = remembered_detections(PluggedDetector.of(plain))
     whole = [asked for together in record(config, memory, looks, clip) for asked in together]
     assert whole[-1].end is not None
     assert (whole[-1].first_pts_s, whole[-1].last_pts_s) == (pytest.approx(0.1, abs=0.11), pytest.approx(3.9))
@@ -96,7 +105,7 @@ def test_pass_shows_what_is_not_skipped(tmp_path, looks, config):
 
 def test_failure_of_a_stage_ends_the_pass(tmp_path, looks, config):
     clip = write_clip(tmp_path / "a.mp4", 3)
-    broken = SimpleNamespace(detect=lambda frames: 1 / 0)
+    broken = PluggedDetector.of(SimpleNamespace(detect=lambda frames: 1 / 0))
     with pytest.raises(ZeroDivisionError):
         record(config, broken, looks, clip)
 

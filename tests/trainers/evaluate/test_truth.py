@@ -10,6 +10,7 @@ from pipeline.cli.common import REFUSED_INPUT
 from pipeline.errors import InputError
 from trainers.evaluate.cli import app
 from trainers.evaluate.frames import play
+from trainers.evaluate.hits_file import read_hits
 from trainers.evaluate.truth import clip_facts, read_enrolled, read_labels, read_presence, read_truth
 
 HEAD = "stream_id,person_id,start_s,end_s,visible_s,max_height_px\n"
@@ -83,7 +84,9 @@ def test_labels_without_a_clip_need_a_rate(folder):
 
 @pytest.mark.parametrize(
     "line", ["1,3,10,20,30", "1,3,10,20,x,40,1,1,1", "0,3,10,20,30,40,1,1,1", "1,3,10,20,0,40,1,1,1",
-             "1,3,nan,20,30,40,1,1,1", "1,inf,1,20,30,40,1,1,1"],
+             "1,3,nan,20,30,40,1,1,1", "1,inf,1,20,30,40,1,1,1", "1e300,3,1,20,30,40,1,1,1",
+             "1,1e30,1,20,30,40,1,1,1", "1,3,1e300,20,30,40,1,1,1", "1.5,3,1,20,30,40,1,1,1",
+             "1,3,1,20,30,40,1,0.5,1", "1,3,10,20,30,40,nan,1,1"],
 )  # fmt: skip
 def test_broken_labels_are_named_by_line(tmp_path, line):
     (tmp_path / "a.gt.txt").write_text("1,3,10,20,30,40,1,1,1\n\n" + line + "\n")
@@ -95,8 +98,11 @@ def test_broken_labels_are_named_by_line(tmp_path, line):
     ("text", "message"),
     [
         ("stream_id,person_id\nhall,p1\n", "no column start_s, end_s, visible_s, max_height_px"),
-        (HEAD + "hall,p1,0,soon,1,100\n", "line 2: a number is missing or wrong"),
-        (HEAD + "hall,p1,0\n", "line 2: a number is missing or wrong"),
+        (HEAD + "hall,p1,0,soon,1,100\n", "line 2: end_s: a number is missing or wrong"),
+        (HEAD + "hall,p1,0\n", "line 2: end_s: a number is missing or wrong"),
+        (HEAD + "hall,p1,0,nan,1,100\n", "line 2: end_s: a number is missing or wrong"),
+        (HEAD + "hall,p1,0,1e300,1,100\n", "line 2: end_s: a number is missing or wrong"),
+        (HEAD + f"hall,{'p' * 200_000},0,1,1,100\n", "presence.csv: not CSV: field larger"),
     ],
 )
 def test_broken_presence(tmp_path, text, message):
@@ -139,9 +145,18 @@ def test_command_counts_and_prints_one_document(folder):
         ("[]", "line 1: not an event"),
         (
             json.dumps({"type": "musewatch.hit.opened", "id": "x", "data": {}}),
-            "event x: a hit without 'best'",
+            "line 1: data.best: Field required",
         ),
-        (json.dumps(event(best={"pts_s": 0, "box": [1, 2, 3]})), "event h-1: not a hit"),
+        (json.dumps(event(best={"pts_s": 0, "box": [1, 2, 3]})), "line 1: data.best.box.3: Field required"),
+        (json.dumps(event(decided_pts_s=1e300)), "line 1: data.decided_pts_s: Input should be less"),
+        (json.dumps(event(first_pts_s=float("nan"))), "line 1: NaN is not a number"),
+        (json.dumps(event(revision=10**30)), "line 1: data.revision: Input should be less"),
+        ('{"type": "x", "data": ' + "9" * 5000 + "}", "line 1: a number of more than 64 characters"),
+        ('{"type": "x", "data": 1e999}', "line 1: 1e999 is too large a number"),
+        ('{"type": "x", "data": "\\ud800"}', "line 1: a text with half of a character"),
+        ("[" * 100_000, "line 1: nested deeper than 64 times"),
+        ('{"type": "x", "data": ' + "[" * 99 + "]" * 99 + "}", "line 1: nested deeper than 64 times"),
+        ("\n" + json.dumps({"type": 1}), "line 2: not an event"),
     ],
 )
 def test_broken_hits_are_refused(folder, line, message):
@@ -151,6 +166,14 @@ def test_broken_hits_are_refused(folder, line, message):
     assert isinstance(result.exception, InputError)
     assert result.exception.exit_code == REFUSED_INPUT
     assert message in str(result.exception)
+
+
+def test_a_line_of_hits_ends_at_lf_alone(folder):
+    hits = folder / "hits.jsonl"
+    names = ["A\u2028B", "A\x85B", "A\x1cB\u2029C"]
+    events = [event(hit_id=name, identity={"id": "3", "name": name}) for name in names]
+    hits.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in events), encoding="utf-8")
+    assert [hit.hit_id for hit in read_hits(hits)] == names
 
 
 def test_only_class_1_is_a_person(tmp_path):

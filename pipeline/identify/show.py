@@ -1,0 +1,85 @@
+"""What a hit shows: crop, frame and mask of the best sight, made in one batch when it has been decided."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import HangingError
+from pipeline.messages import HitBest, Mask, PictureRef, Tracklet
+from pipeline.plugged import MaskQuestion, PluggedMasker
+from pipeline.protocols import Codec
+from pipeline.store.pictures import EvidenceStore
+
+CROP, MASK = PICTURES = ("crop", "mask")
+"""What may be missing of a hit, as `degraded` names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The best sight of a tracklet with its pictures; `degraded` names those that could not be made."""
+
+    best: HitBest
+    degraded: tuple[str, ...]
+
+
+class Evidence:
+    """Makes and stores what hits show; whatever fails there costs the picture or the mask only.
+
+    Args:
+        store: Keeps the pictures.
+        codec: Encodes the crops.
+        masker: Cuts people out.
+        now: Wall clock in seconds, for the age of the pictures.
+    """
+
+    def __init__(
+        self, store: EvidenceStore, codec: Codec, masker: PluggedMasker, now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._codec = codec
+        self._masker = masker
+        self._now = now
+
+    @property
+    def needs_enrolled(self) -> bool:
+        """Whether it is to be told whom a tracklet shows."""
+        return self._masker.facts.guided
+
+    def show(self, sights: Sequence[MaskQuestion]) -> list[Look]:
+        """The best sight of each tracklet, with whom it shows where that is needed."""
+        masks = self._masks(sights)
+        return [self._look(tracklet, mask) for (tracklet, _), mask in zip(sights, masks, strict=True)]
+
+    def _look(self, tracklet: Tracklet, mask: Mask | Exception | None) -> Look:
+        best = tracklet.best
+        crop, missing = self._crop(tracklet)
+        if isinstance(mask, Exception):
+            mask, missing = None, (*missing, MASK)
+        shown = HitBest(
+            pts_s=best.pts_s,
+            frame_size=tracklet.scene.size,
+            box=best.box,
+            crop=crop,
+            frame=self._store.put(tracklet.scene.jpeg, self._now()),
+            mask=mask,
+        )
+        return Look(shown, missing)
+
+    def _crop(self, tracklet: Tracklet) -> tuple[PictureRef | None, tuple[str, ...]]:
+        """The crop where it can be encoded, else what is missing; the door has told why."""
+        try:
+            return self._store.put(self._codec.encode(tracklet.best.image), self._now()), ()
+        except Exception:
+            return None, (CROP,)
+
+    def _masks(self, sights: Sequence[MaskQuestion]) -> Sequence[Mask | Exception | None]:
+        """Masks of all; one by one where that fails, so that one bad sight costs its own mask."""
+        if not sights:
+            return []
+        try:
+            return self._masker.mask(sights)
+        except HangingError as error:
+            return [error] * len(sights)
+        except Exception as error:
+            if len(sights) == 1:
+                return [error]
+            return [self._masks([sight])[0] for sight in sights]
