@@ -1,6 +1,6 @@
 """How large numbers, times, texts and pictures from outside may be; beyond, they harm whoever takes them in."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -53,14 +53,17 @@ Box = Annotated[tuple[_Edge, _Edge, _Edge, _Edge], AfterValidator(_upright)]
 """xyxy in pixels."""
 
 
-def refuse_large_pictures(jpegs: Iterable[bytes]) -> None:
+def refuse_large_pictures(
+    files: Iterable[bytes], size_of: Callable[[bytes], tuple[int, int]] = jpeg_size
+) -> None:
     """Looks at the headers alone.
 
     Args:
-        jpegs: Pictures that are to be unpacked together.
+        files: Pictures that are to be unpacked together.
+        size_of: Reads width and height from a header, and so says which formats are taken.
 
     Raises:
-        InputError: One is no JPEG, or they have more than `MAX_PIXELS` altogether.
+        InputError: One is of another format, or they have more than `MAX_PIXELS` altogether.
     """
-    if sum(width * height for width, height in map(jpeg_size, jpegs)) > MAX_PIXELS:
+    if sum(width * height for width, height in map(size_of, files)) > MAX_PIXELS:
         raise InputError(f"the pictures have more than {MAX_PIXELS} pixels altogether")

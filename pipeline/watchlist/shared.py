@@ -1,12 +1,14 @@
 """Identities as rows of a table that all processes share: key = identity id, None = removed.
 
-A row is JSON of at most 900 kB with pictures and texts in it; while it is larger, its largest picture is made
-smaller. Vectors travel with them, so that members compare with the very same ones and embed nothing again.
+A row is JSON of at most 900 kB with pictures and texts in it; while it is larger, or its pictures have too many
+pixels, the largest picture is made smaller. Vectors travel with them, so that members compare with the very same
+ones and embed nothing again.
 """
 
 import base64
 import binascii
 import json
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Annotated, Any, Literal
@@ -15,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.bounds import Count, Label
+from pipeline.bounds import MAX_PIXELS, Count, Label, refuse_large_pictures
 from pipeline.errors import InputError
+from pipeline.picture_size import declared_size
 from pipeline.protocols import Codec
 from pipeline.remote_bus import BusMessage, Table
 from pipeline.watchlist import contents
@@ -153,6 +156,7 @@ def from_row(key: bytes | None, value: bytes) -> tuple[SharedIdentity, list[NewE
     if key != shared.id.encode():
         raise InputError(f"the row of {shared.id!r} lies under another key")
     pictures = [NewPicture(_bytes(each.file), each.added_at, *_vector(each)) for each in shared.pictures]
+    refuse_large_pictures((each.picture for each in pictures), declared_size)
     texts = [NewText(each.text, each.added_at, *_vector(each)) for each in shared.texts]
     return shared, [*pictures, *texts]
 
@@ -236,18 +240,21 @@ def _write_contents(store: WatchlistStore, table: Table, replaces: Iterable[str]
 
 
 def _within_bounds(row: dict[str, Any], codec: Codec) -> bytes:
-    body = _encoded(row)
-    while len(body) > MAX_BYTES:
-        if not row["pictures"]:
+    """The row's bytes; the largest picture is made smaller as long as bytes or pixels are too many."""
+    pixels = [math.prod(declared_size(_bytes(picture["file"]))) for picture in row["pictures"]]
+    while len(body := _encoded(row)) > MAX_BYTES or sum(pixels) > MAX_PIXELS:
+        if not pixels:
             raise InputError(f"{row['id']} has too many texts for one message", "remove some")
-        largest = max(row["pictures"], key=lambda picture: len(picture["file"]))
-        image = codec.decode(base64.b64decode(largest["file"]))
+        too_long = len(body) > MAX_BYTES
+        sizes = [len(picture["file"]) for picture in row["pictures"]] if too_long else pixels
+        largest = max(range(len(sizes)), key=sizes.__getitem__)
+        picture = row["pictures"][largest]
+        image = codec.decode(_bytes(picture["file"]))
         size = max(1, int(image.shape[1] * _STEP)), max(1, int(image.shape[0] * _STEP))
         smaller = _text(codec.encode(codec.resize(image, size)))
-        if len(smaller) >= len(largest["file"]):
+        if too_long and len(smaller) >= len(picture["file"]):
             raise InputError(f"{row['id']} has too many pictures for one message", "remove some")
-        largest["file"] = smaller
-        body = _encoded(row)
+        picture["file"], pixels[largest] = smaller, size[0] * size[1]
     return body
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from plugins.codec_opencv import OpenCVCodec, declared_size
+from pipeline.picture_size import declared_size
+from plugins.codec_opencv import OpenCVCodec
 
 CODEC = OpenCVCodec(OpenCVCodec.Config())
 

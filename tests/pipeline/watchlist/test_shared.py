@@ -1,5 +1,6 @@
 """Rows of the watchlist that all processes share, there and back."""
 
+import base64
 import json
 
 import jsonschema
@@ -76,3 +77,18 @@ def test_what_is_no_row_is_refused(
         from_row(key, json.dumps({**row, **changes}).encode())
     with pytest.raises(InputError, match="not an identity"):
         from_row(key, b"\xff")
+
+
+def test_pictures_of_too_many_pixels_are_refused_before_they_are_unpacked_and_never_sent(
+    office: WatchlistStore,
+) -> None:
+    row = json.loads(to_row(office, "anna", CODEC) or b"")
+    bomb = CODEC.encode(np.zeros((4096, 8000, 3), np.uint8), 10)
+    for bad, problem in ((bomb, "more than 32000000 pixels"), (b"no picture", "not a picture")):
+        row["pictures"][0]["file"] = base64.b64encode(bad).decode()
+        with pytest.raises(InputError, match=problem):
+            from_row(b"anna", json.dumps(row).encode())
+    office.add(anna(), [NewPicture(bomb, NOW)])
+    shared, pictures = from_row(b"anna", to_row(office, "anna", CODEC) or b"")
+    assert CODEC.decode(pictures[2].picture).shape == (2867, 5600, 3)
+    assert shared.pictures[2].sha256 == NewPicture(bomb, NOW).sha256
