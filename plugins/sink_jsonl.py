@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pipeline.deliver.events import encode
 from pipeline.errors import ConfigError, InputError
-from pipeline.files import need_writable
+from pipeline.files import make_folder, need_writable, open_private
 from pipeline.settings import ConfigPath, Settings
 from pipeline.strict_json import JsonError, parse_json
 
@@ -17,7 +17,7 @@ _CHUNK = 4096
 
 
 class JsonlSink:
-    """Appends; a line is on the disk before `publish` returns.
+    """Appends; a line is on the disk before `publish` returns. A new file is this user's alone.
 
     What a crash left of a half-written line is cut off before the next write: its event still waits in the
     outbox.
@@ -43,8 +43,8 @@ class JsonlSink:
         if not events:
             need_writable(self._path)
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        make_folder(self._path.parent)
+        handle = open_private(str(self._path), os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             start = _mend(handle)
             try:

@@ -22,6 +22,7 @@ from pipeline.output import JsonOption, console, print_json, say
 from pipeline.protocols import Readable, Sink
 from pipeline.secrets import redact
 from pipeline.settings import PluginChoice, choose
+from pipeline.watchlist.records import is_plain
 
 app = typer.Typer(no_args_is_help=True, help="What was found: tail, test, refused.")
 
@@ -165,7 +166,8 @@ def _show_all(
 
 
 def _line(time_: str, stream: str, state: str, identity: str, distance: str, where: str) -> str:
-    return f"{time_:<24}  {stream:<14}  {state:<18}  {identity:<22}  {distance:>8}  {where}".rstrip()
+    line = f"{time_:<24}  {stream:<14}  {state:<18}  {identity:<22}  {distance:>8}  {where}".rstrip()
+    return "".join(char if is_plain(char) else "\N{REPLACEMENT CHARACTER}" for char in line)
 
 
 def _cells(event: dict[str, Any]) -> tuple[str, str, str, str, str, str]:

@@ -104,6 +104,7 @@ class Outbox:
 
     def __init__(self, path: Path, sinks: Sequence[str], max_mb: float | None = None) -> None:
         self._sinks = tuple(sinks)
+        self._delivered = False
         self._claim = _claim(path)
         try:
             self._file = Database(path, OUTBOX, partial(make_room, path.parent))
@@ -149,6 +150,7 @@ class Outbox:
         with self._file.changing() as db:
             db.executemany("DELETE FROM pending WHERE sink = ? AND seq = ?", [(sink, seq) for seq in seqs])
             _drop_delivered(db, seqs)
+        self._delivered = True
 
     def refuse(self, sink: str, seq: int, reason: str) -> None:
         """Sets an event aside for a sink: it stays here, and those behind it go on.
@@ -241,6 +243,16 @@ class Outbox:
             OutboxError: Nothing was forgotten.
         """
         return self._file.with_room(self._leave_open_hits)
+
+    def forget_delivered(self) -> None:
+        """Leaves nothing of what was delivered in the file's log; now and then, for it costs a write to the disk.
+
+        Raises:
+            OutboxError: The file cannot be used.
+        """
+        if self._delivered:
+            self._delivered = False
+            self._file.forget_deleted()
 
     def close(self) -> None:
         """Gives the file back."""

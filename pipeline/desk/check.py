@@ -16,7 +16,7 @@ from pipeline import build
 from pipeline.config import Config, StreamConfig
 from pipeline.deliver.relay import publish_once
 from pipeline.facts import BusFacts, closing_of, facts
-from pipeline.files import need_writable
+from pipeline.files import make_folder, make_private, need_writable
 from pipeline.follow.squared import detect
 from pipeline.messages import Detections, Frame
 from pipeline.plugged import (
@@ -232,11 +232,12 @@ def _too_small(sight: Sight, wanted_px: int) -> Problem | None:
 def save_snapshots(
     sights: list[Sight], folder: Path, encode: Callable[[NDArray[np.uint8]], bytes]
 ) -> list[Path]:
-    """A still of each stream with the boxes found, as <stream>.jpg."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """A still of each stream with the boxes found, as <stream>.jpg, for this user alone."""
+    make_folder(folder)
     paths = []
     for sight in sights:
         path = folder / f"{sight.stream_id}.jpg"
+        make_private(path)
         path.write_bytes(encode(_with_boxes(sight)))
         paths.append(path)
     return paths

@@ -18,6 +18,7 @@ from pipeline.store.pictures import EvidenceStore
 logger = logging.getLogger("musewatch.runner")
 
 COUNT_EVERY_S = 1.0
+FORGET_EVERY_S = 60.0
 ROOM_BYTES = 1_000_000  # freed at once for events that find no room
 
 
@@ -93,7 +94,7 @@ class Delivery(Part):
         self.waiting = 0
         self._outbox, self._room, self._telemetry, self._what = outbox, room, telemetry, what
         self._events: list[Mapping[str, Any]] = []
-        self._counted_s = -COUNT_EVERY_S
+        self._counted_s = self._forgot_s = time.monotonic() - COUNT_EVERY_S
         self._relays = [
             Relay(outbox, sink, name, limits.batch, limits.answer_s) for name, sink in sinks.items()
         ]
@@ -170,9 +171,12 @@ class Delivery(Part):
 
     def _count(self) -> None:
         """As many as before while the outbox cannot be read."""
+        now_s = self._counted_s = time.monotonic()
         with suppress(OutsideError):
             self.waiting = self._telemetry.measure(self._outbox, self._room.lightened)
-        self._counted_s = time.monotonic()
+            if now_s - self._forgot_s >= FORGET_EVERY_S:
+                self._forgot_s = now_s
+                self._outbox.forget_delivered()
 
     def _storage_problems(self) -> list[str]:
         return [problem for problem in (self.held, self._room.problem) if problem]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serial
 
 from pipeline.bounds import MAX_PICTURE_BYTES
 from pipeline.errors import InputError, OutsideError
+from pipeline.files import make_private
 from pipeline.protocols import Codec
 from pipeline.settings import explain
 from pipeline.watchlist.records import (
@@ -110,13 +111,14 @@ def watchlist_schema() -> dict[str, Any]:
 
 
 def export_watchlist(store: WatchlistStore, target: Path) -> Listing:
-    """Writes the archive; the same watchlist always gives the same bytes.
+    """Writes the archive, for this user alone; the same watchlist always gives the same bytes.
 
     Raises:
         OutsideError: It cannot be written.
     """
     part = target.with_name(target.name + ".part")
     try:
+        make_private(part)
         with zipfile.ZipFile(part, "w") as archive:
             listing = _write(store, archive)
         part.replace(target)

@@ -20,10 +20,11 @@ from pipeline.remote_bus import BusMessage, Delivery
 from plugins.kafka.damage import poll_undamaged
 from plugins.kafka.link import FAILURES, TOPIC, KafkaLink, explained
 from plugins.kafka.sink import KafkaSink, Record
-from plugins.kafka.table import KafkaTable, bus_message
+from plugins.kafka.table import SETTINGS, KafkaTable, bus_message
 
 logger = logging.getLogger(__name__)
 
+_HOUR_MS = 3_600_000
 _NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 
@@ -53,19 +54,28 @@ class KafkaBus:
         partitions: int = Field(
             default=12, ge=1, le=100_000, description="Of a new tracklet topic: most members."
         )
+        retention_h: float = Field(
+            default=168.0,
+            ge=1,
+            le=87_600,
+            description="Of new topics of tracklets and dead letters, with pictures of everybody: longest absence of a "
+            "member.",
+        )
         replication: int | None = Field(
             default=None, ge=1, le=100, description="Of new topics; null = the broker's default."
         )
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._tracklets = KafkaSink(self._topic(config.topic, partitions=config.partitions))
-        self._dead_letters = KafkaSink(self._topic(config.dead_letters))
-        compacted = {"cleanup.policy": "compact"}
+        bounded = {"retention.ms": str(int(config.retention_h * _HOUR_MS))}
+        self._tracklets = KafkaSink(
+            self._topic(config.topic, partitions=config.partitions, topic_configs=bounded)
+        )
+        self._dead_letters = KafkaSink(self._topic(config.dead_letters, topic_configs=bounded))
         self.watchlist = KafkaTable(
             config,
             config.watchlist,
-            KafkaSink(self._topic(config.watchlist, partitions=1, topic_configs=compacted)),
+            KafkaSink(self._topic(config.watchlist, partitions=1, topic_configs=SETTINGS)),
             may_alter=config.create_topics,
         )
         self._consumer: KafkaConsumer | None = None

@@ -15,6 +15,15 @@ from plugins.kafka.sink import KafkaSink, Record
 logger = logging.getLogger(__name__)
 
 _POLICY, _COMPACT = "cleanup.policy", "compact"
+_DAY_MS = 86_400_000
+SETTINGS = {
+    _POLICY: _COMPACT,
+    "segment.ms": str(_DAY_MS),
+    "max.compaction.lag.ms": str(_DAY_MS),
+    "delete.retention.ms": str(7 * _DAY_MS),
+}
+"""Of the topic. Older rows under a key, pictures and all, go a day or two after the next change; that somebody was
+removed is kept for a week, for members that were away."""
 
 
 class KafkaTable:
@@ -104,7 +113,7 @@ def _policy(admin: KafkaAdminClient, topic: str) -> str | None:
 
 def _compact(admin: KafkaAdminClient, topic: str) -> bool:
     """Has the broker keep the last record under each key; whether it does."""
-    change = ConfigResource(ConfigResourceType.TOPIC, topic, {_POLICY: _COMPACT})
+    change = ConfigResource(ConfigResourceType.TOPIC, topic, SETTINGS)
     try:
         admin.alter_configs([change])
     except KafkaError as error:

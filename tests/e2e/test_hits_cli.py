@@ -89,6 +89,16 @@ def test_tail_shows_what_it_can_of_a_foreign_event(
     assert capsys.readouterr().out.splitlines()[1].split() == ["yard", "com.example.seen"]
 
 
+def test_tail_shows_no_character_that_could_change_what_is_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = hit(1)
+    event["data"]["identity"]["name"] = "\x1b[2Janna\u202e\u2028\nluca"
+    (tmp_path / "x.jsonl").write_bytes(encode(event) + b"\n")
+    assert main(["hits", "tail", "--file", str(tmp_path / "x.jsonl"), "--from-start", "--max", "1"]) == 0
+    assert "\ufffd[2Janna\ufffd\ufffd\ufffdluca" in capsys.readouterr().out.split("\n")[1]
+
+
 def test_tail_reads_the_first_sink_of_the_config_that_can_be_read(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

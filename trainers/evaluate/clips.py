@@ -24,6 +24,7 @@ from pipeline.deliver.events import to_event
 from pipeline.desk.desk import Desk
 from pipeline.desk.equipment import Equipment
 from pipeline.errors import InputError
+from pipeline.files import make_private
 from pipeline.follow.squared import widened
 from pipeline.messages import Hit
 from pipeline.output import JsonOption, console, print_json, say
@@ -167,6 +168,7 @@ def save_photos(codec: Codec, labelled: LabelledClips, folder: Path) -> dict[str
         for person in own:
             path = folder / f"{person.id}.jpg"
             frame = frames[person.photo_s]
+            make_private(path)
             path.write_bytes(codec.encode(widened(frame.image, frame.pixel_aspect, codec.resize), 95))
             x0, y0, x1, y1 = person.photo_box
             box = x0 * frame.pixel_aspect, y0, x1 * frame.pixel_aspect, y1

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.files import make_private
 from pipeline.protocols import Codec
 from trainers.datasets.pictures import read_picture
 from trainers.datasets.sample import Sample
@@ -80,6 +81,7 @@ def write_rank_page(
         "same person, dashed red = somebody else. Pictures of the query's own person and camera are left out, "
         "as in the scores."
     )
+    make_private(path)
     path.write_text(_page(title, about, sections), encoding="utf-8")
 
 

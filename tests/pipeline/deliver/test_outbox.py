@@ -19,6 +19,7 @@ from pipeline.deliver.events import encode
 from pipeline.deliver.outbox import Outbox
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError
 from pipeline.store.sqlite import Database, Format
+from tests.byte_search import traces
 
 Open = Callable[..., Outbox]
 
@@ -254,6 +255,16 @@ def test_what_is_refused_stays_and_lets_the_others_pass(open_outbox: Open, path:
     assert ids(again) == ["h2-1", "h4-1"]
     again.done("a", [waiting.seq for waiting in again.take("a", 9)])
     assert (again.refused(), module.refused(path), ids(again, "b")) == ({}, [], ["h4-1"])
+
+
+def test_what_was_delivered_is_forgotten_on_the_disk_too(open_outbox: Open, path: Path) -> None:
+    outbox = open_outbox()
+    outbox.append([event(1) | {"name": "Anna Karenina"}])
+    assert any(traces(path.parent, {"name": b"Anna Karenina"}).values())
+    outbox.done("a", [1])
+    outbox.leave_open_hits()
+    outbox.forget_delivered()
+    assert traces(path.parent, {"name": b"Anna Karenina"}) == {"name": []}
 
 
 def test_where_there_is_no_outbox_nothing_was_refused(path: Path) -> None:

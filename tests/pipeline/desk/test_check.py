@@ -75,6 +75,7 @@ def test_a_picture_of_each_stream_has_boxes_around_its_people(site: Site) -> Non
     site.configure("door", "yard")
     _, answer = site.check("--snapshot", str(site.folder / "shots"))
     assert [Path(path).name for path in answer["snapshots"]] == ["door.jpg", "yard.jpg"]
+    assert {Path(path).stat().st_mode & 0o777 for path in answer["snapshots"]} == {0o600}
     image = CODEC.decode((site.folder / "shots" / "yard.jpg").read_bytes()).astype(int)
     green = (
         (image[..., 1] > 150) & (image[..., 1] > image[..., 0] + 60) & (image[..., 1] > image[..., 2] + 60)

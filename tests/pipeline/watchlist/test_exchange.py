@@ -77,6 +77,7 @@ def test_exports_are_the_same_bytes_also_after_a_round_trip(
 def test_the_archive_holds_the_listing_and_the_pictures_only(store: WatchlistStore, tmp_path: Path) -> None:
     ensure_vectors(store, PluggedEmbedder.of(FakeEmbedder()), CODEC)
     export_watchlist(store, tmp_path / "w.zip")
+    assert (tmp_path / "w.zip").stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(tmp_path / "w.zip") as archive:
         names = sorted(archive.namelist())
         document = json.loads(archive.read("watchlist.json"))

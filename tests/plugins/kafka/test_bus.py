@@ -192,6 +192,24 @@ def test_the_table_is_compacted_read_whole_and_followed(group: Group) -> None:
 
 
 @pytest.mark.kafka
+def test_the_topics_that_we_make_forget_in_a_bounded_time(group: Group) -> None:
+    bus, day_ms = group.bus(retention_h=48), 86_400_000
+    bus.publish([])
+    bus.refuse(BusMessage(f"{group.name}-topic", 0, 0, b"door", b"\xff", 0.0), "not a tracklet")
+    list(bus.watchlist.rows())
+    with KafkaAdminClient(bootstrap_servers=group.broker.bootstrap) as admin:
+
+        def setting(topic: str, name: str) -> int:
+            asked = ConfigResource(ConfigResourceType.TOPIC, f"{group.name}-{topic}")
+            found = admin.describe_configs([asked], config_filter="all")["topic"][f"{group.name}-{topic}"]
+            return int(found[name]["value"])
+
+        assert [setting(topic, "retention.ms") for topic in ("topic", "dead_letters")] == [2 * day_ms] * 2
+        names = ("segment.ms", "max.compaction.lag.ms", "delete.retention.ms")
+        assert [setting("watchlist", name) / day_ms for name in names] == [1, 1, 7]
+
+
+@pytest.mark.kafka
 @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
 def test_a_table_that_somebody_made_without_compaction_is_named_and_mended(group: Group, policy: str) -> None:
     topic = f"{group.name}-watchlist"

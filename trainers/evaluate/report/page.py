@@ -3,6 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
+from pipeline.files import make_private
 from trainers.evaluate.report import cases
 from trainers.evaluate.report.content import ReportContent
 from trainers.evaluate.report.html import count, text
@@ -10,7 +11,8 @@ from trainers.evaluate.report.timeline import timeline
 
 
 def write_report(path: Path, content: ReportContent) -> None:
-    """Writes the report as one HTML file that needs nothing beside it."""
+    """Writes the report as one HTML file that needs nothing beside it, for this user alone: people are on it."""
+    make_private(path)
     path.write_text(render(content), encoding="utf-8")
 
 
