@@ -79,13 +79,28 @@ def guests(config: Config) -> Guests:
     return Guests(config.runner.call_s, config.runner.spare_call_s)
 
 
-def let_in(kind: type[P], config: Config, opened: ExitStack, known: Guests, choice: PluginChoice) -> P:
-    """One plugin of the config behind the door, closed with `opened`.
+def guest(kind: type[P], config: Config, choice: PluginChoice, known: Guests | None = None) -> P:
+    """One plugin of the config behind the door.
+
+    Args:
+        kind: Of its role.
+        config: Whose it is.
+        choice: `use` and the plugin's own keys.
+        known: The plugins of the process; None = it is alone.
 
     Raises:
         ConfigError: It cannot start, or what it says of itself cannot be.
     """
-    made = kind.build(choice, config.base_dir, known)
+    return kind.of(plugin(config, kind.role, choice), known or guests(config), choice.use)
+
+
+def let_in(kind: type[P], config: Config, opened: ExitStack, known: Guests, choice: PluginChoice) -> P:
+    """As `guest`, closed with `opened`.
+
+    Raises:
+        ConfigError: It cannot start, or what it says of itself cannot be.
+    """
+    made = guest(kind, config, choice, known)
     opened.callback(made.close)
     return made
 
@@ -233,7 +248,7 @@ def tracker_factory(config: Config, known: Guests) -> Callable[[], PluggedTracke
     """
 
     def make() -> PluggedTracker:
-        return PluggedTracker.build(config.tracker, config.base_dir, known)
+        return guest(PluggedTracker, config, config.tracker, known)
 
     make()
     return make

@@ -226,8 +226,9 @@ class Guests:
     """
 
     def __init__(self, call_s: float = 60.0, spare_call_s: float = 10.0) -> None:
-        spare = Limits(spare_call_s, spare_call_s, spare_call_s)
-        needed = Limits(call_s, FIRST_TIMES * call_s, min(call_s, spare_call_s))
+        told_s = min(call_s, spare_call_s) / 2
+        spare = Limits(spare_call_s, spare_call_s, told_s)
+        needed = Limits(call_s, FIRST_TIMES * call_s, told_s)
         self._limits = {role: spare if role in SPARE else needed for role in ROLES}
         self._counts: dict[str, CallCounts] = {role: CallCounts() for role in ROLES}
         self._calls: weakref.WeakSet[Calls] = weakref.WeakSet()

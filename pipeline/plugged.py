@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import registry
 from pipeline.calls import Calls, Guests
 from pipeline.errors import ConfigError
 from pipeline.facts import (
@@ -23,7 +21,6 @@ from pipeline.facts import (
 )
 from pipeline.messages import Candidate, Detections, Frame, Mask, Tracklet, Verdict
 from pipeline.protocols import Enrolled
-from pipeline.settings import PluginChoice
 
 UNIT_TOLERANCE = 1e-2
 RANGE_TOLERANCE = 1e-3
@@ -63,23 +60,6 @@ class Plugged:
         name = use or type(plugin).__name__
         known = facts(cls.kind, plugin, f"{cls.role} {name!r}")
         return cls(plugin, (guests or Guests()).calls(cls.role, name), known)
-
-    @classmethod
-    def build(
-        cls, choice: PluginChoice, base_dir: Path, guests: Guests | None = None, where: str | None = None
-    ) -> Self:
-        """Makes the plugin of a config and lets it in.
-
-        Args:
-            choice: `use` and the plugin's own keys.
-            base_dir: Where relative paths start.
-            guests: Those of the process.
-            where: Path in the config, for messages; None = the role.
-
-        Raises:
-            ConfigError: It cannot start, or what it says of itself cannot be.
-        """
-        return cls.of(registry.build(cls.role, choice, base_dir, where or cls.role), guests, choice.use)
 
     def close(self) -> None:
         """Closes the plugin, where it can be; never raises."""
@@ -123,11 +103,6 @@ class PluggedTracker(Plugged):
     role = "tracker"
     kind = TrackerFacts
     facts: TrackerFacts
-
-    @property
-    def needs_embeddings(self) -> bool:
-        """Whether it looks at everybody."""
-        return self.facts.needs_embeddings
 
     def wanted(self, frame: Frame, detections: Detections) -> NDArray[np.int64]:
         """Rows of the detections whose vectors it wants, ascending; of one that `asks`.

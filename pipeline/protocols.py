@@ -52,13 +52,10 @@ class Tracker(Protocol):
     """Follows the people of one stream; one instance a stream.
 
     `needs_embeddings` True: all detections are embedded before the tracker is called, and those vectors are
-    used again.
+    used again. An `AskingTracker` says for each frame whom it wants to look at.
     """
 
-    @property
-    def needs_embeddings(self) -> bool:
-        """An attribute will do."""
-        ...
+    needs_embeddings: bool
 
     def update(
         self, frame: Frame, detections: Detections, embeddings: NDArray[np.float32] | None
@@ -68,6 +65,20 @@ class Tracker(Protocol):
 
     def reset(self) -> None:
         """Forgets everything; ids may start again."""
+        ...
+
+
+@runtime_checkable
+class AskingTracker(Tracker, Protocol):
+    """A tracker that looks at some people only; `asks` is True."""
+
+    asks: bool
+
+    def wanted(self, frame: Frame, detections: Detections) -> NDArray[np.int64]:
+        """Rows of the detections whose vectors it wants, none or more; asked before every `update`.
+
+        `update` then gets (N, D) embeddings with those rows, and NaN in the others.
+        """
         ...
 
 
@@ -130,14 +141,16 @@ class Enrolled:
 class Verifier(Protocol):
     """Judges shortlisted candidates.
 
-    An optional attribute `needs_pictures: bool` False says that it looks at vectors alone: then no enrolled picture
-    is fetched.
+    Optional attributes: `needs_pictures: bool` False says that it looks at vectors alone: then no enrolled picture is
+    fetched. `fuses: bool` True says that its `fused` is not the plain distance; then `operating_point` is where its
+    cut lies, an object with `max_distance` and, each optional, `embedder` (its digest), `alpha` and `tau` that it was
+    chosen with; `alpha` and `tau` of the verifier are those it works with.
     """
 
     def verify(
         self, questions: Sequence[tuple[Tracklet, Sequence[tuple[Candidate, Enrolled]]]]
     ) -> list[list[Verdict]]:
-        """For each tracklet its verdicts, nearest first."""
+        """For each tracklet one verdict on every candidate, nearest first."""
         ...
 
 
@@ -147,6 +160,17 @@ class Masker(Protocol):
 
     def mask(self, tracklets: Sequence[Tracklet]) -> list[Mask | None]:
         """One mask over the scene of each tracklet, or None where it has none to give."""
+        ...
+
+
+@runtime_checkable
+class GuidedMasker(Protocol):
+    """A masker that is told whom it cuts out; `guided` is True, and `mask_person` is called instead of `mask`."""
+
+    guided: bool
+
+    def mask_person(self, questions: Sequence[tuple[Tracklet, Enrolled | None]]) -> list[Mask | None]:
+        """One mask over the scene of each tracklet, or None; with who was found there, where that is known."""
         ...
 
 

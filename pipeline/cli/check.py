@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline import build
 from pipeline.cli.common import ANSWER_IS_NO
 from pipeline.cli.logs import start_logging
 from pipeline.config import load_config
@@ -31,7 +32,7 @@ def command(
     problems, sights = check(loaded)
     pictures: list[Path] = []
     if snapshot is not None:
-        codec = PluggedCodec.build(loaded.codec, loaded.base_dir)
+        codec = build.guest(PluggedCodec, loaded, loaded.codec)
         pictures = save_snapshots(sights, snapshot, codec.encode)
     return _report(problems, sights, pictures, as_json=json, code=ANSWER_IS_NO)
 

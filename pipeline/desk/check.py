@@ -138,7 +138,7 @@ class _Trial:
 
     def network(self, kind: type[P], choice: PluginChoice) -> P | None:
         """A plugin that is asked through the door, closed in the end; None when it does not start."""
-        made: P | None = self.attempt(kind.role, lambda: kind.build(choice, self._config.base_dir))
+        made: P | None = self.attempt(kind.role, lambda: build.guest(kind, self._config, choice))
         if made is not None:
             self._opened.callback(made.close)
         return made

@@ -27,7 +27,8 @@ from pipeline.messages import (
     TrackKey,
     Tracklet,
 )
-from pipeline.protocols import Codec, Embedder, Tracker
+from pipeline.plugged import PluggedTracker
+from pipeline.protocols import Codec, Embedder
 from pipeline.secrets import redact
 
 logger = logging.getLogger("musewatch.follow")
@@ -43,7 +44,7 @@ class StreamTracks:
     Ours count from 1 in every epoch and never come twice in it, whatever the tracker does after a reset.
     """
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, tracker: PluggedTracker) -> None:
         self.tracker = tracker
         self.epoch: str | None = None
         self.size: tuple[int, int] | None = None
@@ -82,7 +83,7 @@ class TrackStage:
     """Follows people within each stream and asks about those worth asking about.
 
     Crops are embedded when they would improve their track, all streams' together; a tracker that needs embeddings
-    has all detections embedded first, and those vectors are used again.
+    has all detections embedded first, one that asks those that it wants, and these vectors are used again.
 
     Args:
         make_tracker: A new tracker for each stream.
@@ -96,7 +97,7 @@ class TrackStage:
 
     def __init__(
         self,
-        make_tracker: Callable[[], Tracker],
+        make_tracker: Callable[[], PluggedTracker],
         embedder: Embedder,
         codec: Codec,
         buffer: TrackBuffer,
@@ -185,21 +186,40 @@ class TrackStage:
         return ended
 
     def _embed_for_trackers(self, items: list[Detected]) -> dict[str, NDArray[np.float32]]:
-        """All detections of streams whose tracker looks at people, (N, D) by stream; none where one fails."""
-        asking = [item for item in items if self._stream(item.frame.stream_id).tracker.needs_embeddings]
-        crops = [(i.frame.stream_id, self._cut(i.frame, box)) for i in asking for box in i.detections.xyxy]
-        rows = iter(self._embed(crops))
-        found = {i.frame.stream_id: [next(rows) for _ in range(len(i.detections))] for i in asking}
-        return {
-            name: np.array(part, np.float32).reshape(-1, self._embedder.dimension)
-            for name, part in found.items()
-            if all(row is not None for row in part)
-        }
+        """What trackers look at, (N, D) by stream, NaN rows of whom they do not ask for; none where one fails."""
+        looked_at = [(item, rows) for item in items for rows in self._looked_at(item)]
+        crops = [
+            (item.frame.stream_id, self._cut(item.frame, item.detections.xyxy[row]))
+            for item, rows in looked_at
+            for row in rows
+        ]
+        made = iter(self._embed(crops))
+        vectors = {}
+        for item, rows in looked_at:
+            found = [next(made) for _ in rows]
+            if all(row is not None for row in found):
+                table = np.full((len(item.detections), self._embedder.dimension), np.nan, np.float32)
+                table[rows] = np.array(found, np.float32).reshape(len(rows), self._embedder.dimension)
+                vectors[item.frame.stream_id] = table
+        return vectors
+
+    def _looked_at(self, item: Detected) -> list[NDArray[np.int64]]:
+        """Rows of the people that the stream's tracker looks at, once; not at all of one that looks at nobody."""
+        tracker = self._stream(item.frame.stream_id).tracker
+        if tracker.facts.needs_embeddings:
+            return [np.arange(len(item.detections))]
+        if not tracker.facts.asks:
+            return []
+        try:
+            return [tracker.wanted(item.frame, item.detections)]
+        except Exception as error:
+            self._on_error(item.frame.stream_id, error)
+            return []
 
     def _can_follow(self, item: Detected, vectors: dict[str, NDArray[np.float32]]) -> bool:
         """False where the tracker looks at people and somebody could not be embedded."""
-        stream_id = item.frame.stream_id
-        return stream_id in vectors or not self._stream(stream_id).tracker.needs_embeddings
+        known = self._stream(item.frame.stream_id).tracker.facts
+        return item.frame.stream_id in vectors or not (known.needs_embeddings or known.asks)
 
     def _track(self, item: Detected, vectors: NDArray[np.float32] | None) -> NDArray[np.int64]:
         """The tracker's id of each detection, (N,); -1 = none."""
@@ -253,7 +273,11 @@ class TrackStage:
         if not wanted:
             return
         images = [self._cut(item.frame, item.detections.xyxy[row]) for _, item, row, _ in wanted]
-        fresh = [i for i, (_, item, *_) in enumerate(wanted) if item.frame.stream_id not in vectors]
+        fresh = [
+            i
+            for i, (_, item, row, _) in enumerate(wanted)
+            if item.frame.stream_id not in vectors or np.isnan(vectors[item.frame.stream_id][row, 0])
+        ]
         new_rows = dict(
             zip(fresh, self._embed([(wanted[i][1].frame.stream_id, images[i]) for i in fresh]), strict=True)
         )

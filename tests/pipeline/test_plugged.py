@@ -1,6 +1,7 @@
 """The door: what plugins say of themselves, and answers that cannot be."""
 
 import ast
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -257,22 +258,42 @@ KNOWN |= {
 }
 
 
+ROLES = {
+    "source",
+    "detector",
+    "tracker",
+    "embedder",
+    "index",
+    "verifier",
+    "masker",
+    "codec",
+    "sink",
+    "bus",
+    "plugin",
+}
+
+
 def look_ups(path: Path) -> list[str]:
-    """Places where one of these attributes is looked up by its name."""
+    """Places where an attribute of a plugin is looked up by its name, or any attribute of something called so."""
     calls = [
         node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
     ]
+    looked = [
+        call for call in calls if isinstance(call.func, ast.Name) and call.func.id in {"getattr", "hasattr"}
+    ]
     return [
         f"{path.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call)}"
-        for call in calls
-        if isinstance(call.func, ast.Name) and call.func.id in {"getattr", "hasattr"}
-        if not isinstance(call.args[1], ast.Constant) or call.args[1].value in KNOWN
-        if ast.unparse(call.args[0]).rsplit(".")[-1].strip("_") not in NO_PLUGINS
+        for call in looked
+        if (isinstance(call.args[1], ast.Constant) and call.args[1].value in KNOWN)
+        or ast.unparse(call.args[0]).rsplit(".")[-1].strip("_") in ROLES
     ]
 
 
-NO_PLUGINS = {"value", "picture", "self", "s", "outfit", "person", "found", "published", "scores"}
-"""Dataclasses of ours whose fields are gone through by name."""
+def test_look_ups_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    path = tmp_path / "x.py"
+    path.write_text('getattr(x, "max_distance", 1)\nhasattr(self._sink, name)\ngetattr(error, "fix")\n')
+    assert [place.split(":")[1] for place in look_ups(path)] == ["1", "2"]
 
 
 def test_nobody_behind_the_door_looks_at_what_a_plugin_has() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import build
 from pipeline.config import Config
 from pipeline.plugged import PluggedCodec
 from trainers.evaluate.labelled import LabelledClips
@@ -78,7 +79,7 @@ def _as_looked_for(stream: StreamTruth, scores: AlertScores) -> StreamTruth:
 
 
 def _enrolled(folder: Path, config: Config, labelled: LabelledClips) -> tuple[Person, ...]:
-    codec = PluggedCodec.build(config.codec, config.base_dir)
+    codec = build.guest(PluggedCodec, config, config.codec)
     people = []
     for person in labelled.people:
         image = codec.decode((folder / f"{person.id}.jpg").read_bytes())

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pipeline import settings
+from pipeline import registry, settings
 from pipeline.errors import ConfigError, InputError
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.plugged import PluggedCodec, PluggedEmbedder
@@ -59,7 +59,7 @@ class Runs:
 
     def __init__(self, plan: Protocol, base_dir: Path, out: Path) -> None:
         self._plan, self._base_dir, self._out = plan, base_dir, out
-        self._codec = PluggedCodec.build(settings.choose("opencv"), base_dir)
+        self._codec = PluggedCodec.of(registry.build("codec", settings.choose("opencv"), base_dir, "codec"))
         self._rerankers = [_reranker(choice) for choice in plan.rerank]
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -79,7 +79,9 @@ class Runs:
         choice = self._plan.encoders[name].embedder
         if choice is None:
             return None
-        embedder = PluggedEmbedder.build(choice, self._base_dir, where=f"encoders.{name}.embedder")
+        embedder = PluggedEmbedder.of(
+            registry.build("embedder", choice, self._base_dir, f"encoders.{name}.embedder"), use=choice.use
+        )
         digest = embedder.facts.engine_digest or _digest_of(choice)
         return Encoding(embedder, digest, cache, embedder.embed_text if embedder.facts.reads_text else None)
 

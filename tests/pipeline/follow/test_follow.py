@@ -12,6 +12,7 @@ from pipeline.follow.buffer import TrackBuffer
 from pipeline.follow.detect import DetectStage
 from pipeline.follow.follow import TrackStage
 from pipeline.messages import Detected, Detections, EndReason, Frame, Seen, StreamEnd, Tracklet
+from pipeline.plugged import PluggedTracker
 from pipeline.testing import FakeCodec, FakeDetector, FakeEmbedder, frame
 
 LEFT, RIGHT = (10.0, 10.0, 40.0, 90.0), (60.0, 10.0, 90.0, 90.0)
@@ -41,6 +42,15 @@ class LookingTracker(RowTracker):
     needs_embeddings = True
 
 
+class AskingTracker(RowTracker):
+    """Asks for the vectors of people on the left."""
+
+    asks = True
+
+    def wanted(self, frame: Frame, detections: Detections) -> NDArray[np.int64]:
+        return np.flatnonzero(detections.xyxy[:, 0] < 50)
+
+
 class CountingEmbedder(FakeEmbedder):
     def __init__(self) -> None:
         super().__init__()
@@ -62,9 +72,9 @@ class Fixture:
         self.embedder = CountingEmbedder()
         self.buffer = TrackBuffer(CONFIG)
 
-        def make() -> RowTracker:
+        def make() -> PluggedTracker:
             self.trackers.append(tracker())
-            return self.trackers[-1]
+            return PluggedTracker.of(self.trackers[-1])
 
         self.stage = TrackStage(
             make, self.embedder, FakeCodec(), self.buffer, zones or {}, relink,
@@ -124,6 +134,34 @@ def test_a_tracker_that_looks_gets_vectors_which_are_used_again() -> None:
     assert vectors is not None
     assert vectors.shape == (2, 4)
     np.testing.assert_allclose(tracklet.best.embedding, vectors[0])
+
+
+def test_a_tracker_that_asks_gets_those_vectors_which_are_used_again() -> None:
+    f = Fixture(AskingTracker)
+    f.feed(seen(0, LEFT, RIGHT))
+    left, right = f.feed(seen(1, LEFT, RIGHT))
+    assert f.embedder.embedded == 4, "each person once a frame: asked for, or for their track"
+    vectors = f.trackers[0].vectors[0]
+    assert vectors is not None
+    assert np.isnan(vectors).all(axis=1).tolist() == [False, True]
+    np.testing.assert_allclose(left.best.embedding, vectors[0])
+    assert np.isfinite(right.best.embedding).all()
+    f.feed(seen(2, RIGHT), seen(3))
+    assert [len(v) for v in f.trackers[0].vectors[2:] if v is not None] == [1, 0]
+
+
+def test_a_frame_is_lost_when_a_tracker_that_asks_asks_for_nobody_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    f = Fixture(AskingTracker)
+    f.feed(seen(0, LEFT))
+    with monkeypatch.context() as patched:
+        patched.setattr(AskingTracker, "wanted", lambda *_: np.array([7]))
+        f.feed(seen(1, LEFT))
+    assert [stream for stream, _ in f.errors] == ["door"]
+    assert len(f.trackers[0].vectors) == 1, "it is not asked without what it wants"
+    f.feed(seen(2, LEFT))
+    assert len(f.trackers[0].vectors) == 2
 
 
 @pytest.mark.parametrize("change", [{"size": (120, 100)}, {"epoch": "e2"}])

@@ -1,16 +1,15 @@
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pipeline.build import Looks
+from pipeline.build import Looks, min_height_px
 from pipeline.calls import Guests
 from pipeline.config import parse_config
 from pipeline.messages import Detections
 from pipeline.plugged import PluggedCodec, PluggedDetector, PluggedEmbedder
-from pipeline.settings import choose
 from pipeline.testing import frame
+from plugins.codec_opencv import OpenCVCodec
 from tests.servers.clips import number_of, write_clip
 from trainers.evaluate.frames import frames_at
 from trainers.evaluate.passes import (
@@ -58,7 +57,7 @@ class MeanColour:
 @pytest.fixture
 def looks():
     embedder = remembered_vectors(PluggedEmbedder.of(MeanColour()))
-    return Looks(embedder, PluggedCodec.build(choose("opencv"), Path()), 0.2, Guests())
+    return Looks(embedder, PluggedCodec.of(OpenCVCodec(OpenCVCodec.Config())), 0.2, Guests())
 
 
 @pytest.fixture
@@ -120,3 +119,15 @@ def test_frames_at_gives_the_nearest(tmp_path):
         9.0: 19,
     }
     assert frames_at(clip, []) == {}
+
+
+def test_what_remembers_keeps_what_is_known_of_the_plugin(config):
+    class Choosy(MeanColour):
+        min_height_px, engine_digest = 120, "sha256:choosy"
+
+    plain = PluggedEmbedder.of(Choosy())
+    memory = remembered_vectors(plain)
+    assert memory.facts == plain.facts
+    assert min_height_px(config, memory) == min_height_px(config, plain) == 120
+    detector = PluggedDetector.of(RedSquare())
+    assert remembered_detections(detector).facts.engine_digest == "sha256:red"
