@@ -11,6 +11,10 @@ from pipeline import secrets
 from tests.servers.availability import OUTSIDE
 from tests.servers.install import install_command
 
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # small sums: threads of many tests at once only wait for each other
+
 
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:

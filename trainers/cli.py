@@ -1,5 +1,8 @@
 """`musewatch train`: trains networks; each job ends with a checkpoint."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -10,7 +13,7 @@ from pipeline.settings import checked, read_yaml
 
 app = typer.Typer(no_args_is_help=True, help="Trains networks; each job ends with a checkpoint folder.")
 
-ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML; see configs/training.")]
+ConfigArgument = Annotated[Path, typer.Argument(metavar="FILE", help="YAML; see configs/training.")]
 OutOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The run's folder; else build/train/NAME.")
 ]
@@ -30,50 +33,53 @@ def read_config(model: type[Settings], path: Path) -> Settings:
     return checked(model, read_yaml(path), str(path), {"base_dir": path.resolve().parent})
 
 
-@app.command()
-def encoder(
-    config: ConfigArgument,
-    out: OutOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "cpu",
-    resume: ResumeOption = False,
-) -> None:
-    """An embedder of people: identity, prototype, contrastive and triplet losses."""
-    from trainers.encoder import Config, train_encoder
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training job: `Config` of its module, and a function of that config, a folder, a seed, a device, resume."""
 
-    folder = train_encoder(read_config(Config, config), _out(out, config), seed, device, resume)
-    typer.echo(folder)
+    module: str
+    function: str
+    about: str
 
 
-@app.command()
-def detector(
-    config: ConfigArgument,
-    out: OutOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "cpu",
-    resume: ResumeOption = False,
-) -> None:
-    """A person detector, from pictures of `musewatch world frames`."""
-    from trainers.detector import Config, train_detector
-
-    folder = train_detector(read_config(Config, config), _out(out, config), seed, device, resume)
-    typer.echo(folder)
-
-
-@app.command()
-def ultralytics(
-    config: ConfigArgument,
-    out: OutOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "cpu",
-    resume: ResumeOption = False,
-) -> None:
-    """A detector of the ultralytics library from your own data (extra agpl); ends with an engine."""
-    from trainers.detector_ultralytics import Config, train_ultralytics
-
-    manifest = train_ultralytics(read_config(Config, config), _out(out, config), seed, device, resume)
-    typer.echo(manifest)
+JOBS = {
+    "encoder": Job(
+        "trainers.encoder",
+        "train_encoder",
+        "An embedder of people: identity, prototype, contrastive and triplet losses.",
+    ),
+    "detector": Job(
+        "trainers.detector", "train_detector", "A person detector, from pictures of `musewatch world frames`."
+    ),
+    "captions": Job(
+        "trainers.captioned",
+        "train_captions",
+        "An embedder that reads: pictures of people against what is said of them.",
+    ),
+    "ultralytics": Job(
+        "trainers.detector_ultralytics",
+        "train_ultralytics",
+        "A detector of the ultralytics library from your own data (extra agpl); ends with an engine.",
+    ),
+}
 
 
-def _out(out: Path | None, config: Path) -> Path:
-    return out or Path("build", "train", config.stem)
+def _command(job: Job) -> Callable[..., None]:
+    def train(
+        config: ConfigArgument,
+        out: OutOption = None,
+        seed: SeedOption = 0,
+        device: DeviceOption = "cpu",
+        resume: ResumeOption = False,
+    ) -> None:
+        module = import_module(job.module)
+        folder = out or Path("build", "train", config.stem)
+        typer.echo(
+            getattr(module, job.function)(read_config(module.Config, config), folder, seed, device, resume)
+        )
+
+    return train
+
+
+for _name, _job in JOBS.items():
+    app.command(_name, help=_job.about)(_command(_job))

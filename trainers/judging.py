@@ -35,31 +35,34 @@ def need_judgement(search: PictureSearch, where: str) -> None:
     Raises:
         InputError: No query has a match under the rule, or nobody is seen twice, or nobody is a stranger to anybody.
     """
-    sides = [
-        sorted({(sample.identity, sample.camera, sample.clothes) for sample in samples})
+    need_ranking(search, where)
+    arrays = search.arrays(lambda samples: np.ones((len(samples), 1), np.float32))
+    _need_cut(FeatureSet.of(arrays), where)
+
+
+def need_ranking(search: PictureSearch, where: str) -> None:
+    """Asks the rule itself, with one picture of each person, camera and clothes, whether anything can be found.
+
+    Raises:
+        InputError: No query has a match.
+    """
+    queries, gallery = (
+        np.array(sorted({(sample.identity, sample.camera, sample.clothes) for sample in samples}))
         for samples in (search.query, search.gallery)
-    ]
-    gallery = np.array(sides[1])
-    refusal: InputError | None = None
-    for start in range(0, len(sides[0]), ASKED):
-        query = np.array(sides[0][start : start + ASKED])
-        labels = {"query_clothes": query[:, 2], "gallery_clothes": gallery[:, 2]}
-        nowhere = np.zeros((len(query), 1), np.float32), np.zeros((len(gallery), 1), np.float32)
-        people, cameras = (query[:, 0], gallery[:, 0]), (query[:, 1], gallery[:, 1])
-        data = FeatureSet(*nowhere, *people, *cameras, labels=labels)
+    )
+    nowhere = np.zeros((len(gallery), 1), np.float32)
+    for start in range(0, len(queries), ASKED):
+        asked = queries[start : start + ASKED]
+        people, cameras = (asked[:, 0], gallery[:, 0]), (asked[:, 1], gallery[:, 1])
+        labels = {"query_clothes": asked[:, 2], "gallery_clothes": gallery[:, 2]}
+        data = FeatureSet(nowhere[:1].repeat(len(asked), 0), nowhere, *people, *cameras, labels=labels)
         try:
-            RULES[search.rule](np.zeros((len(query), len(gallery)), np.float32), data)
+            RULES[search.rule](data.unit_distances(), data)
         except InputError as error:
             refusal = error
         else:
-            break
-    else:
-        assert refusal is not None
-        raise InputError(
-            f"{where} cannot judge by the rule {search.rule}: {refusal.problem}", refusal.fix
-        ) from refusal
-    arrays = search.arrays(lambda samples: np.ones((len(samples), 1), np.float32))
-    _need_cut(FeatureSet.of(arrays), where)
+            return
+    raise InputError(f"{where} cannot judge by the rule {search.rule}: {refusal.problem}", refusal.fix)
 
 
 def judge(

@@ -21,7 +21,7 @@ from trainers.datasets.catalogue import find
 from trainers.datasets.files import named
 from trainers.datasets.pictures import is_cut, read_bytes, read_picture
 from trainers.datasets.sample import JUNK, Sample
-from trainers.datasets.search import PictureSearch, official
+from trainers.datasets.search import BY_TEXT, PictureSearch, official, told
 
 Owner = tuple[str, Path, str, int]
 """Set, folder, numbering and number: whose number it is."""
@@ -56,24 +56,39 @@ class SetChoice(Settings):
         return found
 
     def searched(self) -> PictureSearch:
-        """Its official search.
+        """Its official search of pictures.
 
         Raises:
             ConfigError: The set has none, or none of that name.
             InputError: The set cannot be read, or the name stands for several folders.
         """
-        folders = self.folders()
-        if len(folders) > 1:
-            raise InputError(f"{self.folder} stands for {len(folders)} folders", "judge on one of them")
         wanted = self._wanted()
-        return official(f"{self.set}/{wanted}" if wanted else self.set, folders[0], self.trial)
+        return official(f"{self.set}/{wanted}" if wanted else self.set, self._folder(), self.trial)
+
+    def described(self) -> PictureSearch:
+        """Its official search, whatever it is, by what is said of the queries.
+
+        Raises:
+            ConfigError: The set has none.
+            InputError: The set cannot be read, or the name stands for several folders.
+        """
+        return told(self.set, self._folder(), self.trial)
+
+    def has_pictures_search(self) -> bool:
+        """Whether its pictures can be searched by pictures."""
+        return any(search.rule != BY_TEXT for search in find(self.set).searches.values())
 
     def numbering(self) -> str:
         """Which of the set's numberings its search uses."""
         layout = find(self.set)
-        searches = layout.searches
-        search = searches.get(self._wanted()) or next(iter(searches.values()))
+        search = layout.searches.get(self._wanted()) or next(iter(layout.searches.values()))
         return layout.numberings.get(search.query, "")
+
+    def _folder(self) -> Path:
+        folders = self.folders()
+        if len(folders) > 1:
+            raise InputError(f"{self.folder} stands for {len(folders)} folders", "judge on one of them")
+        return folders[0]
 
     def _wanted(self) -> str:
         return self.search or find(self.set).made_for
@@ -177,8 +192,13 @@ def contents_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(known[sample.path] for sample in samples)
 
 
-def need_strangers(people: People, choice: SetChoice) -> str:
+def need_strangers(people: People, choice: SetChoice, search: PictureSearch) -> str:
     """Checks that nobody of a set that judges is learned: by number in the same folder, by pictures anywhere.
+
+    Args:
+        people: Who is learned.
+        choice: The set that judges.
+        search: What of it judges.
 
     Returns:
         sha256 over names, labels and bytes of the pictures that judge.
@@ -186,7 +206,7 @@ def need_strangers(people: People, choice: SetChoice) -> str:
     Raises:
         InputError: Somebody is learned.
     """
-    search, (folder,) = choice.searched(), choice.folders()
+    (folder,) = choice.folders()
     samples = (*search.query, *search.gallery)
     contents = contents_of(samples)
     learned, numbering = set(people.owners), choice.numbering()

@@ -19,11 +19,26 @@ def tiny_weights_of(name):
     return lambda folder: {"weights": str(TINY[name](folder / name)), "device": "cpu"}
 
 
-SETTINGS = {"onnx": onnx_engine} | {name: tiny_weights_of(name) for name in TINY}
+def captioned_engine(folder):
+    from trainers.losses.captions import CaptionSettings, Reader
+
+    words = ["a", "woman", "man", "in", "red", "with", "black", "coat", "and", "blue", "jeans"]
+    settings = CaptionSettings(width=16, layers=1, heads=2)
+    dimension = build("embedder", choose("onnx", **onnx_engine(folder)), folder, "embedder").dimension
+    Reader(words, settings, dimension).save(folder / "reader.safetensors")
+    return onnx_engine(folder) | {"reader": str(folder / "reader.safetensors")}
 
 
-NAMES = [pytest.param(name, marks=pytest.mark.torch if name in TINY else ()) for name in known("embedder")]
-READERS = ["clip", "transformers"]
+SETTINGS = {"onnx": onnx_engine, "captions": captioned_engine} | {
+    name: tiny_weights_of(name) for name in TINY
+}
+
+
+NAMES = [
+    pytest.param(name, marks=pytest.mark.torch if name in {*TINY, "captions"} else ())
+    for name in known("embedder")
+]
+READERS = ["captions", "clip", "transformers"]
 
 
 def made(name, folder):

@@ -19,11 +19,10 @@ from engines.errors import EngineFileError  # noqa: E402
 from pipeline.errors import ConfigError, InputError  # noqa: E402
 from tests.trainers.pictured import draw_people  # noqa: E402
 from tests.tree import ROOT  # noqa: E402
-from trainers.datasets.catalogue import load  # noqa: E402
-from trainers.encoder import Config, train_encoder  # noqa: E402
+from trainers.encoder import Config, Encoder, train_encoder  # noqa: E402
 from trainers.evaluate.feature_set import read_features  # noqa: E402
-from trainers.judging import embed  # noqa: E402
-from trainers.losses.captions import load_reader  # noqa: E402
+from trainers.losses.together import EmbedderLoss  # noqa: E402
+from trainers.training.run import DivergedError  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -61,6 +60,7 @@ def described(world: Path, **changes: Any) -> dict[str, Any]:
         "augment": {"saturation": [1, 1], "channel_gain": 0, "gain": 0, "gamma": 0},
         "steps": 12,
         "rate": 0.003,
+        "precision": "fp32",
         "evaluate_every": 6,
         "save_every": 4,
     } | changes
@@ -99,31 +99,6 @@ def test_it_learns_and_ends_with_a_checkpoint(world: Path, tmp_path: Path) -> No
         config(world, steps=1, start=str(folder), centroids=True, save_every=1), tmp_path / "again", seed=2
     )
     assert load_checkpoint(again)[1].accuracy["held_out"]["mAP"] > 0.5
-
-
-def test_captions_alone_teach_it_and_its_reader(world: Path, tmp_path: Path) -> None:
-    """No identity is used: every picture is a person of its own."""
-    described = {"folder": str(world / "d*"), "splits": ["train", "query", "gallery"], "alone": True}
-    settings = config(
-        world,
-        train=[described],
-        losses={"identity": 0.0},
-        captions={"context": 8, "width": 32, "layers": 1},
-        batch={"domains": 2, "people": 12, "pictures": 1},
-        steps=60,
-        evaluate_every=30,
-    )
-    folder = train_encoder(settings, tmp_path, seed=1)
-    network, card = load_checkpoint(folder)
-    splits = load("world", world / "d1").splits
-    rows = embed(network, card.preprocess, splits["gallery"], torch.device("cpu"))
-    texts = load_reader(tmp_path / "reader.safetensors").read([sample.text[0] for sample in splits["query"]])
-    nearest = np.argmax(texts.numpy() @ rows.T, axis=1)
-    found = [
-        splits["gallery"][row].identity == sample.identity
-        for row, sample in zip(nearest, splits["query"], strict=True)
-    ]
-    assert np.mean(found) > 0.7  # by chance 1 / 6
 
 
 KILLED = """
@@ -183,6 +158,127 @@ def test_what_cannot_be_trained_is_refused_by_name(world: Path, tmp_path: Path) 
     }
     with pytest.raises(EngineFileError, match="0 safetensors files"):
         train_encoder(config(world, network=tower, start=str(tmp_path / "empty")), tmp_path)
+
+
+def test_another_data_set_does_not_go_on(world: Path, tmp_path: Path) -> None:
+    draw_people(tmp_path / "d", 8, seed=7)
+    changes: dict[str, Any] = {"train": [{"folder": str(tmp_path / "d")}], "steps": 1}
+    changes["batch"] = {"people": 2, "pictures": 2}
+    train_encoder(config(world, **changes), tmp_path / "run")
+    train_encoder(config(world, **changes), tmp_path / "run", resume=True)
+    picture = next((tmp_path / "d/bounding_box_train").iterdir())
+    picture.write_bytes(next((world / "other/query").iterdir()).read_bytes())
+    with pytest.raises(InputError, match="are learned too"):
+        train_encoder(config(world, **changes), tmp_path / "run", resume=True)
+    picture.write_bytes(next((world / "d1/query").iterdir()).read_bytes())
+    with pytest.raises(ConfigError, match="belongs to another run: its data is"):
+        train_encoder(config(world, **changes), tmp_path / "run", resume=True)
+
+
+def test_what_cannot_judge_is_refused_before_the_first_step(world: Path, tmp_path: Path) -> None:
+    lonely = draw_people(tmp_path / "lonely", 8, seed=9, cameras=1)
+    with pytest.raises(InputError, match="cannot judge by the rule market: no query has a match"):
+        train_encoder(config(world, held_out={"folder": str(lonely)}), tmp_path / "run")
+    with pytest.raises(InputError, match="are learned too"):
+        train_encoder(config(world, held_out={"folder": str(world / "d1")}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_diverges_stops_and_keeps_its_best(world: Path, tmp_path: Path) -> None:
+    poisoned = config(world, evaluate_every=2, save_every=2)
+    told = EmbedderLoss.forward
+
+    def poison(self: EmbedderLoss, *given: Any) -> dict[str, "torch.Tensor"]:
+        found = told(self, *given)
+        self.steps = getattr(self, "steps", 0) + 1
+        return {name: loss * (torch.nan if self.steps == 5 else 1) for name, loss in found.items()}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EmbedderLoss, "forward", poison)
+        with pytest.raises(DivergedError, match=r"diverged at step 5: the loss is nan.*of step \d, are in"):
+            train_encoder(poisoned, tmp_path)
+    assert load_checkpoint(tmp_path / "checkpoint")[1].name == "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Encoder, "descended", lambda self, _: self.apart[0].data.fill_(torch.nan))
+        with pytest.raises(DivergedError, match=r"weights are no numbers any more\. lower the rate"):
+            train_encoder(config(world, evaluate_every=1), tmp_path / "at once")
+
+
+def test_a_score_that_is_no_number_loses_nothing(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Encoder, "judge", lambda self: (float("nan"), {"mAP": float("nan")}))
+    folder = train_encoder(config(world, steps=2, evaluate_every=1), tmp_path)
+    assert "step 1 of 2" in load_checkpoint(folder)[1].provenance
+
+
+TOWER = {
+    "use": "clip_vit",
+    "size": [32, 16],
+    "patch": 8,
+    "width": 8,
+    "layers": 2,
+    "heads": 1,
+    "projection": 8,
+}
+
+
+@pytest.mark.parametrize("heads", ["linear", "clip_reid"])
+def test_published_recipes_end_with_a_checkpoint_and_go_on(heads: str, world: Path, tmp_path: Path) -> None:
+    text = {"vocabulary": 20, "context": 12, "width": 8, "layers": 1, "heads": 1, "projection": 8}
+    changes: dict[str, Any] = {
+        "network": TOWER | {"neck": False, "joined": heads == "clip_reid"},
+        "losses": {"heads": heads, "identity": 0.25, "triplet": 1.0, "smoothing": 0.1, "prototypes": 1.0},
+        "steps": 4,
+        "save_every": 2,
+    }
+    if heads == "clip_reid":
+        changes["texts"] = {
+            "tower": text, "before": [18, 3], "after": [4, 19], "learned": 2, "steps": 4, "batch": 4
+        }  # fmt: skip
+    folder = train_encoder(config(world, **changes), tmp_path / "run")
+    network, card = load_checkpoint(folder)
+    assert card.dimension == (16 if heads == "clip_reid" else 8)
+    with torch.inference_mode():
+        row = network(torch.rand(1, 3, 32, 16))
+    assert row.norm().item() == pytest.approx(1, abs=1e-5)
+    assert not (tmp_path / "run/early.safetensors").exists()
+    again = train_encoder(config(world, **changes), tmp_path / "run", resume=True)
+    assert load_checkpoint(again)[1].accuracy == card.accuracy
+
+
+def test_stage_one_is_not_learned_twice(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while its texts are learned, a run goes on there, and ends as if nothing had happened."""
+    text = {"vocabulary": 20, "context": 12, "width": 8, "layers": 1, "heads": 1, "projection": 8}
+    changes: dict[str, Any] = {
+        "network": TOWER | {"neck": False},
+        "texts": {"tower": text, "before": [18], "after": [19], "learned": 2, "steps": 6, "batch": 4},
+        "steps": 2,
+    }
+    monkeypatch.setattr("trainers.losses.texts.SAID_EVERY", 2)
+    whole = train_encoder(config(world, **changes), tmp_path / "whole")
+    said: list[str] = []
+
+    def stopped(line: str) -> None:
+        said.append(line)
+        if len(said) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainers.losses.texts.say", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train_encoder(config(world, **changes), tmp_path / "stopped")
+        said.clear()
+        patch.setattr("trainers.losses.texts.say", said.append)
+        resumed = train_encoder(config(world, **changes), tmp_path / "stopped", resume=True)
+    assert [line.split(":")[1] for line in said] == [" step 4 of 6", " step 6 of 6"]
+    weights, other = (load_checkpoint(folder)[0].state_dict() for folder in (whole, resumed))
+    assert all(torch.equal(weights[name], other[name]) for name in weights)
+
+
+def test_published_heads_want_a_network_that_shows_its_levels(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="take network clip_vit"):
+        train_encoder(config(world, losses={"heads": "linear"}), tmp_path)
 
 
 @pytest.mark.slow

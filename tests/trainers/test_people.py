@@ -88,9 +88,9 @@ def test_msmt17_has_the_same_people_in_both_training_lists_and_others_in_the_tes
     assert np.bincount(gather([msmt]).identities).tolist() == [3, 3, 3]
     everybody = gather([msmt.model_copy(update={"splits": ("train", "val", "query", "gallery")})])
     assert np.bincount(everybody.identities).tolist() == [3, 3, 3, 2, 2, 2]
-    need_strangers(gather([msmt]), msmt)
+    need_strangers(gather([msmt]), msmt, msmt.searched())
     with pytest.raises(InputError, match=r"3 people of .*, which judges, are learned too: number 0, 1, 2"):
-        need_strangers(everybody, msmt)
+        need_strangers(everybody, msmt, msmt.searched())
 
 
 def test_distractors_are_no_person(tmp_path: Path) -> None:
@@ -107,11 +107,11 @@ def test_distractors_are_no_person(tmp_path: Path) -> None:
 def test_people_who_judge_are_not_learned_under_another_name_either(tmp_path: Path) -> None:
     held_out = choice(draw_people(tmp_path / "a", 4, seed=1))
     shutil.copytree(tmp_path / "a", tmp_path / "copy")
-    need_strangers(gather([choice(tmp_path / "copy")]), held_out)
+    need_strangers(gather([choice(tmp_path / "copy")]), held_out, held_out.searched())
     for folder in ("a", "copy"):
         learned = gather([choice(tmp_path / folder, "train", "query")])
         with pytest.raises(InputError, match=r"2 people of .* are learned too: number 3, 4"):
-            need_strangers(learned, held_out)
+            need_strangers(learned, held_out, held_out.searched())
 
 
 def test_a_folder_with_brackets_is_that_folder(tmp_path: Path) -> None:

@@ -88,6 +88,21 @@ def official(layout: str, folder: Path, trial: int = 1) -> PictureSearch:
     return PictureSearch(splits[search.query], splits[search.gallery], search.rule)
 
 
+def told(name: str, folder: Path, trial: int = 1) -> PictureSearch:
+    """A public set whose first official search is asked by what is said of its queries.
+
+    Raises:
+        ConfigError: No such set, or one that is not searched.
+        InputError: The folder is not laid out so, or nobody is described.
+    """
+    known = find(name)
+    search = next(iter(known.searches.values()), None)
+    if search is None:
+        raise ConfigError(f"{known.title} has no search", "judge on a set that has one")
+    splits = known.load(folder, trial).splits
+    return by_text(splits[search.query], splits[search.gallery])
+
+
 def by_text(described: Sequence[Sample], gallery: Sequence[Sample]) -> PictureSearch:
     """Every text of every described picture, searched among the pictures.
 

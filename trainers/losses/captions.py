@@ -63,6 +63,18 @@ class Reader(nn.Module):
             lines.append([NOTHING] * (self.settings.context - len(line)) + line)
         return torch.tensor(lines, dtype=torch.int64).view(-1, self.settings.context)
 
+    def need_readable(self, text: str) -> None:
+        """Checks that a text says something to the tower.
+
+        Raises:
+            InputError: It has no word that was learned, or more words than are read.
+        """
+        words, most = split_words(text), self.settings.context - 1
+        if not any(word in self._numbers for word in words):
+            raise InputError(f"no word of {text[:60]!r} was learned", "describe clothes and looks")
+        if len(words) > most:
+            raise InputError(f"a text of more than {most} words: {text[:60]!r}", "shorten it")
+
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
         """(N, dimension) unit rows of (N, context) words."""
         return nn.functional.normalize(self.tower(self.tower.words(numbers)).float(), dim=1)
@@ -95,7 +107,7 @@ def load_reader(path: Path) -> Reader:
         reader = Reader(about["words"], settings, about["dimension"])
         reader.load_state_dict(tensors)
     except FileNotFoundError:
-        raise InputError(f"there is no file {path}", "train an encoder with captions") from None
+        raise InputError(f"there is no file {path}", "musewatch train captions makes one") from None
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is damaged, or reads no captions: {error}", "train it again") from None
     reader.eval()
@@ -160,16 +172,12 @@ def aligned(
     return torch.stack([nn.functional.cross_entropy(logits, target) for logits in pairs]).mean()
 
 
-def caption_loss(
-    settings: CaptionSettings | None, samples: Sequence[Sample], dimension: int
-) -> CaptionLoss | None:
-    """That of these training pictures, where it is wanted.
+def caption_loss(settings: CaptionSettings, samples: Sequence[Sample], dimension: int) -> CaptionLoss:
+    """That of these training pictures.
 
     Raises:
         InputError: A picture has no captions.
     """
-    if settings is None:
-        return None
     for sample in samples:
         if not sample.text:
             raise InputError(f"nothing is said of {sample.path}", "take sets whose pictures have captions")

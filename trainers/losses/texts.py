@@ -8,6 +8,7 @@ Source: Li, Sun and Li, CLIP-ReID: Exploiting Vision-Language Model for Image Re
 Labels, AAAI 2023, 3.2-3.3, eq. 1-8.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.output import say
 from pipeline.settings import ConfigPath, Settings
 from trainers.networks.clip_text import ClipTextTower
 from trainers.training.schedule import set_rate, warmup_cosine
+from trainers.training.state import load_state, save_state
 
 SAID_EVERY = 200
 
@@ -84,33 +86,46 @@ def contrast(
 
 
 def learn_texts(
-    rows: torch.Tensor, identities: torch.Tensor, count: int, settings: TextSettings
+    rows: torch.Tensor,
+    identities: torch.Tensor,
+    count: int,
+    settings: TextSettings,
+    state: Path,
+    run: Mapping[str, Any],
 ) -> torch.Tensor:
     """Stage one on pictures embedded once: (count, D) unit rows, the text of each identity.
+
+    A stage that was stopped goes on from its state.
 
     Args:
         rows: (N, D) unit rows of the training pictures by CLIP's image tower.
         identities: (N,) from 0.
         count: Number of identities.
         settings: Of this stage.
+        state: File of its state, written now and then and at the end.
+        run: What the run is; only the same one goes on.
 
     Raises:
         EngineError: The text tower's weights cannot be read.
+        ConfigError, InputError: The state is another run's, or damaged.
     """
     tower = ClipTextTower(**settings.tower)
     if settings.weights is not None:
         tower.fill(Path(settings.weights))
     prompts = Prompts(tower, settings, count).to(rows.device)
     optimizer = torch.optim.Adam([prompts.own], lr=settings.rate, weight_decay=1e-4)
-    for step in range(settings.steps):
+    parts = {"words": nn.ParameterDict({"own": prompts.own}), "optimizer": optimizer}
+    done = load_state(state, parts, run) if state.exists() else 0
+    for step in range(done, settings.steps):
         set_rate(optimizer, warmup_cosine(step, settings.steps, settings.steps // 20, 1e-2))
         chosen = torch.randint(len(rows), (settings.batch,)).to(rows.device)
         loss = contrast(rows[chosen], prompts(identities[chosen]), identities[chosen], settings.temperature)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if (step + 1) % SAID_EVERY == 0:
+        if (step + 1) % SAID_EVERY == 0 or step + 1 == settings.steps:
             say(f"texts: step {step + 1} of {settings.steps}: loss {float(loss.detach()):.4g}")
+            save_state(state, parts, step + 1, run)
     with torch.no_grad():
         everybody = torch.arange(count, device=rows.device)
         return torch.cat([prompts(part) for part in everybody.split(256)])

@@ -7,13 +7,16 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 of the square grid are interpolated to upright pictures, as Li et al., CLIP-ReID, 2023, 4.2, do.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from engines.errors import EngineFileError
+from pipeline.errors import ConfigError
 from trainers.networks.clip_weights import image_tower, read_folder
 
 
@@ -28,6 +31,8 @@ class ClipImageTower(nn.Module):
         heads: Of attention.
         projection: Dimension of CLIP's common space of pictures and texts.
         neck: Whether the rows are batch-normalised, for training on identities; without, they are CLIP's own.
+        joined: Whether a row is the last block's feature and its projection side by side, as CLIP-ReID searches;
+            (N, width + projection), without a neck.
     """
 
     def __init__(
@@ -39,8 +44,12 @@ class ClipImageTower(nn.Module):
         heads: int = 12,
         projection: int = 512,
         neck: bool = True,
+        joined: bool = False,
     ) -> None:
         super().__init__()
+        if neck and joined:
+            raise ConfigError("clip_vit: a joined row has no neck", "say neck: false")
+        self.joined = joined
         self.grid = (size[0] // patch, size[1] // patch)
         self.checkpointing = False
         self.patches = nn.Conv2d(3, width, patch, patch, bias=False)
@@ -52,20 +61,32 @@ class ClipImageTower(nn.Module):
         self.projection = nn.Linear(width, projection, bias=False)
         self.neck: nn.Module = nn.BatchNorm1d(projection) if neck else nn.Identity()
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Unit rows."""
-        return nn.functional.normalize(self.neck(self.project(pictures)).float(), dim=1)
+    def forward(self, pictures: torch.Tensor, levels: bool = False) -> Any:
+        """Unit rows; or with `levels` the features below them."""
+        below = self.levels(pictures)
+        return below if levels else self.row(below)
 
-    def project(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, projection) rows in CLIP's common space, of any length."""
+    def row(self, levels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The unit row of its levels."""
+        _, last, projected = levels
+        rows = torch.cat([last, projected], 1) if self.joined else self.neck(projected)
+        return nn.functional.normalize(rows.float(), dim=1)
+
+    def levels(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The class token after the block before the last (N, width), after the last (N, width), and its projection.
+
+        The first is as the block leaves it, the second normalised, the third in CLIP's common space, of any length.
+        """
         patches = self.patches(pictures).flatten(2).transpose(1, 2)
         token = self.token.expand(len(patches), 1, -1)
         tokens = self.before(torch.cat([token.to(patches), patches], 1) + self.positions)
+        before = tokens
         for block in self.blocks:
+            before = tokens
             sparing = self.checkpointing and self.training
             tokens = checkpoint(block, tokens, use_reentrant=False) if sparing else block(tokens)
-        rows: torch.Tensor = self.projection(self.after(tokens[:, 0]))
-        return rows
+        last = self.after(tokens[:, 0])
+        return before[:, 0], last, self.projection(last)
 
     def fill(self, folder: Path) -> None:
         """Takes CLIP's weights; positions are interpolated to this tower's grid, the neck is left as it is.

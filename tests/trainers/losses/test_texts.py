@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from engines.errors import EngineFileError  # noqa: E402
+from pipeline.errors import ConfigError  # noqa: E402
 from trainers.losses.texts import (  # noqa: E402
     Prompts,
     TextSettings,
@@ -42,12 +43,12 @@ def test_both_directions_of_the_contrast() -> None:
     assert float(contrast(pictures, texts, torch.tensor(people), 0.2)) == pytest.approx(expected)
 
 
-def test_only_the_words_of_the_people_are_learned_and_find_their_pictures() -> None:
+def test_only_the_words_of_the_people_are_learned_and_find_their_pictures(tmp_path: Path) -> None:
     torch.manual_seed(0)
     centres = torch.nn.functional.normalize(torch.randn(6, 8), dim=1)
     people = torch.arange(6).repeat(5)
     rows = torch.nn.functional.normalize(centres[people] + 0.1 * torch.randn(30, 8), dim=1)
-    texts = learn_texts(rows, people, 6, SETTINGS)
+    texts = learn_texts(rows, people, 6, SETTINGS, tmp_path / "state", {})
     assert texts.shape == (6, 8)
     assert torch.allclose(texts.norm(dim=1), torch.ones(6), atol=1e-5)
     assert ((rows @ texts.T).argmax(1) == people).float().mean() > 0.9
@@ -115,3 +116,31 @@ def test_a_tower_of_another_size_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(EngineFileError, match="is missing"):
         ClipTextTower(**TOWER).fill(tmp_path)
+
+
+def test_a_stage_that_was_stopped_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, people = torch.nn.functional.normalize(torch.randn(12, 8), dim=1), torch.arange(4).repeat(3)
+    short = SETTINGS.model_copy(update={"steps": 30})
+    monkeypatch.setattr("trainers.losses.texts.SAID_EVERY", 10)
+
+    def learned(name: str) -> "torch.Tensor":
+        torch.manual_seed(3)
+        return learn_texts(rows, people, 4, short, tmp_path / name, {"seed": 3})
+
+    whole = learned("whole")
+    told = 0
+
+    def stopped(text: str) -> None:
+        nonlocal told
+        told += 1
+        if told == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainers.losses.texts.say", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            learned("stopped")
+    assert (tmp_path / "stopped").exists()
+    assert torch.equal(learned("stopped"), whole)
+    with pytest.raises(ConfigError, match="belongs to another run"):
+        learn_texts(rows, people, 4, short, tmp_path / "stopped", {"seed": 4})
