@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +29,7 @@ from pipeline.plugged import (
     PluggedCodec,
     PluggedDetector,
     PluggedEmbedder,
+    PluggedIndex,
     PluggedMasker,
     PluggedTracker,
     PluggedVerifier,
@@ -321,7 +321,7 @@ def identify_stage(config: Config, looks: Looks, judges: Judges, wall: Callable[
     """
     here = cuts(config, looks, judges.verifier)
     return IdentifyStage(
-        _matcher(config, here),
+        _matcher(config, here, looks.guests),
         judges.verifier,
         HitBook(config.site, CoolDown(config.decision.cooldown_s)),
         Evidence(judges.evidence, looks.codec, judges.masker, wall),
@@ -330,10 +330,12 @@ def identify_stage(config: Config, looks: Looks, judges: Judges, wall: Callable[
     )
 
 
-def _matcher(config: Config, here: Cuts) -> Matcher:
-    index = partial(plugin, config, "index", config.matcher.index, "matcher.index")
-    texts = None if here.texts is None else index()
-    return Matcher(index(), config.matcher.top_c, here, texts=texts)
+def _matcher(config: Config, here: Cuts, known: Guests) -> Matcher:
+    def index() -> PluggedIndex:
+        choice = config.matcher.index
+        return PluggedIndex.of(plugin(config, "index", choice, "matcher.index"), known, choice.use)
+
+    return Matcher(index(), config.matcher.top_c, here, texts=None if here.texts is None else index())
 
 
 def follower(looks: Looks, judges: Judges) -> WatchlistFollower:

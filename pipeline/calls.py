@@ -18,7 +18,7 @@ MOST_LEFT = 3  # calls of one plugin that hang at the same time: each keeps a th
 TRY_AGAIN_S = 60.0  # after which a plugin whose call never came back is asked again, in a new thread
 LOG_EVERY_S = 10.0
 ROLES = ("detector", "tracker", "embedder", "codec", "index", "verifier", "masker")
-SPARE = ("verifier", "masker")  # hits are made without them
+SPARE = ("index", "verifier", "masker")  # hits are made without them
 FIRST_TIMES = 5  # a network may be made ready by its first call
 TOLD_S = 60.0  # for so long a failure is a reason not to be ready, unless a call works before
 

@@ -213,6 +213,43 @@ class PluggedEmbedder(Plugged):
 
 
 @dataclass(frozen=True, slots=True)
+class PluggedIndex(Plugged):
+    """Finds the nearest of some rows, as `pipeline.protocols.Index`."""
+
+    role = "index"
+
+    def build(self, vectors: NDArray[np.float16]) -> None:
+        """Replaces all rows.
+
+        Raises:
+            HangingError: It does not answer.
+        """
+        self.calls.ask(_ignore, self.plugin.build, vectors)
+
+    def search(
+        self, queries: NDArray[np.float32], k: int, *, of: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Distances (Q, k), ascending, and row numbers (Q, k) among the `of` rows it was built of.
+
+        Raises:
+            ConfigError: The plugin gave something else.
+            HangingError: It does not answer.
+        """
+
+        def check(answer: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+            _need(isinstance(answer, Sequence) and len(answer) == 2, "distances and rows", answer)
+            distances, rows = _array(answer[0]), _integers(answer[1], "row numbers")
+            shape = len(queries), min(k, of)
+            _need(distances.shape == rows.shape == shape, f"distances and rows {shape}", answer[0])
+            _need(bool(((rows >= 0) & (rows < of)).all()), f"rows among {of}", answer[1])
+            ascending = (np.diff(distances, axis=1) >= 0).all() and np.isfinite(distances).all()
+            _need(bool(ascending), "ascending distances", answer[0])
+            return distances, rows
+
+        return self.calls.ask(check, self.plugin.search, queries, k)
+
+
+@dataclass(frozen=True, slots=True)
 class PluggedVerifier(Plugged):
     """Judges shortlisted candidates, as `pipeline.protocols.Verifier`."""
 

@@ -1,12 +1,13 @@
-"""What hits show, in tests that are about something else: real pictures in a folder."""
+"""Parts of the identify stage, in tests that are about something else: real ones behind the door."""
 
 from pathlib import Path
 
 from pipeline.identify.show import Evidence
-from pipeline.plugged import PluggedMasker
+from pipeline.plugged import PluggedIndex, PluggedMasker
 from pipeline.protocols import Codec
 from pipeline.store.pictures import EvidenceStore
 from pipeline.testing import FakeCodec
+from plugins.index_exact import ExactIndex
 from plugins.masker_box import BoxMasker
 
 
@@ -21,3 +22,8 @@ def evidence(folder: Path, masker: object | None = None, codec: Codec | None = N
     store = EvidenceStore(folder / "evidence", "http://evidence", max_mb=10, max_age_days=1)
     cuts_out = PluggedMasker.of(masker or BoxMasker(BoxMasker.Config()))
     return Evidence(store, codec or FakeCodec(), cuts_out, lambda: 0.0)
+
+
+def exact() -> PluggedIndex:
+    """The exact index."""
+    return PluggedIndex.of(ExactIndex(ExactIndex.Config()))

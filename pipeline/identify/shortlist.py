@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.identify.calibration import Cuts
 from pipeline.messages import Candidate, Tracklet
-from pipeline.protocols import Index
+from pipeline.plugged import PluggedIndex
 from pipeline.watchlist.snapshot import WatchlistSnapshot
 
 logger = logging.getLogger("musewatch.matcher")
@@ -17,9 +18,13 @@ logger = logging.getLogger("musewatch.matcher")
 
 @dataclass(frozen=True, slots=True)
 class _Shelf:
-    """The rows of one kind: `rows` (R,) of the snapshot, at most `per_identity` of them of one identity."""
+    """The rows of one kind: `rows` (R,) of the snapshot, at most `per_identity` of them of one identity.
 
-    index: Index
+    `index` is None where it could not be built of their `vectors` (R, D).
+    """
+
+    index: PluggedIndex | None
+    vectors: NDArray[np.float16]
     rows: NDArray[np.int64]
     per_identity: int
     is_text: bool
@@ -28,7 +33,8 @@ class _Shelf:
 class Matcher:
     """Shortlists by the nearest enrolment of each identity.
 
-    Pictures and texts are searched each on their own; who is nearer is told by the excess over their cuts.
+    Pictures and texts are searched each on their own; who is nearer is told by the excess over their cuts. While an
+    index does not work, all rows are compared without it, which takes longer.
 
     Args:
         index: Searches the rows of pictures; rebuilt when the watchlist's version changes.
@@ -37,7 +43,9 @@ class Matcher:
         texts: Searches the rows of texts; None = nobody is compared with texts.
     """
 
-    def __init__(self, index: Index, top_c: int, cuts: Cuts, *, texts: Index | None = None) -> None:
+    def __init__(
+        self, index: PluggedIndex, top_c: int, cuts: Cuts, *, texts: PluggedIndex | None = None
+    ) -> None:
         self._pictures, self._texts = index, texts
         self._top_c = top_c
         self._cuts = cuts
@@ -65,7 +73,7 @@ class Matcher:
         found: list[list[Candidate]] = [[] for _ in tracklets]
         for shelf in self._shelves:
             k = min(len(shelf.rows), self._top_c * shelf.per_identity)
-            for i, (distances, rows) in enumerate(zip(*shelf.index.search(queries, k), strict=True)):
+            for i, (distances, rows) in enumerate(zip(*_search(shelf, queries, k), strict=True)):
                 found[i] += self._per_identity(self._snapshot, shelf, distances, rows)
         return [self._ranked(candidates) for candidates in found]
 
@@ -90,8 +98,27 @@ class Matcher:
         return [replace(each, rank=rank) for rank, each in enumerate(kept, start=1)]
 
 
-def _shelf(snapshot: WatchlistSnapshot, index: Index, rows: NDArray[np.int64], *, is_text: bool) -> _Shelf:
+def _shelf(
+    snapshot: WatchlistSnapshot, index: PluggedIndex, rows: NDArray[np.int64], *, is_text: bool
+) -> _Shelf:
     whole = len(rows) == len(snapshot.vectors)
-    index.build(snapshot.vectors if whole else snapshot.vectors[rows])
+    vectors = snapshot.vectors if whole else snapshot.vectors[rows]
     ids = snapshot.identity_ids if whole else [snapshot.identity_ids[row] for row in rows]
-    return _Shelf(index, rows, int(np.unique(ids, return_counts=True)[1].max()), is_text)
+    per_identity = int(np.unique(ids, return_counts=True)[1].max())
+    try:
+        index.build(vectors)
+    except Exception:  # the door has told
+        return _Shelf(None, vectors, rows, per_identity, is_text)
+    return _Shelf(index, vectors, rows, per_identity, is_text)
+
+
+def _search(
+    shelf: _Shelf, queries: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Distances (Q, k) and places on the shelf (Q, k), nearest first."""
+    if shelf.index is not None:
+        with suppress(Exception):  # the door has told
+            return shelf.index.search(queries, k, of=len(shelf.rows))
+    distances = np.sqrt(np.clip(2 - 2 * (queries @ shelf.vectors.astype(np.float32).T), 0, 4))
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(distances, nearest, axis=1), nearest

@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +19,7 @@ from pipeline.plugged import (
     PluggedCodec,
     PluggedDetector,
     PluggedEmbedder,
+    PluggedIndex,
     PluggedMasker,
     PluggedTracker,
     PluggedVerifier,
@@ -43,20 +44,20 @@ def mask(pixels: int = 64 * 48, size: tuple[int, int] = (48, 64)) -> Mask:
     return Mask((pixels,), size)
 
 
+ASK: dict[str, Callable[[Any], Any]] = {
+    "detector": lambda plugged: plugged.detect([frame(), frame(1)]),
+    "tracker": lambda plugged: plugged.update(frame(), PEOPLE, None),
+    "embedder": lambda plugged: plugged.embed(CROPS),
+    "index": lambda plugged: plugged.search(UNIT.astype(np.float32), 5, of=2),
+    "verifier": lambda plugged: plugged.verify([(ASKED, PAIRS)]),
+    "masker": lambda plugged: plugged.mask([(ASKED, None)]),
+    "codec": lambda plugged: plugged.decode(b"x"),
+}
+
+
 def ask(plugged: Plugged) -> Any:
     """One call of its role."""
-    if isinstance(plugged, PluggedDetector):
-        return plugged.detect([frame(), frame(1)])
-    if isinstance(plugged, PluggedTracker):
-        return plugged.update(frame(), PEOPLE, None)
-    if isinstance(plugged, PluggedEmbedder):
-        return plugged.embed(CROPS)
-    if isinstance(plugged, PluggedVerifier):
-        return plugged.verify([(ASKED, PAIRS)])
-    if isinstance(plugged, PluggedMasker):
-        return plugged.mask([(ASKED, None)])
-    assert isinstance(plugged, PluggedCodec)
-    return plugged.decode(b"x")
+    return ASK[plugged.role](plugged)
 
 
 def plugin(role: str, answer: Any) -> SimpleNamespace:
@@ -68,13 +69,14 @@ def plugin(role: str, answer: Any) -> SimpleNamespace:
         return answer
 
     verb = {"detector": "detect", "tracker": "update", "embedder": "embed", "verifier": "verify"}
-    verbs = verb | {"masker": "mask", "codec": "decode"}
+    verbs = verb | {"masker": "mask", "codec": "decode", "index": "search"}
     return SimpleNamespace(**{verbs[role]: give}, dimension=2, needs_embeddings=False)
 
 
 KINDS: dict[str, type[Plugged]] = {
     kind.role: kind
     for kind in (
+        PluggedIndex,
         PluggedDetector,
         PluggedTracker,
         PluggedEmbedder,
@@ -91,6 +93,7 @@ RIGHT = {
     "verifier": [[verdict(candidate=1), verdict()]],
     "masker": [mask()],
     "codec": CROPS[0],
+    "index": (np.array([[0.0, 1.4], [0.0, 1.4]]), np.array([[0, 1], [1, 0]])),
 }
 RUBBISH = [
     ("detector", None),
@@ -116,6 +119,11 @@ RUBBISH = [
     ("masker", [CROPS[0]]),
     ("masker", [mask(size=(64, 48))]),
     ("masker", [mask(pixels=7)]),
+    ("index", None),
+    ("index", (np.zeros((2, 1)), np.zeros((2, 1), int))),
+    ("index", (np.zeros((2, 2)), np.array([[0, 2], [0, 1]]))),
+    ("index", (np.zeros((2, 2)), np.array([[0, -1], [0, 1]]))),
+    ("index", (np.array([[1.0, 0.5], [0.0, NAN]]), np.array([[0, 1], [0, 1]]))),
     ("codec", None),
     ("codec", CROPS[0][..., 0]),
     ("codec", CROPS[0].astype(float)),

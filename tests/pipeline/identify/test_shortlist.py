@@ -5,9 +5,10 @@ import pytest
 
 from pipeline.identify.calibration import Cuts
 from pipeline.identify.shortlist import Matcher
+from pipeline.plugged import PluggedIndex
 from pipeline.testing import tracklet
 from pipeline.watchlist.snapshot import WatchlistSnapshot
-from plugins.index_exact import ExactIndex
+from tests.evidence import exact
 
 
 def snapshot(
@@ -34,7 +35,7 @@ def test_the_nearest_enrolment_of_each_of_the_nearest_identities(seed: int, top_
     vectors = rng.normal(size=(30, 6))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     people = snapshot(names, vectors)
-    matcher = Matcher(ExactIndex(ExactIndex.Config()), top_c, Cuts(0.5))
+    matcher = Matcher(exact(), top_c, Cuts(0.5))
     matcher.use(people)
     asked = [tracklet(embedding=rng.normal(size=6)) for _ in range(4)]
     for question, candidates in zip(asked, matcher.shortlist(asked), strict=True):
@@ -58,8 +59,8 @@ def test_texts_are_ranked_among_pictures_by_what_is_left_to_their_cuts(seed: int
     vectors[is_text, 0] += 4  # no crop comes near
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     people = snapshot(names, vectors, is_text)
-    index = ExactIndex(ExactIndex.Config())
-    matcher = Matcher(index, top_c, Cuts(0.5, 1.2), texts=ExactIndex(ExactIndex.Config()))
+    index = exact()
+    matcher = Matcher(index, top_c, Cuts(0.5, 1.2), texts=exact())
     matcher.use(people)
     asked = [tracklet(embedding=rng.normal(size=6) * [-1, 1, 1, 1, 1, 1]) for _ in range(4)]
     kinds = set()
@@ -81,7 +82,7 @@ def test_texts_are_ranked_among_pictures_by_what_is_left_to_their_cuts(seed: int
 def test_texts_are_left_out_with_a_word_where_nothing_says_how_far_they_may_lie(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    matcher = Matcher(ExactIndex(ExactIndex.Config()), 5, Cuts(0.5))
+    matcher = Matcher(exact(), 5, Cuts(0.5))
     matcher.use(snapshot(["p1", "p2"], np.eye(2), np.array([True, False])))
     (candidates,) = matcher.shortlist([tracklet(embedding=np.array([1.0, 0.0]))])
     assert [c.identity_id for c in candidates] == ["p2"]
@@ -89,7 +90,36 @@ def test_texts_are_left_out_with_a_word_where_nothing_says_how_far_they_may_lie(
 
 
 def test_an_empty_watchlist_knows_nobody() -> None:
-    matcher = Matcher(ExactIndex(ExactIndex.Config()), 5, Cuts(0.5))
+    matcher = Matcher(exact(), 5, Cuts(0.5))
     assert matcher.shortlist([tracklet()]) == [[]]
     matcher.use(snapshot([], np.zeros((0, 2))))
     assert matcher.shortlist([tracklet(), tracklet()]) == [[], []]
+
+
+class Torn:
+    """An index that fails at one of its calls."""
+
+    def __init__(self, call: str) -> None:
+        self._call = call
+
+    def build(self, vectors: object) -> None:
+        if self._call == "build":
+            raise MemoryError
+
+    def search(self, queries: object, k: int) -> None:
+        raise RuntimeError("the index is gone")
+
+
+@pytest.mark.parametrize("call", ["build", "search"])
+def test_without_an_index_that_works_everybody_is_compared(call: str) -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(40, 6))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    people = snapshot([f"p{i % 9}" for i in range(40)], vectors)
+    asked = [tracklet(embedding=rng.normal(size=6)) for _ in range(5)]
+    found = []
+    for index in (exact(), PluggedIndex.of(Torn(call))):
+        matcher = Matcher(index, 4, Cuts(0.5))
+        matcher.use(people)
+        found.append([[(c.identity_id, c.rank) for c in each] for each in matcher.shortlist(asked)])
+    assert found[0] == found[1]

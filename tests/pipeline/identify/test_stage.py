@@ -18,9 +18,8 @@ from pipeline.testing import FakeCodec, FakeEmbedder, tracklet
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
-from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
-from tests.evidence import evidence
+from tests.evidence import evidence, exact
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CUTS = Cuts(0.2)
@@ -47,7 +46,7 @@ class World:
         self.embedder = PluggedEmbedder.of(FakeEmbedder())
         self.follower = WatchlistFollower(self.store, self.embedder, FakeCodec())
         self.stage = IdentifyStage(
-            Matcher(ExactIndex(ExactIndex.Config()), 40, CUTS),
+            Matcher(exact(), 40, CUTS),
             PluggedVerifier.of(verifier or DistanceVerifier(DistanceVerifier.Config())),
             HitBook("hall", CoolDown(30.0)),
             evidence(folder, masker, codec),

@@ -16,6 +16,7 @@ from pipeline.messages import Detections
 from pipeline.runner.runner import Runner, Status
 from plugins.codec_opencv import OpenCVCodec
 from plugins.embedders.colour import ColourEmbedder
+from plugins.index_exact import ExactIndex
 from plugins.masker_box import BoxMasker
 from plugins.tracker_bytetrack import ByteTracker
 from plugins.verifier_distance import DistanceVerifier
@@ -25,7 +26,11 @@ from tests.pipeline.runner.rig import SCRIPTS, Camera, Rig, clip, play, plug_in
 from tests.servers.ports import free_port
 
 SHORT = {"call_s": 0.3, "spare_call_s": 0.2, "backoff_s": [0.01, 0.02]}
-SPARE = {"verifier": (DistanceVerifier, "verify"), "masker": (BoxMasker, "mask")}
+SPARE = {
+    "index": (ExactIndex, "search"),
+    "verifier": (DistanceVerifier, "verify"),
+    "masker": (BoxMasker, "mask"),
+}
 NEEDED = {
     "detector": (DrawnDetector, "detect"),
     "tracker": (ByteTracker, "update"),
@@ -33,6 +38,7 @@ NEEDED = {
     "codec": (OpenCVCodec, "encode"),
 }
 RUBBISH: dict[str, Any] = {
+    "index": (np.zeros((1, 1), np.float32), np.full((1, 1), 99)),
     "verifier": [],
     "masker": [None, None, None],
     "detector": [Detections.empty()] * 9,
@@ -88,8 +94,10 @@ def test_hits_are_made_without_what_can_be_spared(
     summary = runner.run(60.0)
     assert (rig.story, summary.failure) == ([("door", "anna", "opened"), ("door", "anna", "closed")], None)
     decisions = [event["data"]["decision"] for event in rig.events]
-    missing = {"verifier": "verifier", "masker": "mask"}[role]
-    assert all(missing in decision["degraded"] for decision in decisions)
+    missing = {"index": [], "verifier": ["verifier"], "masker": ["mask"]}[role]
+    assert all(decision["degraded"] == missing for decision in decisions), (
+        "without an index all rows are compared"
+    )
     assert (count(runner, "timeouts", role), bool(count(runner, "failures", role))) == (
         float(way == "hangs"),
         way != "hangs",

@@ -30,9 +30,9 @@ from pipeline.testing import FakeCodec, FakeEmbedder, ListBus, tracklet
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
-from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
 from tests.evidence import evidence as of_hits
+from tests.evidence import exact
 from tests.pictures import person
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -75,7 +75,7 @@ class Desk:
         evidence = EvidenceStore(folder / "evidence", None, max_mb=1, max_age_days=1)
         delivery = Delivery(self.outbox, {}, OutboxConfig(), EvidenceRoom(evidence), self.telemetry)
         stage = IdentifyStage(
-            Matcher(ExactIndex(ExactIndex.Config()), 40, CUTS),
+            Matcher(exact(), 40, CUTS),
             PluggedVerifier.of(DistanceVerifier(DistanceVerifier.Config())),
             Book("hall", CoolDown(cooldown_s)), of_hits(folder), cuts=CUTS, margin=0.05,
         )  # fmt: skip

@@ -15,13 +15,14 @@ from pipeline import build
 from pipeline.deliver import relay
 from pipeline.deliver.outbox import Outbox, refused
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError, OutsideError
+from pipeline.identify.shortlist import Matcher
+from pipeline.messages import Tracklet
 from pipeline.runner.process import FAILURES_IN_A_ROW
 from pipeline.runner.runner import Runner
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from plugins.embedders.colour import ColourEmbedder
-from plugins.index_exact import ExactIndex
 from tests.pictures import BLUE, RED
 from tests.pipeline.runner.rig import NOW, SCRIPTS, Camera, Rig, clip, play, plug_in, run_until
 
@@ -100,14 +101,16 @@ def test_a_detector_that_always_fails_stops_the_run_with_its_error(rig: Rig) -> 
 
 
 def test_a_stage_that_dies_stops_the_run_with_its_error(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(index: ExactIndex, queries: NDArray[np.float32], k: int) -> None:
-        raise RuntimeError("the index is gone")
+    def fail(matcher: Matcher, tracklets: Sequence[Tracklet]) -> list[object]:
+        if tracklets:
+            raise RuntimeError("something unforeseen")
+        return []
 
     rig.enrol("anna", RED)
     SCRIPTS["door"] = lambda: Camera(clip(30, RED))
-    monkeypatch.setattr(ExactIndex, "search", fail)
+    monkeypatch.setattr(Matcher, "shortlist", fail)
     summary = Runner(rig.config("door")).run(30.0)
-    assert str(summary.failure) == "the index is gone"
+    assert str(summary.failure) == "something unforeseen"
 
 
 def test_the_watchlist_stays_as_it_was_while_it_cannot_be_followed(

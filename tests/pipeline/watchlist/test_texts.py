@@ -28,9 +28,8 @@ from pipeline.watchlist.records import MAX_TEXT, Identity, NewPicture, NewText
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import MAX_BYTES, from_row, identity_schema, publish, to_row
 from pipeline.watchlist.snapshot import take_snapshot
-from plugins.index_exact import ExactIndex
 from plugins.verifier_distance import DistanceVerifier
-from tests.evidence import evidence
+from tests.evidence import evidence, exact
 from tests.pictures import BLUE, GREEN, RED, person
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
@@ -118,10 +117,10 @@ class TestFound:
         cuts = Cuts(0.2, cut)
         stage = IdentifyStage(
             Matcher(
-                ExactIndex(ExactIndex.Config()),
+                exact(),
                 40,
                 cuts,
-                texts=ExactIndex(ExactIndex.Config()) if cut else None,
+                texts=exact() if cut else None,
             ),
             PluggedVerifier.of(DistanceVerifier(DistanceVerifier.Config())),
             HitBook("hall", CoolDown(30.0)),
