@@ -11,9 +11,7 @@ from pipeline.deliver.events import hit_schema
 from pipeline.deliver.tracklets import tracklet_schema
 from pipeline.errors import ConfigError
 from pipeline.output import print_json
-from pipeline.watchlist.contents import contents_schema
-from pipeline.watchlist.exchange import watchlist_schema
-from pipeline.watchlist.shared import identity_schema
+from pipeline.watchlist.schemas import contents_schema, identity_schema, watchlist_schema
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "config": Config.model_json_schema,
@@ -27,7 +25,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def command(name: Annotated[str, typer.Argument(metavar="|".join(SCHEMAS))]) -> None:
-    """Print a JSON Schema; `watchlist` is that of an export, `identity` and `contents` of the rows on its topic."""
+    """Print a JSON Schema; `watchlist` is of exports and of both kinds of rows, `identity` and `contents`."""
     if name not in SCHEMAS:
         raise ConfigError(f"there is no schema {name!r}", f"one of {', '.join(SCHEMAS)}")
     print_json(SCHEMAS[name]())

@@ -4,7 +4,7 @@ It lies in the table of all rows under a key that no identity can have, and is w
 """
 
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -61,14 +61,6 @@ def judge(contents: Contents, origin: Origin) -> Verdict:
     if contents.watchlist != origin.follows_id:
         return Verdict.TAKEN if origin.follows_id in (None, *contents.replaces) else Verdict.FOREIGN
     return Verdict.TAKEN if contents.version >= origin.listed_version else Verdict.OLDER
-
-
-def contents_schema() -> dict[str, Any]:
-    """JSON Schema of the contents row; fields may be added to, so unknown ones are allowed."""
-    schema = Contents.model_json_schema(mode="validation")
-    schema["properties"]["schema"].pop("default", None)
-    schema["required"] = ["schema", *schema["required"]]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_URN, **schema}
 
 
 def from_row(value: bytes) -> Contents:

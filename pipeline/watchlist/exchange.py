@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
@@ -97,17 +97,6 @@ class Listing(_Part):
 
     form: Annotated[Literal["musewatch.watchlist/1"], Field(alias="schema")] = "musewatch.watchlist/1"
     identities: tuple[ArchivedIdentity, ...]
-
-
-def watchlist_schema() -> dict[str, Any]:
-    """JSON Schema of `watchlist.json`."""
-    schema = Listing.model_json_schema(mode="validation")
-    schema["properties"]["schema"].pop("default", None)
-    schema["required"] = ["schema", *schema["required"]]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:musewatch:watchlist:1",
-    } | schema
 
 
 def export_watchlist(store: WatchlistStore, target: Path) -> Listing:

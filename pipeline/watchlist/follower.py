@@ -1,6 +1,6 @@
 """Brings changes of the watchlist to a running pipeline."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bounds import MAX_PIXELS
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.plugged import PluggedEmbedder
 from pipeline.protocols import Codec
 from pipeline.watchlist.records import PICTURE, TEXT, Enrolment
@@ -69,10 +69,11 @@ def ensure_vectors(store: WatchlistStore, embedder: PluggedEmbedder, codec: Code
     """Makes the vectors that this embedder's engine lacks, from the stored pictures and texts.
 
     Returns:
-        The enrolments whose picture can no longer be read, or whose text this embedder cannot read.
+        The enrolments whose picture can no longer be read, or whose text this embedder cannot read; and those of
+        which it gives no unit vector, while it does of others.
 
     Raises:
-        ConfigError: The embedder gave no unit vectors.
+        ConfigError: The embedder gave no unit vectors at all.
     """
     digest = embedder.digest
     lacking = store.lacking_vectors(digest, embedder.dimension)
@@ -105,13 +106,17 @@ def _embed_pictures(
 ) -> list[Unusable]:
     """Embeds them together, or in parts where they have so many pixels that they are unpacked in parts."""
     images: dict[int, NDArray[np.uint8]] = {}
-    unusable = []
+    unusable: list[Unusable] = []
 
     def embed() -> None:
-        if images:
-            vectors = embedder.embed(list(images.values()))
-            store.add_vectors(digest, dict(zip(images, vectors, strict=True)))
-            images.clear()
+        vectors, failed = _embed_each(embedder, images)
+        if failed and not vectors and not store.vectors(digest):
+            raise next(iter(failed.values()))
+        if vectors:
+            store.add_vectors(digest, vectors)
+        people = {each.id: each.identity_id for each in batch}
+        unusable.extend(Unusable(id_, people[id_], str(error)) for id_, error in failed.items())
+        images.clear()
 
     pictures = store.pictures(enrolment.id for enrolment in batch)
     for enrolment in batch:
@@ -125,3 +130,22 @@ def _embed_pictures(
             embed()
     embed()
     return unusable
+
+
+def _embed_each(
+    embedder: PluggedEmbedder, images: Mapping[int, NDArray[np.uint8]]
+) -> tuple[dict[int, NDArray[np.float32]], dict[int, ConfigError]]:
+    """Vectors by id, made together; where that fails one by one, and those that fail then."""
+    vectors: dict[int, NDArray[np.float32]] = {}
+    failed: dict[int, ConfigError] = {}
+    try:
+        return dict(zip(images, embedder.embed(list(images.values())), strict=True)) if images else {}, failed
+    except ConfigError as error:
+        if len(images) == 1:
+            return vectors, dict.fromkeys(images, error)
+    for id_, image in images.items():
+        try:
+            vectors[id_] = embedder.embed([image])[0]
+        except ConfigError as error:
+            failed[id_] = error
+    return vectors, failed

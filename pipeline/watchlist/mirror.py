@@ -75,9 +75,10 @@ class WatchlistMirror:
         key = (message.key or b"").decode("utf-8", "replace")
         try:
             row = read_row(message)
-        except InputError as error:
-            self._remote.refuse(message, str(error))
-            logger.warning("dead letter: %s, offset %d: %s", message.topic, message.offset, error)
+        except Exception as error:  # whatever one row is, it ends with that row
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            self._remote.refuse(message, reason[:300])
+            logger.warning("dead letter: %s, offset %d: %s", message.topic, message.offset, reason[:300])
             return
         if isinstance(row, Contents):
             self._contents = row

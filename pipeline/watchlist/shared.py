@@ -81,15 +81,6 @@ class SharedIdentity(IdentityDocument):
     texts: tuple[SharedText, ...] = ()
 
 
-def identity_schema() -> dict[str, Any]:
-    """JSON Schema of a row; fields may be added to, so unknown ones are allowed."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": SCHEMA_URN,
-        **SharedIdentity.model_json_schema(),
-    }
-
-
 def read_row(message: BusMessage) -> Contents | tuple[SharedIdentity, list[NewEnrolment]] | None:
     """What a message of the table says: the contents row, an identity's, or None where it takes one back.
 

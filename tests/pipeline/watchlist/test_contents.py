@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.remote_bus import TableFault
 from pipeline.testing import ListBus
-from pipeline.watchlist.contents import KEY, Contents, contents_schema, from_row
+from pipeline.watchlist.contents import KEY, Contents, from_row
 from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
-from pipeline.watchlist.shared import publish, publish_all
+from pipeline.watchlist.schemas import contents_schema, watchlist_schema
+from pipeline.watchlist.shared import publish, publish_all, read_row
 from tests.enrolment_desk import CODEC
 from tests.pictures import BLUE, GREEN
 from tests.pipeline.watchlist.office import NOW, picture
@@ -82,6 +84,33 @@ def test_every_change_is_followed_by_a_contents_row(site: Site) -> None:
     assert site.contents() == first | {"version": 3, "identities": ["ben"]}
     assert site.start() == ["ben"]
     assert site.said == ""
+
+
+def test_one_schema_has_everything_that_is_on_the_topic(site: Site) -> None:
+    site.enrol("anna")
+    rows = [json.loads(row.value or b"") for row in site.bus.watchlist.log]
+    assert [row["schema"] for row in rows] == ["musewatch.identity/1", "musewatch.contents/1"]
+    for row in rows:
+        jsonschema.validate(row, watchlist_schema())
+        del row["schema"]
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(row, watchlist_schema())
+
+
+def test_whatever_a_row_brings_about_ends_with_that_row(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.enrol("anna")
+    site.bus.watchlist.log.insert(0, replace(site.bus.watchlist.log[0], key=b"odd"))
+
+    def read(message: Any) -> Any:
+        if message.key == b"odd":
+            raise RecursionError("too deep")
+        return read_row(message)
+
+    monkeypatch.setattr("pipeline.watchlist.mirror.read_row", read)
+    assert site.start() == ["anna"]
+    assert [(message.key, reason) for message, reason in site.bus.refused] == [
+        (b"odd", "RecursionError: too deep")
+    ]
 
 
 def test_a_row_that_is_missing_removes_nobody(site: Site) -> None:

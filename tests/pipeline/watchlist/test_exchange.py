@@ -14,10 +14,11 @@ import pytest
 from pipeline.errors import InputError, OutsideError
 from pipeline.plugged import PluggedEmbedder
 from pipeline.testing import FakeCodec, FakeEmbedder
-from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
+from pipeline.watchlist.exchange import export_watchlist, import_watchlist
 from pipeline.watchlist.follower import ensure_vectors
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
+from pipeline.watchlist.schemas import watchlist_schema
 from tests.pictures import BLUE, GREEN, RED, person
 
 NOW = datetime(2026, 11, 21, 7, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))

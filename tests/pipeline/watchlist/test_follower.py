@@ -234,3 +234,23 @@ def test_a_snapshot_cannot_be_changed(store: WatchlistStore) -> None:
     store.add(someone("p1"), PICTURES)
     with pytest.raises(ValueError, match="read-only"):
         fresh(follow(store)).vectors[0] = 0
+
+
+class OddAboutBlue(FakeEmbedder):
+    """Gives no unit vector of one colour."""
+
+    def embed(self, crops: Any) -> Any:
+        rows = super().embed(crops)
+        rows[[crop.mean(axis=(0, 1)).argmax() == 0 for crop in crops]] = np.nan
+        return rows
+
+
+def test_a_picture_that_no_vector_can_be_made_of_costs_nobody_else_anything(store: WatchlistStore) -> None:
+    store.add(someone("p1"), [NewPicture(each.picture, NOW) for each in PICTURES])
+    follower = follow(store, OddAboutBlue())
+    assert len(fresh(follower)) == 2
+    (left_out,) = follower.unusable
+    assert (left_out.enrolment_id, left_out.identity_id) == (3, "p1")
+    store.add(someone("p2"), [NewPicture(PICTURES[2].picture, NOW)])
+    assert len(fresh(follower)) == 2, "alone, beside others that have theirs, neither"
+    assert [each.identity_id for each in follower.unusable] == ["p1", "p2"]

@@ -10,7 +10,8 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.watchlist.records import NewPicture
 from pipeline.watchlist.roster import WatchlistStore
-from pipeline.watchlist.shared import MAX_BYTES, from_row, identity_schema, to_row
+from pipeline.watchlist.schemas import identity_schema
+from pipeline.watchlist.shared import MAX_BYTES, from_row, to_row
 from tests.enrolment_desk import CODEC
 from tests.pipeline.watchlist.office import NOW, VECTOR, anna, people
 from tests.tree import ROOT

@@ -21,12 +21,13 @@ from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import TrackKey
 from pipeline.plugged import PluggedEmbedder, PluggedVerifier
 from pipeline.testing import FakeCodec, FakeEmbedder, FakeReader, ListBus, tracklet
-from pipeline.watchlist.exchange import export_watchlist, import_watchlist, watchlist_schema
+from pipeline.watchlist.exchange import export_watchlist, import_watchlist
 from pipeline.watchlist.follower import WatchlistFollower, ensure_vectors
 from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.records import MAX_TEXT, Identity, NewPicture, NewText
 from pipeline.watchlist.roster import WatchlistStore
-from pipeline.watchlist.shared import MAX_BYTES, from_row, identity_schema, publish, to_row
+from pipeline.watchlist.schemas import identity_schema, watchlist_schema
+from pipeline.watchlist.shared import MAX_BYTES, from_row, publish, to_row
 from pipeline.watchlist.snapshot import take_snapshot
 from plugins.verifier_distance import DistanceVerifier
 from tests.evidence import evidence, exact
