@@ -2,7 +2,9 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
@@ -12,10 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import registry
+from pipeline import build, registry
 from pipeline.config import Config, parse_config
 from pipeline.errors import RefusedError
+from pipeline.follow.detect import OnError
 from pipeline.messages import Detections, Frame
+from pipeline.runner.inline import Inline, InlineFront
 from pipeline.runner.runner import Runner, RunSummary, Status
 from pipeline.settings import Settings
 from pipeline.testing import ListSource, frame
@@ -235,3 +239,21 @@ class Once(Camera):
             yield shown
             if self._waits_for():
                 return
+
+
+def fail(stream_id: str, error: Exception) -> None:
+    """What a stage cannot deal with fails the test."""
+    raise error
+
+
+def inline(config: Config, opened: ExitStack, on_error: OnError = fail) -> Inline:
+    """The loop without threads, against the watchlist as it is."""
+    guests = build.guests(config)
+    detector = build.open_detector(config, opened, guests)
+    looks = build.open_looks(config, opened, guests)
+    judges = build.open_judges(config, opened, guests)
+    identify = build.identify_stage(config, looks, judges, time.time)
+    watchlist = build.follower(looks, judges).refresh(datetime.now(UTC))
+    assert watchlist is not None
+    identify.use(watchlist)
+    return Inline(InlineFront(*build.front_stages(config, detector, looks, on_error)), identify)
