@@ -274,6 +274,11 @@ class Manifest(_Part):
         return self.fed
 
     @property
+    def max_distance(self) -> float | None:
+        """The cut that belongs to this engine; None where the manifest names none."""
+        return self.operating_point.max_distance if self.operating_point else None
+
+    @property
     def paths(self) -> dict[Path, str]:
         """Every file of the engine, the network's first, and its SHA-256."""
         return {self.path: self.sha256} | {

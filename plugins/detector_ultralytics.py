@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from engines.files import digest_of
 from pipeline.errors import ConfigError
 from pipeline.messages import Detections, Frame
 from pipeline.settings import ConfigPath, Settings
@@ -65,8 +66,7 @@ class UltralyticsDetector:
             ConfigError: No such file, another format, a pickle that is not trusted, or not a detection model.
         """
         self._config = config
-        digest = _checked_digest(config)
-        self.engine_digest = f"sha256:{digest}"
+        self.engine_digest = _identity(_checked_digest(config), config)
         try:
             self._model = YOLO(str(config.weights), task="detect")
             self._predict([np.zeros((64, 64, 3), np.uint8)])
@@ -103,12 +103,18 @@ class UltralyticsDetector:
         return found[height >= self._config.min_height_px]
 
 
+def _identity(digest: str, config: UltralyticsDetector.Config) -> str:
+    """`sha256:...` of the file and of how it is fed and read."""
+    whole = f"sha256:{digest}\n{config.size} {config.person_class}"
+    return f"sha256:{hashlib.sha256(whole.encode()).hexdigest()}"
+
+
 def _checked_digest(config: UltralyticsDetector.Config) -> str:
     path = config.weights
     if path.suffix not in _PICKLED | _OPEN:
         raise ConfigError(f"detector.weights {path} is neither .pt nor .onnx", "give a file of either kind")
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = digest_of(path)
     except OSError as error:
         raise ConfigError(
             f"detector.weights {path}: {error.strerror}", "nothing is downloaded: put it there"

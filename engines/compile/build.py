@@ -111,7 +111,7 @@ def _judged(made: _Made, trial: Trial) -> dict[str, Any]:
         if not eight or not has_depthwise(bytes(made.data)):
             raise
         raise GateError(
-            f"{error.problem}; its depthwise convolutions lose most: their channels differ in size and share one scale",
+            f"{error.problem}; it convolves channel by channel (depthwise), and one scale serves all channels",
             "leave these layers in float32 (--keep), or build fp16",
         ) from None
 

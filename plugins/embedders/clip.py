@@ -27,6 +27,7 @@ class ClipEmbedder:
     Attributes:
         dimension: Length of a vector.
         engine_digest: Of the weights and of how they are fed.
+        max_distance: Cut of the manifest's operating point; None where it names none, or there is no manifest.
         min_height_px: Crops less tall are not worth embedding.
 
     Raises:
@@ -44,6 +45,7 @@ class ClipEmbedder:
         _need_layout(folder)
         self.min_height_px = config.min_height_px
         self.engine_digest = manifest.digest
+        self.max_distance = manifest.max_distance
         self._whole, self._device = feeding.whole, pick_device(config.device)
         name = f"local-dir:{folder}"
         with opening("clip", folder):

@@ -39,13 +39,12 @@ class OnnxEmbedder:
 
     def __init__(self, config: Config) -> None:
         manifest = load_manifest(config.engine)
-        point = manifest.operating_point
         self._network = VectorNetwork(
             manifest, open_session(manifest, threads=config.threads, device=config.device)
         )
         self.dimension: int = self._network.dimension
         self.engine_digest: str = manifest.digest
-        self.max_distance: float | None = point.max_distance if point else None
+        self.max_distance = manifest.max_distance
         self.min_height_px: int = config.min_height_px
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

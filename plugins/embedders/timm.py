@@ -28,6 +28,7 @@ class TimmEmbedder:
     Attributes:
         dimension: Length of a vector.
         engine_digest: Of the weights and of how they are fed.
+        max_distance: Cut of the manifest's operating point; None where it names none, or there is no manifest.
         min_height_px: Crops less tall are not worth embedding.
 
     Raises:
@@ -47,6 +48,7 @@ class TimmEmbedder:
         name = feeding.architecture or _described(manifest)
         self.min_height_px = config.min_height_px
         self.engine_digest = manifest.digest
+        self.max_distance = manifest.max_distance
         self._whole, self._device = feeding.whole, pick_device(config.device)
         with opening("timm", manifest.path):
             self._model: Any = timm.create_model(name, checkpoint_path=str(manifest.path))

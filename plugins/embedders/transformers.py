@@ -29,6 +29,7 @@ class TransformersEmbedder:
         dimension: Length of a vector.
         reads_text: Whether there is a text tower.
         engine_digest: Of the weights and of how they are fed.
+        max_distance: Cut of the manifest's operating point; None where it names none, or there is no manifest.
         min_height_px: Crops less tall are not worth embedding.
 
     Raises:
@@ -43,6 +44,7 @@ class TransformersEmbedder:
         folder = manifest.path.parent
         self.min_height_px = config.min_height_px
         self.engine_digest = manifest.digest
+        self.max_distance = manifest.max_distance
         self._whole, self._device = feeding.whole, pick_device(config.device)
         with opening("transformers", folder):
             self._model, told = AutoModel.from_pretrained(

@@ -58,8 +58,14 @@ def test_boxes_lie_in_frames_of_any_size(detector: UltralyticsDetector) -> None:
     assert detector.detect([]) == []
 
 
-def test_the_digest_is_of_the_file(detector: UltralyticsDetector, weights: Path) -> None:
-    assert detector.engine_digest == f"sha256:{digest(weights)}"
+def test_the_digest_is_of_the_file_and_of_how_it_is_fed(detector: UltralyticsDetector, weights: Path) -> None:
+    others = [
+        UltralyticsDetector(UltralyticsDetector.Config(weights=weights, trust_pickle=digest(weights), **keys))
+        for keys in ({"size": 320}, {"size": 352}, {"size": 320, "person_class": 1})
+    ]
+    digests = [other.engine_digest for other in others]
+    assert digests[0] == detector.engine_digest, "scores and heights that are kept change nothing"
+    assert len(set(digests)) == 3
 
 
 @pytest.mark.parametrize("trusted", [None, "0" * 64])

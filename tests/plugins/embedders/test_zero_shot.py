@@ -272,7 +272,7 @@ class TestByManifest:
             "schema": "musewatch.engine/1", "name": "siglip", "role": "embedder",
             "file": "weights/model.safetensors", "sha256": digests.pop("model.safetensors"), "files": digests,
             "licence": "Apache-2.0", "provenance": "drawn by a test",
-            "preprocess": {"library": "transformers", "whole": True},
+            "preprocess": {"library": "transformers", "whole": True}, "operating_point": {"max_distance": 0.9},
         }  # fmt: skip
         (tmp_path / "siglip.yaml").write_text(yaml.safe_dump(document))
         return tmp_path / "siglip.yaml"
@@ -282,6 +282,7 @@ class TestByManifest:
         by_folder = embedder(folders["transformers_siglip2"], "transformers")
         assert found.engine_digest == by_folder.engine_digest == load_manifest(manifest).digest
         np.testing.assert_array_equal(found.embed(CROPS), by_folder.embed(CROPS))
+        assert (found.max_distance, by_folder.max_distance) == (0.9, None)
 
     @pytest.mark.parametrize(
         ("damage", "problem"),
