@@ -6,6 +6,7 @@ What is too large shrinks in this order, and no further than it must:
 2. the worst crops go, one by one; the best stays;
 3. the best crop: its sides by 30 % again and again.
 
+Where an outbox of them is full, those that wait longest lose the pictures that a hit can do without.
 Vectors travel as float16 and are of unit length again when they arrive.
 """
 
@@ -13,6 +14,7 @@ import base64
 import binascii
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -36,16 +38,21 @@ from pipeline.bounds import (
 )
 from pipeline.config import STREAM_ID
 from pipeline.deliver.events import encode, rfc3339
+from pipeline.deliver.outbox import Outbox
 from pipeline.errors import InputError
 from pipeline.jpeg import jpeg_size
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 from pipeline.protocols import Codec
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_URN = "urn:musewatch:tracklet:1"
 MAX_BYTES = 900_000
 
 _SCENE_STEPS = ((0.7, 80), (0.5, 80), (0.35, 80), (0.25, 80), (0.25, 50), (0.25, 30))  # of the sides, quality
 _CROP_STEP = 0.7
+_LIGHT_SHARE, _LIGHT_QUALITY = 0.25, 30
+_LIGHTENED_AT_ONCE = 8
 
 Base64 = Annotated[
     str, Field(min_length=4, max_length=MAX_BYTES, json_schema_extra={"contentEncoding": "base64"})
@@ -233,6 +240,54 @@ def tracklet_schema() -> dict[str, Any]:
     }
 
 
+class Slimming:
+    """Room in a full outbox of tracklets, from the oldest on; for one thread.
+
+    The scene shrinks to a quarter of its sides and all crops go but the best; vectors, boxes and times stay, so whoever
+    is enrolled is found as before.
+
+    Args:
+        outbox: Holds events made by `to_message`.
+        codec: Opens and writes their pictures.
+
+    Attributes:
+        lightened: Tracklets that lost pictures so far.
+        problem: None; what cannot be written stays as it was.
+    """
+
+    problem: str | None = None
+
+    def __init__(self, outbox: Outbox, codec: Codec) -> None:
+        self.lightened = 0
+        self._outbox, self._codec = outbox, codec
+        self._done_to = 0
+
+    def make_room(self) -> bool:
+        """Lightens a few; False when there is nothing left to lighten.
+
+        Raises:
+            OutboxError: They are as they were.
+        """
+        while rows := self._outbox.after(self._done_to, _LIGHTENED_AT_ONCE):
+            light = [row._replace(event=_lighter(row.event, self._codec)) for row in rows]
+            changed = [new for new, old in zip(light, rows, strict=True) if new.event != old.event]
+            self._outbox.replace(changed)
+            self._done_to = rows[-1].seq
+            if changed:
+                if not self.lightened:
+                    logger.warning("the outbox is full: tracklets that wait lose pictures, the oldest first")
+                self.lightened += len(changed)
+                return True
+        return False
+
+
+def _lighter(event: dict[str, Any], codec: Codec) -> dict[str, Any]:
+    """The event of a tracklet with a small scene and its best crop alone; the same where it is so already."""
+    data = event["data"]
+    light = {**data, "crops": data["crops"][:1], "scene": _small(data["scene"], codec)}
+    return {**event, "data": light}
+
+
 def _unpackable(crops: Sequence[Crop], codec: Codec) -> list[Crop]:
     """The best crops that a receiver may unpack together; a best one that is too large alone is made smaller."""
     best, *others = crops
@@ -289,6 +344,18 @@ def _smaller_scenes(scene: Scene, codec: Codec) -> Iterator[bytes]:
     size = image.shape[1], image.shape[0]
     for share, quality in _SCENE_STEPS:
         yield codec.encode(codec.resize(image, _scaled(size, share)), quality)
+
+
+def _small(scene: dict[str, Any], codec: Codec) -> dict[str, Any]:
+    width, height = _scaled(scene["size"], _LIGHT_SHARE)
+    try:
+        image = codec.decode(base64.b64decode(scene["jpeg"]))
+    except InputError:  # whoever receives it says so
+        return scene
+    if image.shape[1] <= width:
+        return scene
+    jpeg = codec.encode(codec.resize(image, (width, height)), _LIGHT_QUALITY)
+    return {**scene, "jpeg": base64.b64encode(jpeg).decode()}
 
 
 def _scaled(size: tuple[int, int], share: float) -> tuple[int, int]:

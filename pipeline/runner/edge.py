@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 from pipeline import build
 from pipeline.config import Config
-from pipeline.deliver.slimming import Slimming
-from pipeline.deliver.tracklets import to_message
+from pipeline.deliver.tracklets import Slimming, to_message
 from pipeline.messages import Tracklet
 from pipeline.protocols import Bus
 from pipeline.remote_bus import RemoteBus

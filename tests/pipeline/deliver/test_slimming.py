@@ -12,8 +12,7 @@ import pytest
 from pipeline.config import OutboxConfig
 from pipeline.deliver.events import encode
 from pipeline.deliver.outbox import Outbox
-from pipeline.deliver.slimming import Slimming
-from pipeline.deliver.tracklets import from_message, to_message
+from pipeline.deliver.tracklets import Slimming, from_message, to_message
 from pipeline.errors import OutboxFullError
 from pipeline.messages import Scene, TrackKey, Tracklet
 from pipeline.runner.delivery import Delivery
