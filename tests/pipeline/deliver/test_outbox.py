@@ -109,6 +109,17 @@ def test_rows_of_a_sink_no_longer_configured_go_with_a_warning(
     assert ids(second, "c") == ["h3-1"]
 
 
+def test_an_event_that_waited_for_a_sink_that_is_gone_goes_with_it(open_outbox: Open) -> None:
+    first = open_outbox("a", "b")
+    first.append([event(1), event(2)])
+    first.done("a", [waiting.seq for waiting in first.take("a", 1)])
+    first.close()
+    second = open_outbox("a")
+    assert [waiting.event["id"] for waiting in second.after(0, 9)] == ["h2-1"]
+    second.append([event(1)])
+    assert ids(second) == ["h2-1", "h1-1"], "one that went may come again"
+
+
 def test_without_sinks_nothing_piles_up(path: Path) -> None:
     outbox = Outbox(path, ())
     outbox.append([event(1)])

@@ -146,6 +146,14 @@ def test_memory_is_bounded_by_tracks_and_crops(buffer: TrackBuffer) -> None:
             assert len(see(buffer, track_id + t / 10, track_id).crops) <= 3
 
 
+def test_of_too_many_tracks_the_one_unseen_for_longest_goes(buffer: TrackBuffer) -> None:
+    for track_id in range(5):
+        see(buffer, track_id / 10, track_id)
+    see(buffer, 0.5, 0)
+    buffer.due("door", 0.5)
+    assert buffer.track_ids("door") == {0, 2, 3, 4}
+
+
 def test_a_lost_track_that_is_continued_goes_on_under_its_id(buffer: TrackBuffer) -> None:
     old = see(buffer, 0.0)
     for t in range(4):

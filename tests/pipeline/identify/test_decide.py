@@ -52,6 +52,7 @@ def test_the_lead_is_told_and_is_none_for_a_lone_identity() -> None:
 def test_a_cool_down_holds_for_one_identity_on_one_stream() -> None:
     cool = CoolDown(30.0)
     cool.start("anna", "door", NOON)
+    assert not cool.allows("anna", "door", NOON), "a clock that stands still"
     assert not cool.allows("anna", "door", NOON + timedelta(seconds=29.9))
     assert cool.allows("anna", "door", NOON + timedelta(seconds=30))
     assert cool.allows("luca", "door", NOON)

@@ -85,6 +85,18 @@ def test_an_end_keeps_its_place_and_comes_once(gate: FrameGate) -> None:
     assert [told(gate.take(8, 0)) for _ in range(4)] == [[("door", 0)], [LOST], [("door", 1)], []]
 
 
+def test_an_end_waits_for_nobody_when_only_some_can_be_taken(gate: FrameGate, clock: Clock) -> None:
+    """Tracks that are over are told before new frames are looked at."""
+    door, yard = gate.add("door"), gate.add("yard")
+    gate.put(yard, frame(0, stream_id="yard"), newest_only=True)
+    clock.now_s += 1
+    gate.put(door, frame(0, stream_id="door"), newest_only=True)
+    gate.end_through(door, LOST)
+    assert told(gate.take(8, 0)) == [("yard", 0), ("door", 0)]
+    gate.put(yard, frame(1, stream_id="yard"), newest_only=True)
+    assert told(gate.take(1, 0)) == [LOST]
+
+
 def test_closing_ends_every_stream_and_what_waits_is_still_given_out(gate: FrameGate) -> None:
     door = gate.add("door")
     gate.put(door, frame(0, stream_id="door"), newest_only=True)
@@ -158,3 +170,14 @@ def test_a_stream_that_came_back_waits_for_what_it_left_behind() -> None:
         for batch in given
     ]
     assert kinds == [[0], ["stopped"], [1]]
+
+
+def test_a_stream_that_came_back_twice_gives_out_the_oldest_first(gate: FrameGate) -> None:
+    for index in range(2):
+        inlet = gate.add("door")
+        gate.put(inlet, frame(index, stream_id="door"), newest_only=False)
+        gate.end("door", STOPPED)
+        gate.remove("door")
+    gate.put(gate.add("door"), frame(2, stream_id="door"), newest_only=False)
+    given = [told(gate.take(8, 0.0)) for _ in range(5)]
+    assert given == [[("door", 0)], [STOPPED], [("door", 1)], [STOPPED], [("door", 2)]]

@@ -71,6 +71,14 @@ def test_partitions_are_held_apart() -> None:
     assert member.positions.to_commit() == {1: 3}
 
 
+def test_a_partitions_clock_does_not_go_back_with_a_message_that_came_late() -> None:
+    member = Member(forget_s=60)
+    member.hear(key(1), at_s=100)
+    member.hear(key(2), at_s=161)
+    member.hear(key(2), 2, at_s=120)
+    assert member.positions.forgotten(10_000, ()) == [(0, key(1))]
+
+
 def test_a_track_that_nobody_speaks_of_is_forgotten_by_the_topics_own_clock() -> None:
     member = Member(forget_s=60)
     member.hear(key(1), at_s=100)
