@@ -93,6 +93,7 @@ class Calls:
     more try every `TRY_AGAIN_S`, while fewer than `MOST_LEFT` calls hang.
 
     Args:
+        role: Of the plugin.
         name: The plugin in the words of the log: verifier 'lmm'.
         limits: How long a call may take.
         counts: Shared by all plugins of a role.
@@ -100,8 +101,14 @@ class Calls:
     """
 
     def __init__(
-        self, name: str, limits: Limits, counts: CallCounts, clock: Callable[[], float] = time.monotonic
+        self,
+        role: str,
+        name: str,
+        limits: Limits,
+        counts: CallCounts,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.role = role
         self._name, self._limits, self._counts, self._clock = name, limits, counts, clock
         self._turn = threading.Lock()
         self._jobs: SimpleQueue[_Job | None] | None = None
@@ -133,6 +140,11 @@ class Calls:
                 self._failing = None
                 logger.info("the %s works again", self._name)
             return answer
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a call that was given up has not come back; for any thread."""
+        return any(not job.done for job in self._left)
 
     @property
     def problem(self) -> str | None:
@@ -235,13 +247,23 @@ class Guests:
 
     def calls(self, role: str, name: str) -> Calls:
         """The calls into one more plugin."""
-        made = Calls(f"{role} {name!r}", self._limits[role], self._counts[role])
+        made = Calls(role, f"{role} {name!r}", self._limits[role], self._counts[role])
         self._calls.add(made)
         return made
 
     def problems(self) -> list[str]:
         """Why some of them are no good at present; for any thread."""
         return sorted({problem for calls in list(self._calls) if (problem := calls.problem)})
+
+    def failures(self) -> list[Exception]:
+        """Plugins that hang and could not be done without: what they were asked about is lost."""
+        return [
+            HangingError(
+                f"{problem}, and what it was asked about is lost", "see its own log, and runner.call_s"
+            )
+            for calls in list(self._calls)
+            if calls.role not in SPARE and calls.hangs and (problem := calls.problem)
+        ]
 
     def counts(self) -> Mapping[str, CallCounts]:
         """By role; live objects, to be read."""

@@ -160,6 +160,7 @@ class Process:
         found = [failure for part in self._parts for failure in part.failures()]
         if not self._all_finished:
             found.append(OutsideError("the last frames were not finished in time", "raise outbox.drain_s"))
+        found += self._guests.failures()
         return self._failures.fatal or next(iter(found), None)
 
     def _watch(self, duration_s: float | None, on_tick: Callable[[], None]) -> None:

@@ -32,7 +32,7 @@ def answer(value: Any) -> Any:
 
 def calls(limits: Limits = SHORT, clock: Callable[[], float] = time.monotonic) -> tuple[Calls, CallCounts]:
     counts = CallCounts()
-    return Calls("verifier 'x'", limits, counts, clock), counts
+    return Calls("verifier", "verifier 'x'", limits, counts, clock), counts
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.errors import HangingError
 from pipeline.messages import Detections
 from pipeline.runner.runner import Runner, Status
 from plugins.codec_opencv import OpenCVCodec
@@ -152,6 +153,19 @@ def test_an_answer_that_cannot_be_costs_itself(rig: Rig, monkeypatch: pytest.Mon
     summary = runner.run(60.0)
     assert (summary.hits, summary.failure) == (1, None)
     assert count(runner, "failures", role)
+
+
+@pytest.mark.parametrize("role", ["detector", "codec"])
+def test_a_recording_that_is_lost_on_a_plugin_that_hangs_is_no_success(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, release: threading.Event, role: str
+) -> None:
+    monkeypatch.setattr(*NEEDED[role], lambda *_: release.wait(60))
+    play("door", clip(40, RED))
+    summary = Runner(rig.config("door", runner=SHORT)).run(60.0)
+    assert summary.hits == 0
+    assert isinstance(summary.failure, HangingError)
+    assert f"the {role} '" in str(summary.failure)
+    assert "what it was asked about is lost" in str(summary.failure)
 
 
 def test_readyz_tells_of_a_plugin_that_hangs(
