@@ -19,7 +19,7 @@ import numpy as np
 from pipeline import registry
 from pipeline.messages import Clock, Frame
 from pipeline.settings import choose
-from trainers.detection.judge import LEAST_PX, LEAST_VISIBLE
+from trainers.detection.judge import LEAST_PX, truth_of
 from trainers.detection.picture_store import PictureStore
 from trainers.metrics.boxes import Found, Truth, box_scores
 
@@ -78,11 +78,8 @@ def _row(pictures: Set, name: str, detector: Any) -> str:
 def _world(folder: Path) -> Set:
     store = PictureStore((folder,))
     pictures = [store[number] for number in range(len(store))]
-    truths = [
-        Truth(boxes, (visible >= LEAST_VISIBLE) & (boxes[:, 3] - boxes[:, 1] >= LEAST_PX))
-        for _, boxes, visible in pictures
-    ]
-    return Set(folder.name, [np.ascontiguousarray(image) for image, _, _ in pictures], truths)
+    images = [np.ascontiguousarray(picture.image) for picture in pictures]
+    return Set(folder.name, images, [truth_of(picture) for picture in pictures])
 
 
 def _clips(folder: Path) -> Iterator[Set]:

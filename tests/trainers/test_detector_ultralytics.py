@@ -28,7 +28,7 @@ def _config(folder: Path) -> Path:
     for kind in ("images", "labels"):
         (folder / kind).mkdir()
     for number in range(len(store)):
-        image, boxes, _ = store[number]
+        image, boxes = store[number].image, store[number].boxes
         high, wide = image.shape[:2]
         cv2.imwrite(str(folder / "images" / f"{number}.png"), image)
         share = boxes / [wide, high, wide, high]

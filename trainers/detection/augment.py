@@ -4,7 +4,6 @@ All of it is drawn from the generator that is passed in, so that a batch depends
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -33,22 +32,13 @@ class Augmentation(Settings):
     rubbish: float = Field(default=0.3, ge=0, le=1, description="Patches of noise, stripes and colours.")
 
 
-@dataclass(slots=True)
-class Sample:
-    """A picture at the input's size; xyxy (G, 4) of everybody in it, and the visible share of each (G,)."""
-
-    image: U8
-    boxes: Floats
-    visible: Floats
-
-
 def augmented(
     first: Picture,
     another: Callable[[], Picture],
     size: tuple[int, int],
     settings: Augmentation,
     rng: np.random.Generator,
-) -> Sample:
+) -> Picture:
     """One training picture.
 
     Args:
@@ -59,20 +49,20 @@ def augmented(
         rng: Of everything.
     """
     if rng.random() < settings.mosaic:
-        sample = _mosaic([first, another(), another(), another()], size, settings.zoom, rng)
+        made = _mosaic([first, another(), another(), another()], size, settings.zoom, rng)
     else:
         as_is = rng.random() < settings.as_is
-        sample = _cut(first, size, (1.0, 1.0) if as_is else settings.zoom, rng)
+        made = _cut(first, size, (1.0, 1.0) if as_is else settings.zoom, rng)
     if rng.random() < settings.mirror:
-        sample.image = np.ascontiguousarray(sample.image[:, ::-1])
-        sample.boxes[:, [0, 2]] = size[1] - sample.boxes[:, [2, 0]]
+        made.image = np.ascontiguousarray(made.image[:, ::-1])
+        made.boxes[:, [0, 2]] = size[1] - made.boxes[:, [2, 0]]
     if rng.random() < settings.rubbish:
-        _litter(sample, rng)
-    _recolour(sample, settings, rng)
-    return sample
+        _litter(made, rng)
+    _recolour(made, settings, rng)
+    return made
 
 
-def fitted(picture: Picture, size: tuple[int, int]) -> Sample:
+def fitted(picture: Picture, size: tuple[int, int]) -> Picture:
     """The picture in the top left of the input, as the stream's detector sees it."""
     return _placed(picture, size, _fit(picture, size), (0.0, 0.0))
 
@@ -84,7 +74,7 @@ def _fit(picture: Picture, size: tuple[int, int]) -> tuple[float, float]:
 
 def _mosaic(
     pictures: Sequence[Picture], size: tuple[int, int], zoom: tuple[float, float], rng: np.random.Generator
-) -> Sample:
+) -> Picture:
     """Four pictures around a point.
 
     Source: Bochkovskiy et al., YOLOv4, 2020, section 3.3.
@@ -97,7 +87,7 @@ def _mosaic(
         image[top:bottom, left:right] = piece.image
         boxes.append(piece.boxes + np.array([left, top, left, top], np.float32))
         visible.append(piece.visible)
-    return Sample(image, np.concatenate(boxes), np.concatenate(visible))
+    return Picture(image, np.concatenate(boxes), np.concatenate(visible))
 
 
 def _cut(
@@ -106,7 +96,7 @@ def _cut(
     zoom: tuple[float, float],
     rng: np.random.Generator,
     fit: tuple[float, float] | None = None,
-) -> Sample:
+) -> Picture:
     """A window anywhere on the zoomed picture; beside it there is grey."""
     fit = fit or _fit(picture, size)
     by = float(np.exp(rng.uniform(*np.log(zoom))))
@@ -121,7 +111,7 @@ def _cut(
 
 def _placed(
     picture: Picture, size: tuple[int, int], scale: tuple[float, float], offset: tuple[float, float]
-) -> Sample:
+) -> Picture:
     """The input is picture * scale + offset, both as (x, y); people are cut at the window, and less visible then."""
     matrix = np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1]]], np.float64)
     matrix[:, 2] += 0.5 * matrix[[0, 1], [0, 1]] - 0.5  # pixels have their centres at .5
@@ -132,20 +122,20 @@ def _placed(
     clipped = clip(boxes, (size[1], size[0]))
     left = area(clipped) / np.maximum(area(boxes), np.float32(1e-6))
     visible: Floats = np.multiply(picture.visible, left, dtype=np.float32)
-    return Sample(np.asarray(image, np.uint8), clipped[left > 0.02], visible[left > 0.02])
+    return Picture(np.asarray(image, np.uint8), clipped[left > 0.02], visible[left > 0.02])
 
 
-def _litter(sample: Sample, rng: np.random.Generator) -> None:
+def _litter(made: Picture, rng: np.random.Generator) -> None:
     """Pastes patches; who lies under them is that much less visible."""
-    high, wide = sample.image.shape[:2]
+    high, wide = made.image.shape[:2]
     for _ in range(int(rng.integers(1, 4))):
         h, w = int(high * rng.uniform(0.05, 0.5)), int(wide * rng.uniform(0.03, 0.25))
         y, x = int(rng.integers(0, high - h)), int(rng.integers(0, wide - w))
-        sample.image[y : y + h, x : x + w] = _PATCHES[int(rng.integers(len(_PATCHES)))](h, w, rng)
+        made.image[y : y + h, x : x + w] = _PATCHES[int(rng.integers(len(_PATCHES)))](h, w, rng)
         patch = np.array([x, y, x + w, y + h], np.float32)
-        low = np.maximum(sample.boxes[:, :2], patch[:2])
-        hidden = area(np.concatenate([low, np.minimum(sample.boxes[:, 2:], patch[2:])], axis=1))
-        sample.visible *= 1 - hidden / np.maximum(area(sample.boxes), np.float32(1e-6))
+        low = np.maximum(made.boxes[:, :2], patch[:2])
+        hidden = area(np.concatenate([low, np.minimum(made.boxes[:, 2:], patch[2:])], axis=1))
+        made.visible *= 1 - hidden / np.maximum(area(made.boxes), np.float32(1e-6))
 
 
 def _colours(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
@@ -179,19 +169,19 @@ def _ramp(h: int, w: int, rng: np.random.Generator) -> NDArray[np.float64]:
 _PATCHES = (_plain, _stripes, _clouds, _ramp)
 
 
-def _recolour(sample: Sample, settings: Augmentation, rng: np.random.Generator) -> None:
+def _recolour(made: Picture, settings: Augmentation, rng: np.random.Generator) -> None:
     if rng.random() < settings.colour:
-        sample.image = np.asarray(cv2.LUT(sample.image, _curves(rng)), np.uint8)
+        made.image = np.asarray(cv2.LUT(made.image, _curves(rng)), np.uint8)
     if rng.random() < settings.grey:
-        grey = cv2.cvtColor(sample.image, cv2.COLOR_BGR2GRAY)
-        sample.image = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
+        grey = cv2.cvtColor(made.image, cv2.COLOR_BGR2GRAY)
+        made.image = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
     if rng.random() < settings.blur:
-        sample.image = np.asarray(cv2.GaussianBlur(sample.image, (0, 0), rng.uniform(0.5, 1.5)), np.uint8)
+        made.image = np.asarray(cv2.GaussianBlur(made.image, (0, 0), rng.uniform(0.5, 1.5)), np.uint8)
     if rng.random() < settings.noise:
-        grain = np.empty(sample.image.shape, np.int16)
+        grain = np.empty(made.image.shape, np.int16)
         cv2.setRNGSeed(int(rng.integers(2**31)))
         cv2.randn(grain, (0, 0, 0), (float(rng.uniform(2, 16)),) * 3)
-        sample.image = np.asarray(cv2.add(sample.image, grain, dtype=cv2.CV_8U), np.uint8)
+        made.image = np.asarray(cv2.add(made.image, grain, dtype=cv2.CV_8U), np.uint8)
 
 
 def _curves(rng: np.random.Generator) -> U8:

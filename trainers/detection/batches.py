@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainers.detection.augment import Augmentation, Sample, augmented
+from trainers.detection.augment import Augmentation, augmented
 from trainers.detection.losses import Labels
 from trainers.detection.picture_store import Picture, PictureStore
 
@@ -49,10 +49,10 @@ class Batches:
             augmentation: What is done to them, and how often.
         """
         places = range(step * self._count, (step + 1) * self._count)
-        samples = [self._sample(place, size, augmentation) for place in places]
-        return Batch(np.stack([sample.image for sample in samples]), self._labels(samples))
+        pictures = [self._picture(place, size, augmentation) for place in places]
+        return Batch(np.stack([picture.image for picture in pictures]), self._labels(pictures))
 
-    def _sample(self, place: int, size: tuple[int, int], augmentation: Augmentation) -> Sample:
+    def _picture(self, place: int, size: tuple[int, int], augmentation: Augmentation) -> Picture:
         round_, at = divmod(place, len(self._store))
         order = np.random.default_rng([self._seed, 1, round_]).permutation(len(self._store))
         rng = np.random.default_rng([self._seed, 2, place])
@@ -62,13 +62,13 @@ class Batches:
 
         return augmented(self._store[int(order[at])], another, size, augmentation, rng)
 
-    def _labels(self, samples: list[Sample]) -> Labels:
-        most = max(len(sample.boxes) for sample in samples)
-        boxes = np.zeros((len(samples), most, 4), np.float32)
-        wanted, there = np.zeros((2, len(samples), most), bool)
-        for row, sample in enumerate(samples):
-            count = len(sample.boxes)
-            boxes[row, :count], there[row, :count] = sample.boxes, True
-            tall = sample.boxes[:, 3] - sample.boxes[:, 1] >= self._least_px
-            wanted[row, :count] = tall & (sample.visible >= self._least_visible)
+    def _labels(self, pictures: list[Picture]) -> Labels:
+        most = max(len(picture.boxes) for picture in pictures)
+        boxes = np.zeros((len(pictures), most, 4), np.float32)
+        wanted, there = np.zeros((2, len(pictures), most), bool)
+        for row, picture in enumerate(pictures):
+            count = len(picture.boxes)
+            boxes[row, :count], there[row, :count] = picture.boxes, True
+            tall = picture.boxes[:, 3] - picture.boxes[:, 1] >= self._least_px
+            wanted[row, :count] = tall & (picture.visible >= self._least_visible)
         return Labels(*(torch.from_numpy(array) for array in (boxes, wanted, there & ~wanted)))

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,8 @@ from pipeline.errors import InputError
 Floats = NDArray[np.float32]
 
 
-class Picture(NamedTuple):
+@dataclass(slots=True)
+class Picture:
     """BGR uint8 (H, W, 3); everybody in it as xyxy (G, 4) and the visible share of each body (G,)."""
 
     image: NDArray[np.uint8]

@@ -92,12 +92,16 @@ class EmbedderLoss(nn.Module):
             levels: The features below the rows; published heads and texts need them.
         """
         s, domains = self.settings, self.domain_of[identities]
-        parts = self._heads(rows, identities, domains, levels)
+        parts: dict[str, tuple[float, torch.Tensor]] = {}
+        if s.identity:
+            parts["identity"] = s.identity, self._identity(rows, identities, levels)
         if s.prototypes:
             parts["prototypes"] = s.prototypes, self.prototypes(rows, identities)
         if s.contrast:
             loss = supervised_contrastive(rows, identities, domains, s.contrast_temperature)
             parts["contrast"] = s.contrast, loss
+        if s.triplet:
+            parts["triplet"] = s.triplet, self._triplet(rows, identities, domains, levels)
         if self.text_settings:
             projected = nn.functional.normalize(levels[-1], dim=1)
             loss = image_to_texts(projected, identities, self.texts, self.text_settings)
@@ -108,21 +112,19 @@ class EmbedderLoss(nn.Module):
         total = torch.stack([weight * loss for weight, loss in parts.values()]).sum()
         return {"loss": total} | {name: loss for name, (_, loss) in parts.items()}
 
-    def _heads(
+    def _identity(self, rows: torch.Tensor, identities: torch.Tensor, levels: Levels) -> torch.Tensor:
+        if self.heads is not None:
+            return self.heads.identity(levels, identities)
+        assert self.identity is not None
+        loss: torch.Tensor = self.identity(rows, identities)
+        return loss
+
+    def _triplet(
         self, rows: torch.Tensor, identities: torch.Tensor, domains: torch.Tensor, levels: Levels
-    ) -> dict[str, tuple[float, torch.Tensor]]:
-        """Weights and values of identity loss and triplets, as the heads have it."""
-        s = self.settings
-        parts: dict[str, tuple[float, torch.Tensor]] = {}
-        if s.identity and self.heads is not None:
-            parts["identity"] = s.identity, self.heads.identity(levels, identities)
-        elif s.identity and self.identity is not None:
-            parts["identity"] = s.identity, self.identity(rows, identities)
-        if s.triplet and self.heads is not None:
-            parts["triplet"] = s.triplet, self.heads.triplet(levels, identities)
-        elif s.triplet:
-            parts["triplet"] = s.triplet, batch_hard_triplet(rows, identities, domains, s.triplet_margin)
-        return parts
+    ) -> torch.Tensor:
+        if self.heads is not None:
+            return self.heads.triplet(levels, identities)
+        return batch_hard_triplet(rows, identities, domains, self.settings.triplet_margin)
 
     def start_from(self, centroids: torch.Tensor) -> None:
         """Memory, and our identity weights, begin at the (I, D) mean row of each identity."""

@@ -12,8 +12,6 @@ from torch.utils.checkpoint import checkpoint
 from trainers.networks.head import Neck
 from trainers.networks.style import HalfInstanceNorm, MixStyle
 
-STRIDE = 16  # of the last maps
-
 
 class SmallEmbedder(nn.Module):
     """(N, 3, H, W) pictures, about zero mean and unit deviation -> (N, dimension) unit rows.

@@ -1,11 +1,12 @@
 """Boxes go where the pixels go, and whoever is hidden or cut off is that much less visible."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from trainers.detection.augment import PAD, Augmentation, Sample, augmented, fitted
+from trainers.detection.augment import PAD, Augmentation, augmented, fitted
 from trainers.detection.picture_store import Picture
 
 SIZE = (64, 96)
@@ -21,7 +22,7 @@ def _picture(box: tuple[int, int, int, int] = (40, 30, 70, 90)) -> Picture:
     return Picture(image, np.array([box], np.float32), np.array([1.0], np.float32))
 
 
-def _sample(seed: int, **settings: Any) -> Sample:
+def _sample(seed: int, **settings: Any) -> Picture:
     how = Augmentation(**(NOTHING | settings))
     return augmented(_picture(), _picture, SIZE, how, np.random.default_rng(seed))
 
@@ -80,7 +81,7 @@ def test_colours_change_and_boxes_stay(name: str) -> None:
 
 
 def test_grey_pictures_have_no_colour() -> None:
-    blue = _picture()._replace(image=_picture().image * np.uint8([1, 0, 0]))
+    blue = replace(_picture(), image=_picture().image * np.uint8([1, 0, 0]))
     how = Augmentation(**(NOTHING | {"as_is": 1, "grey": 1}))
     image = augmented(blue, _picture, SIZE, how, np.random.default_rng(0)).image
     assert (image == image[..., :1]).all()

@@ -18,7 +18,8 @@ def test_pictures_come_in_the_order_of_names_with_corners_for_sizes(tmp_path: Pa
     np.testing.assert_array_equal(store[0].image, np.load(tmp_path / "a.npy")[0])
     np.testing.assert_array_equal(store[4].image, np.load(tmp_path / "b.npy")[2])
     for number in range(5):
-        image, boxes, visible = store[number]
+        picture = store[number]
+        image, boxes, visible = picture.image, picture.boxes, picture.visible
         assert image.shape == (*SIZE, 3)
         assert len(boxes) == len(visible) >= 1
         x0, y0, x1, y1 = boxes[0].astype(int)
