@@ -1,9 +1,6 @@
 """`musewatch`: puts the commands together and turns errors into messages and exit codes."""
 
 import importlib
-import os
-import signal
-import sys
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points, version
 from typing import Annotated, Any
@@ -24,16 +21,7 @@ COMMANDS = {
 }
 """Commands of the pipeline, by module; those of other packages come by entry point."""
 
-LASTING = {"run", "verify"}  # SIGHUP never ends these, not even while they are imported
 _WHOLE = 1000  # characters of a sentence that are never cut
-
-
-def run() -> None:
-    """Entry point of the console script."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    if LASTING & set(sys.argv[1:]):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    sys.exit(main(sys.argv[1:]))
 
 
 def main(arguments: list[str]) -> int:

@@ -112,7 +112,7 @@ def test_tail_reads_the_first_sink_of_the_config_that_can_be_read(
 @contextmanager
 def tailing(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
     process = subprocess.Popen(
-        [sys.executable, "-c", "from pipeline.cli.main import run; run()", *arguments],
+        [sys.executable, "-c", "from pipeline.cli.entry import run; run()", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

@@ -41,6 +41,26 @@ def test_a_hangup_is_noted_once_and_ends_nothing() -> None:
     assert not hangup.taken()
 
 
+EARLY = """
+import os, signal, sys
+
+class Hangup:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGHUP)
+
+sys.meta_path.insert(0, Hangup())
+from pipeline.cli.entry import run
+run()
+"""
+
+
+@pytest.mark.parametrize(("command", "code"), [("run", 2), ("verify", 2), ("check", -signal.SIGHUP)])
+def test_a_hangup_while_it_is_imported_ends_no_command_that_lasts(command: str, code: int) -> None:
+    arguments = [sys.executable, "-c", EARLY, command, "missing.yaml"]
+    assert subprocess.run(arguments, capture_output=True, check=False).returncode == code
+
+
 ON_A_TERMINAL = """
 import os, signal
 from rich.live import Live
