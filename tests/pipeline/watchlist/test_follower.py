@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engines.testing import stripe_embedder, write_engine
+from pipeline import registry
 from pipeline.errors import ConfigError
 from pipeline.plugged import PluggedEmbedder
+from pipeline.settings import choose
 from pipeline.testing import FakeCodec, FakeEmbedder
 from pipeline.watchlist.follower import WatchlistFollower, ensure_vectors
 from pipeline.watchlist.records import Identity, NewPicture
@@ -254,3 +257,20 @@ def test_a_picture_that_no_vector_can_be_made_of_costs_nobody_else_anything(stor
     store.add(someone("p2"), [NewPicture(PICTURES[2].picture, NOW)])
     assert len(fresh(follower)) == 2, "alone, beside others that have theirs, neither"
     assert [each.identity_id for each in follower.unusable] == ["p1", "p2"]
+
+
+def test_a_manifest_that_is_put_right_makes_the_vectors_anew(store: WatchlistStore, tmp_path: Path) -> None:
+    """The same network, fed as bgr when people were enrolled and as rgb afterwards, is another engine."""
+    store.add(someone("anna"), PICTURES[:1])
+    lacking, made = [], []
+    for colour in ("bgr", "rgb", "rgb"):
+        keys = {"preprocess": {"colour": colour, "resize": "stretch", "size": [64, 32]}}
+        path = write_engine(tmp_path / "engine", stripe_embedder((64, 32)), **keys)
+        choice = choose("onnx", engine=str(path))
+        embedder = PluggedEmbedder.of(registry.build("embedder", choice, tmp_path, "embedder"))
+        lacking.append(len(store.lacking_vectors(embedder.digest, embedder.dimension)))
+        assert ensure_vectors(store, embedder, CODEC) == ()
+        made.append(take_snapshot(store, embedder, NOW).vectors)
+    assert lacking == [1, 1, 0], "once for each way of feeding it"
+    assert np.linalg.norm(np.float32(made[0] - made[1])) > 0.1
+    assert np.array_equal(made[1], made[2])
