@@ -22,7 +22,7 @@ from pipeline.errors import ConfigError, OutboxError, OutboxFullError
 from pipeline.files import make_folder, open_private
 from pipeline.messages import HitState
 from pipeline.settings import PluginChoice
-from pipeline.store.room import make_room
+from pipeline.store.room import EVIDENCE, make_room
 from pipeline.store.sqlite import Database, Format
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,9 @@ OUTBOX = Format(
         (
             "ALTER TABLE pending ADD COLUMN refused TEXT",  # why; null = it waits
             "CREATE INDEX pending_refused ON pending (sink) WHERE refused IS NOT NULL",
+        ),
+        (  # whom pictures in the evidence folder were kept for
+            "CREATE TABLE shown (identity_id TEXT, sha256 TEXT, PRIMARY KEY (identity_id, sha256)) WITHOUT ROWID",
         ),
     ),
     outlives_power=True,
@@ -274,6 +277,7 @@ class Outbox:
     def _insert(self, db: sqlite3.Connection, event: Mapping[str, Any]) -> None:
         body = encode(event)
         self._note_open_hit(db, event, body)
+        _note_pictures(db, event)
         if not self._sinks:
             return
         row = db.execute(
@@ -306,6 +310,9 @@ class Outbox:
                     )
                     db.execute("DELETE FROM pending WHERE sink = ?", (sink,))
             db.execute("DELETE FROM events WHERE seq NOT IN (SELECT seq FROM pending)")
+            there = {picture.stem for picture in (self._file.path.parent / EVIDENCE).glob("*.jpg")}
+            known = {digest for (digest,) in db.execute("SELECT DISTINCT sha256 FROM shown")}
+            db.executemany("DELETE FROM shown WHERE sha256 = ?", [(digest,) for digest in known - there])
 
 
 def refused(path: Path) -> list[Refused]:
@@ -359,6 +366,16 @@ def _claim(path: Path) -> TextIO:
             f"another musewatch is running on {path.parent}", "stop it, or give this one another data_dir"
         ) from None
     return file
+
+
+def _note_pictures(db: sqlite3.Connection, event: Mapping[str, Any]) -> None:
+    """Keeps in mind whom a hit's pictures are of, for as long as they are there."""
+    identity, best = event["data"].get("identity"), event["data"].get("best")
+    pictures = [best.get(name) for name in ("crop", "frame")] if identity and best else []
+    db.executemany(
+        "INSERT OR IGNORE INTO shown VALUES (?, ?)",
+        [(identity["id"], picture["sha256"]) for picture in pictures if picture],
+    )
 
 
 def _drop_delivered(db: sqlite3.Connection, seqs: Sequence[int]) -> None:

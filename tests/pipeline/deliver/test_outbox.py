@@ -229,7 +229,7 @@ def test_an_older_file_migrates_and_a_newer_one_is_refused(
         assert ids(newer) == ["h1-1"]
         newer._file._connection.execute("SELECT x FROM later")
         newer.close()
-    with pytest.raises(ConfigError, match="outbox format 3; this musewatch knows formats up to 2"):
+    with pytest.raises(ConfigError, match="outbox format 4; this musewatch knows formats up to 3"):
         open_outbox()
 
 
