@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo extra test test-core check bench faults soak zoo lock tree reference licences demo-clips clean
+.PHONY: help demo extra test test-core check bench faults fuzz soak zoo lock tree reference licences demo-clips clean
 
 export PYTHON
 BIN := .venv/bin
@@ -48,6 +48,10 @@ faults:  ## the long fault campaign, as a table (N=200 SEED=1; goes on where it 
 	@requirements/install test
 	@$(BIN)/python -m tests.servers.install
 	@$(BIN)/python -m tests.faults $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz:  ## changed inputs of every kind, as a table (KIND="zip npz" N=100000 SEED=1)
+	@requirements/install test
+	@$(BIN)/python -m tests.fuzz $(KIND) $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))
 
 soak:  ## two hours of four streams with faults (MINUTES=30), as a plot in build/soak
 	@requirements/install test

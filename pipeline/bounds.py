@@ -45,6 +45,7 @@ Moment = Annotated[AwareDatetime, AfterValidator(_within_the_calendar)]
 """A wall clock with its time zone."""
 StreamSeconds = Annotated[float, Field(ge=-MAX_STREAM_S, le=MAX_STREAM_S, allow_inf_nan=False)]
 """Of a stream's own time."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]

@@ -22,6 +22,7 @@ from pipeline.settings import (
     choose,
     place,
     read_yaml,
+    refuse_endless,
 )
 
 STREAM_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
@@ -255,6 +256,7 @@ def parse_config(document: Any, base_dir: Path, where: str = "config") -> Config
     """
     filled = _fill_in(document, where, [], base_dir)
     remember_those_in(filled)
+    refuse_endless(filled, where)
     return checked(Config, filled, where, {"base_dir": base_dir})
 
 

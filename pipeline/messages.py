@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bounds import Box, Count, Moment, Side, StreamSeconds
+from pipeline.bounds import Box, Count, Finite, Moment, Side, StreamSeconds
 
 
 class Clock(StrEnum):
@@ -315,15 +315,15 @@ class HitDecision:
     is the lead over the next identity, None when only one is enrolled; `degraded` names what had to be left out.
     """
 
-    distance: float
-    p_no: float | None
-    p_no_swapped: float | None
-    fused: float | None
+    distance: Finite
+    p_no: Finite | None
+    p_no_swapped: Finite | None
+    fused: Finite | None
     rank_before: int
     rank_after: int
-    probability: float | None
-    max_distance: float
-    margin: float | None
+    probability: Finite | None
+    max_distance: Finite
+    margin: Finite | None
     degraded: tuple[str, ...]
 
 

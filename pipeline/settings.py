@@ -1,6 +1,7 @@
 """Documents that come from outside: YAML read, held against a pydantic model, and what is wrong named key by key."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ _IN_OUR_WORDS = {
     "finite_number": "expected a number; for no limit give a large one",
     "invalid_key": "expected text as a key; put it in quotation marks",
 }
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SCALARS = {"str", "int", "float", "bool"}
 
 
@@ -132,6 +133,17 @@ def checked(
         raise refusal(explain(error, model, where)) from None
 
 
+def refuse_endless(document: Any, where: str) -> None:
+    """Looks for numbers that are not finite, also where a plugin of somebody else reads them.
+
+    Raises:
+        ConfigError: With the key of the first.
+    """
+    odd = next(_endless(document, []), None)
+    if odd is not None:
+        raise ConfigError(f"{place(where, odd)}: {_IN_OUR_WORDS['finite_number']}")
+
+
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     """What a model refused, one line a key; an unknown key comes with the nearest known one.
 
@@ -172,18 +184,30 @@ def data_dir_of(path: Path) -> Path:
     return path.parent / Path(text).expanduser()
 
 
-def _odd_texts(value: Any, keys: list[str]) -> Iterator[list[str]]:
+def _odd_texts(document: Any, keys: list[str]) -> Iterator[list[str]]:
     """Places of texts that no file, address or database takes."""
-    if isinstance(value, str):
-        if _NO_TEXT.search(value):
-            yield keys
-    elif isinstance(value, Mapping):
+    for place_of, value in _scalars(document, keys):
+        if isinstance(value, str) and _NO_TEXT.search(value):
+            yield place_of
+
+
+def _endless(document: Any, keys: list[str]) -> Iterator[list[str]]:
+    for place_of, value in _scalars(document, keys):
+        if isinstance(value, float) and not math.isfinite(value):
+            yield place_of
+
+
+def _scalars(value: Any, keys: list[str]) -> Iterator[tuple[list[str], Any]]:
+    """Every key and scalar with its place."""
+    if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _odd_texts(str(key), keys)
-            yield from _odd_texts(inner, [*keys, str(key)])
+            yield keys, key
+            yield from _scalars(inner, [*keys, str(key)])
     elif isinstance(value, list | tuple):
         for i, inner in enumerate(value):
-            yield from _odd_texts(inner, [*keys, str(i)])
+            yield from _scalars(inner, [*keys, str(i)])
+    else:
+        yield keys, value
 
 
 def _first_line(model: type[BaseModel]) -> str:

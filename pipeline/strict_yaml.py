@@ -4,6 +4,10 @@ import re
 from typing import Any
 
 import yaml
+from yaml._yaml import CParser
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 MAX_COPIED = 10_000
 """Nodes that aliases may add to a document."""
@@ -43,7 +47,7 @@ def parse_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "not YAML"
-        raise (YamlError(problem, mark.line + 1, mark.column + 1) if mark else YamlError(problem)) from None
+        raise YamlError(problem, *_place(mark, text)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise YamlError(f"a character that may not be here: U+{int(error.character):04X}", line, 1) from None
@@ -51,11 +55,24 @@ def parse_yaml(text: str) -> Any:
         raise YamlError(f"nested deeper than {MAX_DEPTH} times") from None
 
 
-class _Loader(yaml.SafeLoader):
+def _place(mark: yaml.Mark | None, text: str) -> tuple[int, int]:
+    """Line and column from 1; the end of a document without a last line break is in its last line."""
+    if mark is None:
+        return 0, 0
+    lines = text.split("\n")
+    if mark.line >= len(lines):
+        return len(lines), len(lines[-1]) + 1
+    return int(mark.line) + 1, int(mark.column) + 1
+
+
+class _Loader(Composer, CParser, SafeConstructor, Resolver):
     """Counts what aliases copy, and looks at every mapping before keys are merged into it."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(text)
+        CParser.__init__(self, text)
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
         self._sizes: dict[int, int] = {}  # nodes that a finished node unfolds to, by its id
         self._copied = 0
         self._depth = 0

@@ -33,7 +33,7 @@ CLIPS = 100  # tried for each activation, from 1 % of its largest value up
 class Activation(BaseModel):
     """Magnitudes of one tensor."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     largest: float = Field(ge=0)
     clip: float = Field(ge=0, description="Best for eight bits, at most the largest.")

@@ -398,7 +398,8 @@ def _vector(text: str, where: str) -> NDArray[np.float32]:
     if len(data) % 2:
         raise InputError(f"the vector of the {where} is cut short")
     vector: NDArray[np.float32] = np.frombuffer(data, "<f2").astype(np.float32)
-    length = float(np.linalg.norm(vector))
+    with np.errstate(all="ignore"):
+        length = float(np.linalg.norm(vector))
     if not 0.9 < length < 1.1:  # NaN fails too
         raise InputError(f"the vector of the {where} is not of unit length")
     return vector / np.float32(length)

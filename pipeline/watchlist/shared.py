@@ -260,7 +260,9 @@ def _vector(enrolment: _Enrolment) -> tuple[str, NDArray[np.float32]] | tuple[No
         if len(data) % 2:
             raise InputError(f"the vector of engine {engine[:80]!r} is cut short")
         vector = np.frombuffer(data, "<f2").astype(np.float32)
-        if 0.9 < float(np.linalg.norm(vector)) < 1.1:
+        with np.errstate(all="ignore"):
+            length = float(np.linalg.norm(vector))
+        if 0.9 < length < 1.1:
             return engine, vector
     return None, None
 

@@ -104,6 +104,8 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         ({7: 7}, "7: expected text as a key; put it in quotation marks"),
         ({"streams": [CLIP | {"id": 7}]}, "streams.0.id: expected text; put it in quotation marks"),
         ({"site": "a\0"}, "site: a character that is no text, such as NUL"),
+        ({"site": "a\x85"}, "site: a character that is no text, such as NUL"),
+        ({"masker": {"use": "x", "deep": [INF]}}, "masker.deep.0: expected a number; for no limit give a large one"),
     ],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_refused_with_its_key(keys: dict[Any, Any], message: str) -> None:
