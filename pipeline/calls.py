@@ -244,16 +244,18 @@ class Guests:
         self._limits = {role: spare if role in SPARE else needed for role in ROLES}
         self._counts: dict[str, CallCounts] = {role: CallCounts() for role in ROLES}
         self._calls: weakref.WeakSet[Calls] = weakref.WeakSet()
+        self._changing = threading.Lock()
 
     def calls(self, role: str, name: str) -> Calls:
         """The calls into one more plugin."""
         made = Calls(role, f"{role} {name!r}", self._limits[role], self._counts[role])
-        self._calls.add(made)
+        with self._changing:
+            self._calls.add(made)
         return made
 
     def problems(self) -> list[str]:
         """Why some of them are no good at present; for any thread."""
-        return sorted({problem for calls in list(self._calls) if (problem := calls.problem)})
+        return sorted({problem for calls in self._all() if (problem := calls.problem)})
 
     def failures(self) -> list[Exception]:
         """Plugins that hang and could not be done without: what they were asked about is lost."""
@@ -261,10 +263,14 @@ class Guests:
             HangingError(
                 f"{problem}, and what it was asked about is lost", "see its own log, and runner.call_s"
             )
-            for calls in list(self._calls)
+            for calls in self._all()
             if calls.role not in SPARE and calls.hangs and (problem := calls.problem)
         ]
 
     def counts(self) -> Mapping[str, CallCounts]:
         """By role; live objects, to be read."""
         return self._counts
+
+    def _all(self) -> list[Calls]:
+        with self._changing:
+            return list(self._calls)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.calls import Guests
-from pipeline.errors import HangingError, OutsideError
+from pipeline.errors import OutsideError
 from pipeline.runner.telemetry import Telemetry
 from pipeline.secrets import redact
 
@@ -58,12 +58,13 @@ class Failures:
     """Counts what stages survived; the log hears of it at most every `LOG_EVERY_S` per stream.
 
     Attributes:
-        fatal: Set when nothing has worked for `FAILURES_IN_A_ROW` frames; those lost while a plugin hangs do not
-            count, for it may come back.
+        fatal: Why a thread has died; the process ends.
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
         self.fatal: Exception | None = None
+        self._last: Exception | None = None
+        self._worked = False
         self._telemetry = telemetry
         self._counts: Counter[str] = Counter()
         self._in_a_row = 0
@@ -73,9 +74,8 @@ class Failures:
         """A stage could not deal with a frame of a stream."""
         self._telemetry.errors.labels(stream_id).inc()
         self._counts[stream_id] += 1
-        self._in_a_row += not isinstance(error, HangingError)
-        if self._in_a_row >= FAILURES_IN_A_ROW:
-            self.fatal = error
+        self._in_a_row += 1
+        self._last = error
         now_s = time.monotonic()
         if now_s - self._logged.get(stream_id, -LOG_EVERY_S) >= LOG_EVERY_S:
             self._logged[stream_id] = now_s
@@ -87,7 +87,13 @@ class Failures:
 
     def worked(self) -> None:
         """A frame went through."""
-        self._in_a_row = 0
+        self._in_a_row, self._worked = 0, True
+
+    @property
+    def lasting(self) -> Exception | None:
+        """The last failure, when nothing has worked yet, or not for `FAILURES_IN_A_ROW` frames; it may pass."""
+        many = self._in_a_row >= FAILURES_IN_A_ROW
+        return self._last if many or not self._worked else None
 
     def guard(self, work: Callable[[], None]) -> Callable[[], None]:
         """The work of a thread, whose unforeseen end stops the process instead of passing unseen."""
@@ -161,7 +167,7 @@ class Process:
         if not self._all_finished:
             found.append(OutsideError("the last frames were not finished in time", "raise outbox.drain_s"))
         found += self._guests.failures()
-        return self._failures.fatal or next(iter(found), None)
+        return self._failures.fatal or next(iter(found), self._failures.lasting)
 
     def _watch(self, duration_s: float | None, on_tick: Callable[[], None]) -> None:
         start_s = time.monotonic()

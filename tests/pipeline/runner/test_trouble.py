@@ -16,13 +16,14 @@ from pipeline.deliver import relay
 from pipeline.deliver.outbox import Outbox, refused
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError, OutsideError
 from pipeline.identify.shortlist import Matcher
-from pipeline.messages import Tracklet
+from pipeline.messages import Detections, Frame, Tracklet
 from pipeline.runner.process import FAILURES_IN_A_ROW
-from pipeline.runner.runner import Runner
+from pipeline.runner.runner import Runner, Status
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from plugins.embedders.colour import ColourEmbedder
+from tests.enrolment_desk import DrawnDetector
 from tests.pictures import BLUE, RED
 from tests.pipeline.runner.rig import NOW, SCRIPTS, Camera, Rig, clip, play, plug_in, run_until
 
@@ -93,11 +94,35 @@ def test_what_a_sink_refuses_stays_in_the_outbox_and_holds_nothing_up(
     assert (kept.event["data"]["state"], kept.reason) == ("opened", "400 Bad Request")
 
 
-def test_a_detector_that_always_fails_stops_the_run_with_its_error(rig: Rig) -> None:
-    SCRIPTS["door"] = lambda: Camera(clip(30, RED))
-    play("yard", clip(2 * FAILURES_IN_A_ROW, RED))
-    summary = Runner(rig.config("door", "yard", detector={"use": "blind"})).run(30.0)
+@pytest.mark.parametrize("frames", [3, 2 * FAILURES_IN_A_ROW])
+def test_a_recording_in_which_nothing_works_is_no_success(rig: Rig, frames: int) -> None:
+    play("yard", clip(frames, RED))
+    summary = Runner(rig.config("yard", detector={"use": "blind"})).run(30.0)
+    assert [stream.frames_in for stream in summary.streams] == [frames], "it is read to its end"
     assert str(summary.failure) == "the lens is covered"
+
+
+def test_a_detector_that_fails_for_long_ends_no_run(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    detect, told = DrawnDetector.detect, list[str]()
+
+    def covered(detector: DrawnDetector, frames: Sequence[Frame]) -> list[Detections]:
+        if runner.telemetry.registry.get_sample_value("musewatch_errors_total", {"stream": "door"}) == lost:
+            monkeypatch.setattr(DrawnDetector, "detect", detect)
+        raise RuntimeError("the lens is covered")
+
+    def look(status: Status) -> None:
+        told.extend(runner.problems())
+        if status.hits:
+            runner.stop()
+
+    lost = FAILURES_IN_A_ROW + 10
+    rig.enrol("anna", RED)
+    SCRIPTS["door"] = lambda: Camera(clip(30, RED))
+    monkeypatch.setattr(DrawnDetector, "detect", covered)
+    runner = Runner(rig.config("door"))
+    summary = runner.run(60.0, look)
+    assert "the detector 'drawn' failed: the lens is covered" in told
+    assert (summary.hits, summary.failure) == (1, None)
 
 
 def test_a_stage_that_dies_stops_the_run_with_its_error(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
