@@ -104,7 +104,7 @@ class Relay:
         hangs = self._waits_s() >= self._answer_s
         if hangs and not self._told:
             logger.error(
-                "sink %s has not answered for %.0f s, events wait in the outbox", self.name, self._answer_s
+                "sink %s has not answered for %g s, events wait in the outbox", self.name, self._answer_s
             )
         elif self._told and not hangs:
             logger.info("sink %s answers again", self.name)

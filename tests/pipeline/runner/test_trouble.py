@@ -79,6 +79,33 @@ def test_a_sink_that_takes_nothing_leaves_the_hits_in_the_outbox(rig: Rig) -> No
     assert summary.outbox >= 2
 
 
+def test_a_sink_that_hangs_is_told_and_the_others_go_on(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.enrol("anna", RED)
+    SCRIPTS["door"] = lambda: Camera(clip(30, RED))
+    config = rig.config(
+        "door",
+        sinks=[{"use": "hanging"}, {"use": "jsonl", "path": "hits.jsonl"}],
+        outbox={"answer_s": 0.2, "drain_s": 0.1},
+    )
+    told: list[str] = []
+
+    def look(status: Status) -> None:
+        told.extend(problem for problem in runner.problems() if "sink" in problem)
+        if told and rig.story:
+            runner.stop()
+
+    runner = Runner(config)
+    summary = runner.run(30.0, look)
+    assert told[0].startswith("sink hanging: it has not answered for")
+    assert [message for message in caplog.messages if "hanging" in message] == [
+        "sink hanging has not answered for 0.2 s, events wait in the outbox"
+    ]
+    assert rig.story[0] == ("door", "anna", "opened")
+    assert runner.telemetry.registry.get_sample_value("musewatch_sink_up", {"sink": "hanging"}) == 0
+    assert runner.telemetry.registry.get_sample_value("musewatch_sink_up", {"sink": "jsonl"}) == 1
+    assert summary.outbox > 0
+
+
 def test_what_a_sink_refuses_stays_in_the_outbox_and_holds_nothing_up(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
