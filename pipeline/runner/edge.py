@@ -1,6 +1,5 @@
 """A process at the cameras whose tracklets are identified by the members of a group, elsewhere."""
 
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -11,13 +10,10 @@ from pipeline.deliver.tracklets import Slimming, to_message
 from pipeline.messages import Tracklet
 from pipeline.protocols import Bus
 from pipeline.remote_bus import RemoteBus
-from pipeline.runner.assembly import Assembly
+from pipeline.runner.assembly import Assembly, open_cameras
 from pipeline.runner.back import BusThread
 from pipeline.runner.delivery import Delivery
-from pipeline.runner.front import Front
-from pipeline.runner.gate import FrameGate
 from pipeline.runner.process import Failures
-from pipeline.runner.telemetry import Telemetry
 
 MOST_AT_ONCE = 16  # tracklets handed to the remote bus: each may be near 1 MB
 
@@ -63,16 +59,11 @@ def edge(config: Config, remote: RemoteBus, opened: ExitStack) -> Assembly:
         ConfigError: A part cannot start.
         OutsideError: A file of the data folder cannot be opened.
     """
-    gate = FrameGate(time.monotonic)
-    telemetry = Telemetry(gate.counts)
-    failures, guests = Failures(telemetry), build.guests(config)
-    telemetry.watch(guests)
     bus, sinks = build.open_inner_bus(config, opened), {"bus": remote}
-    detector, looks = build.open_detector(config, opened, guests), build.open_looks(config, opened, guests)
+    cameras = open_cameras(config, bus, opened)
+    looks, telemetry = cameras.looks, cameras.telemetry
     outbox = build.open_outbox(config, opened, sinks, config.outbox.max_mb)
     few = config.outbox.model_copy(update={"batch": min(MOST_AT_ONCE, config.outbox.batch)})
     delivery = Delivery(outbox, sinks, few, Slimming(outbox, looks.codec), telemetry, "tracklets")
-    back = PublishThread(bus, delivery, failures, config.site, looks)
-    detect, track = build.front_stages(config, detector, looks, failures.report)
-    front = Front(config, gate, detect, track, bus, telemetry, failures)
-    return Assembly(telemetry, failures, guests, front, back, delivery)
+    back = PublishThread(bus, delivery, cameras.failures, config.site, looks)
+    return Assembly(cameras, back, delivery)

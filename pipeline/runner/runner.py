@@ -72,10 +72,10 @@ class Runner:
             bus = build.open_bus(config, opened)
             assemble = whole if bus.in_process else edge
             parts = assemble(config, bus, opened)
-            self.telemetry = parts.telemetry
-            self._front, self._back, self._delivery = parts.front, parts.back, parts.delivery
+            cameras, self._back, self._delivery = parts.cameras, parts.back, parts.delivery
+            self.telemetry, self._front = cameras.telemetry, cameras.front
             order = (self._front, self._back, self._delivery)
-            self._process = Process(order, parts.failures, parts.guests, config.outbox.drain_s)
+            self._process = Process(order, cameras.failures, cameras.looks.guests, config.outbox.drain_s)
             server = serve(config.telemetry, self.telemetry, self._process.problems)
             if server is not None:
                 opened.callback(server.close)

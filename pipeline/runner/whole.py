@@ -10,13 +10,10 @@ from pipeline.config import Config
 from pipeline.deliver.outbox import Outbox
 from pipeline.messages import Tracklet
 from pipeline.protocols import Bus
-from pipeline.runner.assembly import Assembly
+from pipeline.runner.assembly import Assembly, open_cameras
 from pipeline.runner.back import BusThread, Identifier
 from pipeline.runner.delivery import Delivery, EvidenceRoom
-from pipeline.runner.front import Front
-from pipeline.runner.gate import FrameGate
 from pipeline.runner.process import Failures
-from pipeline.runner.telemetry import Telemetry
 
 logger = logging.getLogger("musewatch.runner")
 
@@ -75,12 +72,9 @@ def whole(config: Config, bus: Bus, opened: ExitStack) -> Assembly:
         ConfigError: A part cannot start.
         OutsideError: A file of the data folder cannot be opened.
     """
-    gate = FrameGate(time.monotonic)
-    telemetry = Telemetry(gate.counts)
-    failures, guests = Failures(telemetry), build.guests(config)
-    telemetry.watch(guests)
-    detector, looks = build.open_detector(config, opened, guests), build.open_looks(config, opened, guests)
-    judges, sinks = build.open_judges(config, opened, guests), build.sinks(config)
+    cameras = open_cameras(config, bus, opened)
+    looks, telemetry = cameras.looks, cameras.telemetry
+    judges, sinks = build.open_judges(config, opened, looks.guests), build.sinks(config)
     outbox = build.open_outbox(config, opened, sinks)
     delivery = Delivery(outbox, sinks, config.outbox, EvidenceRoom(judges.evidence), telemetry)
     identifier = Identifier(
@@ -90,7 +84,5 @@ def whole(config: Config, bus: Bus, opened: ExitStack) -> Assembly:
         delivery,
         telemetry,
     )
-    back = IdentifyThread(bus, delivery, failures, identifier, outbox)
-    detect, track = build.front_stages(config, detector, looks, failures.report)
-    front = Front(config, gate, detect, track, bus, telemetry, failures)
-    return Assembly(telemetry, failures, guests, front, back, delivery)
+    back = IdentifyThread(bus, delivery, cameras.failures, identifier, outbox)
+    return Assembly(cameras, back, delivery)
