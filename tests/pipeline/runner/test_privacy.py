@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.runner.runner import Runner
 from pipeline.watchlist.records import Identity, NewPicture
-from pipeline.watchlist.roster import FILE_NAME, WatchlistStore
+from pipeline.watchlist.roster import WatchlistStore
+from pipeline.watchlist.sqlite_roster import FILE_NAME
 from pipeline.watchlist.vectors import to_blob
 from plugins.embedders.colour import ColourEmbedder
 from tests.byte_search import traces
