@@ -18,7 +18,7 @@ from trainers.encoder import FEATURES, READER, LearnedPeople, PeopleSettings
 from trainers.evaluate.feature_set import FeatureSet
 from trainers.judging import at_cut, embed, judge, need_ranking, operating_point, scores
 from trainers.losses.captions import CaptionSettings, caption_loss
-from trainers.training.run import CHECKPOINT, Run, arithmetic, starting_network, unsaved
+from trainers.training.run import CHECKPOINT, Run, arithmetic, spare_memory, starting_network, unsaved
 from trainers.training.state import Restorable
 
 
@@ -57,16 +57,16 @@ class CaptionedEmbedder:
         self._set = LearnedPeople(config, run, self._search)
         self.data, self.learned = self._set.digests, self._set.learned
         network = starting_network(config, run)
-        network.checkpointing = config.checkpointing
+        spare_memory(network, config.checkpointing)
         with torch.inference_mode():
             shown = network.eval()(torch.zeros(1, 3, *config.preprocess.size, device=run.device))
         loss = caption_loss(config.captions, self._set.people.samples, shown.shape[1])
         self._network, self._loss = network, loss.to(run.device)
         self._domains = torch.from_numpy(self._set.people.domain_of).to(run.device)
         self._module = run.world.prepare_model(network.train())
-        self.kept = torch.nn.ModuleDict({"network": network, "reader": loss.reader})
+        self.kept: torch.nn.Module = torch.nn.ModuleDict({"network": network, "reader": loss.reader})
         self.apart = list(loss.parameters())
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             [
                 {"params": list(network.parameters()), "weight_decay": config.weight_decay},
                 {"params": self.apart, "weight_decay": 0.0, "lr": config.rate * config.loss_rate},

@@ -103,14 +103,17 @@ class Detector:
         self.learned = f"{len(store)} pictures of the simulated world, sha256:{store.digest}"
 
         network = starting_network(config, run)
-        if not hasattr(network, "cells"):
+        cells = getattr(network, "cells", None)
+        if cells is None:
             raise ConfigError(
                 f"network {config.network.use!r} is no detector that can be trained", "use nano_detector"
             )
-        self._network = network.train()
-        self.kept = copy.deepcopy(network).eval().requires_grad_(False)
+        self._network, self._cells = network.train(), cells
+        self.kept: nn.Module = copy.deepcopy(network).eval().requires_grad_(False)
         self.apart = list(network.parameters())
-        self.optimizer = torch.optim.AdamW(_groups(network, config.weight_decay), lr=config.rate)
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            _groups(network, config.weight_decay), lr=config.rate
+        )
         self.parts: dict[str, Restorable] = {"network": network, "average": self.kept}
 
     def begin(self) -> None:
@@ -124,7 +127,7 @@ class Detector:
         batch = self._batches.batch(number, size, augmentation)
         labels = Labels(*(part.to(device) for part in batch.labels))
         with arithmetic(config, device):
-            coded, logits = self._network.cells(_tensor(batch.images, device))
+            coded, logits = self._cells(_tensor(batch.images, device))
         cells = make_cells(size, config.strides, str(device))
         losses = detection_losses(coded.float(), logits.float(), cells, labels)
         total = losses.score + config.box_weight * losses.box

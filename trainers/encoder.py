@@ -20,13 +20,22 @@ from pipeline.settings import Settings
 from trainers.augment import Augment, AugmentSettings
 from trainers.datasets.search import PictureSearch
 from trainers.judging import at_cut, embed, judge, need_judgement, operating_point, scores
-from trainers.losses.captions import CaptionSettings, Reader, caption_loss
+from trainers.losses.captions import CaptionSettings, caption_loss
 from trainers.losses.heads import LEVELS, Levels, levels_of
 from trainers.losses.texts import TextSettings, learn_texts
 from trainers.losses.together import EmbedderLoss, LossSettings
 from trainers.people import Pictures, SetChoice, gather, need_strangers
 from trainers.sampling import DomainSampler
-from trainers.training.run import CHECKPOINT, EARLY, Run, RunSettings, arithmetic, starting_network, unsaved
+from trainers.training.run import (
+    CHECKPOINT,
+    EARLY,
+    Run,
+    RunSettings,
+    arithmetic,
+    spare_memory,
+    starting_network,
+    unsaved,
+)
 from trainers.training.state import Restorable
 
 FEATURES, READER = "features", "reader.safetensors"
@@ -141,7 +150,7 @@ class Encoder:
         people = self._set.people
 
         network = starting_network(config, run)
-        network.checkpointing = config.checkpointing
+        spare_memory(network, config.checkpointing)
         self._network = network
         self._levelled = config.losses.heads in LEVELS or config.texts is not None
         shown = torch.zeros(1, 3, *config.preprocess.size, device=run.device)
@@ -156,11 +165,12 @@ class Encoder:
         self._losses = EmbedderLoss(
             config.losses, domains, dimension, widths, config.texts, captions
         ).to(run.device)  # fmt: skip
-        self.kept = torch.nn.ModuleDict(
-            {"network": network} | ({"reader": captions.reader} if captions else {})
+        self._reader = captions.reader if captions else None
+        self.kept: torch.nn.Module = torch.nn.ModuleDict(
+            {"network": network} | ({"reader": self._reader} if self._reader else {})
         )
         self.apart = [each for each in self._losses.parameters() if each.requires_grad]
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             [
                 {
                     "params": [p for p in network.parameters() if p.requires_grad],
@@ -228,8 +238,8 @@ class Encoder:
     def conclude(self, provenance: str) -> Path:
         """Scores every judged set, chooses the cut, and writes the checkpoint folder."""
         config, out, network = self._config, self._run.out, self._network
-        if "reader" in self.kept:
-            cast(Reader, self.kept["reader"]).save(out / READER)
+        if self._reader is not None:
+            self._reader.save(out / READER)
         held_out = judge(network, config.preprocess, self._search, self._run.device)
         cut = operating_point(held_out, config.held_out.folder.name)
         accuracy = {"held_out": scores(held_out, self._search.rule) | at_cut(held_out, cut.max_distance)}

@@ -77,7 +77,8 @@ class ClipEmbedder:
 
     def _see(self, crops: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         pictures = [self._transform(Image.fromarray(picture)) for picture in rgb(crops, square=self._whole)]
-        return self._model.encode_image(torch.stack(pictures).to(self._device))
+        rows: torch.Tensor = self._model.encode_image(torch.stack(pictures).to(self._device))
+        return rows
 
     def _read(self, texts: Sequence[str]) -> torch.Tensor:
         limit = self._tokenizer.context_length
@@ -88,7 +89,8 @@ class ClipEmbedder:
                     f"a text of more than {limit} tokens, the network reads no more: {text[:60]!r}",
                     "shorten it",
                 )
-        return self._model.encode_text(self._tokenizer(list(texts)).to(self._device))
+        rows: torch.Tensor = self._model.encode_text(self._tokenizer(list(texts)).to(self._device))
+        return rows
 
 
 def _need_layout(folder: Path) -> None:

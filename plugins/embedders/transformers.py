@@ -91,7 +91,8 @@ class TransformersEmbedder:
             self._device
         )
         see: Any = getattr(self._model, "get_image_features", self._model)
-        return see(**inputs).pooler_output
+        rows: torch.Tensor = see(**inputs).pooler_output
+        return rows
 
     def _read(self, texts: Sequence[str]) -> torch.Tensor:
         lower = [text.lower() for text in texts]
@@ -102,4 +103,5 @@ class TransformersEmbedder:
                     f"a text of {len(tokens)} tokens, the network reads {limit}: {text[:60]!r}", "shorten it"
                 )
         inputs = self._tokenizer(lower, padding="max_length", max_length=limit, return_tensors="pt")
-        return self._model.get_text_features(**inputs.to(self._device)).pooler_output
+        rows: torch.Tensor = self._model.get_text_features(**inputs.to(self._device)).pooler_output
+        return rows

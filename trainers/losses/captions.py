@@ -83,7 +83,8 @@ class Reader(nn.Module):
     def read(self, texts: Sequence[str]) -> torch.Tensor:
         """(N, dimension) unit rows of texts, on the processor."""
         device = next(self.parameters()).device
-        return self(self.numbers(texts).to(device)).cpu()
+        rows: torch.Tensor = self(self.numbers(texts).to(device)).cpu()
+        return rows
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file that holds the words too."""

@@ -29,11 +29,12 @@ def levels_of(network: nn.Module, pictures: torch.Tensor) -> Levels:
     Raises:
         ConfigError: It shows none.
     """
-    if not hasattr(network, "levels"):
+    show = getattr(network, "levels", None)
+    if show is None:
         raise ConfigError(
             "texts and published heads need a network that shows its levels", "take network clip_vit"
         )
-    shown: Levels = network.levels(pictures)
+    shown: Levels = show(pictures)
     return shown
 
 

@@ -48,7 +48,7 @@ class PrototypeLoss(nn.Module):
         """Moves the centroids of the batch's people towards their hardest rows."""
         rows = rows.to(self.memory)
         cosines = (rows * nn.functional.normalize(self.memory[identities], dim=1)).sum(1)
-        for identity in identities.unique():
+        for identity in sorted(set(identities.tolist())):
             own = torch.nonzero(identities == identity)[:, 0]
             hardest = rows[own[cosines[own].argmin()]]
             self.memory[identity] = self.momentum * self.memory[identity] + (1 - self.momentum) * hardest

@@ -20,7 +20,7 @@ from pipeline.output import say
 from pipeline.settings import ConfigPath, Settings
 from trainers.networks.clip_text import ClipTextTower
 from trainers.training.schedule import set_rate, warmup_cosine
-from trainers.training.state import load_state, save_state
+from trainers.training.state import Restorable, load_state, save_state
 
 SAID_EVERY = 200
 
@@ -114,7 +114,7 @@ def learn_texts(
         tower.fill(Path(settings.weights))
     prompts = Prompts(tower, settings, count).to(rows.device)
     optimizer = torch.optim.Adam([prompts.own], lr=settings.rate, weight_decay=1e-4)
-    parts = {"words": nn.ParameterDict({"own": prompts.own}), "optimizer": optimizer}
+    parts: dict[str, Restorable] = {"words": nn.ParameterDict({"own": prompts.own}), "optimizer": optimizer}
     done = load_state(state, parts, run) if state.exists() else 0
     for step in range(done, settings.steps):
         set_rate(optimizer, warmup_cosine(step, settings.steps, settings.steps // 20, 1e-2))

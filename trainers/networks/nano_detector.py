@@ -80,12 +80,12 @@ class NanoDetector(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         for block in (module for module in self.modules() if isinstance(module, _Block)):
-            nn.init.zeros_(block.second[1].weight)  # a block begins as the identity
+            nn.init.zeros_(block.second.get_parameter("1.weight"))  # a block begins as the identity
         nn.init.normal_(self.box.weight, std=0.01)
         nn.init.normal_(self.score.weight, std=0.01)
         with torch.no_grad():
-            self.box.bias.copy_(torch.tensor(TYPICAL))
-        nn.init.constant_(self.score.bias, -math.log((1 - PRIOR) / PRIOR))
+            self.box.get_parameter("bias").copy_(torch.tensor(TYPICAL))
+        nn.init.constant_(self.score.get_parameter("bias"), -math.log((1 - PRIOR) / PRIOR))
 
 
 class _Block(nn.Module):

@@ -57,7 +57,8 @@ class SmallEmbedder(nn.Module):
             maps = self.style(maps) if number == 0 else maps
         maps = maps.float()
         means = maps.unflatten(2, (self.stripes, -1)).mean((3, 4))
-        return self.neck(torch.cat([maps.amax((2, 3)), means.flatten(1)], 1))
+        rows: torch.Tensor = self.neck(torch.cat([maps.amax((2, 3)), means.flatten(1)], 1))
+        return rows
 
 
 class _Block(nn.Module):

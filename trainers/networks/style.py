@@ -12,13 +12,14 @@ class HalfInstanceNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.half = channels // 2
-        self.instance = nn.InstanceNorm2d(self.half, affine=True)
-        self.batch = nn.BatchNorm2d(channels - self.half)
+        first = channels // 2
+        self.instance = nn.InstanceNorm2d(first, affine=True)
+        self.batch = nn.BatchNorm2d(channels - first)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W), the same shape."""
-        first, second = maps[:, : self.half].contiguous(), maps[:, self.half :].contiguous()
+        sizes = [self.instance.num_features, self.batch.num_features]
+        first, second = (part.contiguous() for part in maps.split(sizes, 1))
         return torch.cat([self.instance(first), self.batch(second)], 1)
 
 

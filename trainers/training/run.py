@@ -271,11 +271,18 @@ def starting_network(settings: RunSettings, run: Run) -> nn.Module:
             raise ConfigError(f"{start} holds a network {held!r}, not {choice.use!r}")
         network.load_state_dict(trained.state_dict())
     elif start is not None:
-        if not hasattr(network, "fill"):
+        fill = getattr(network, "fill", None)
+        if fill is None:
             raise ConfigError(f"{start} is no checkpoint, and {choice.use!r} reads nobody else's weights")
-        network.fill(start)
-    on_device: nn.Module = network.to(run.device, memory_format=torch.channels_last)
+        fill(start)
+    placed: Any = network  # torch's own types do not know `memory_format`
+    on_device: nn.Module = placed.to(run.device, memory_format=torch.channels_last)
     return on_device
+
+
+def spare_memory(network: Any, wanted: bool) -> None:
+    """Whether a network makes its inner maps again for the gradients, instead of keeping them."""
+    network.checkpointing = wanted
 
 
 def unsaved(settings: RunSettings, provenance: str, **more: Any) -> Manifest:
