@@ -56,7 +56,7 @@ fuzz:  ## changed inputs of every kind, as a table (KIND="zip npz" N=100000 SEED
 soak:  ## two hours of four streams with faults (MINUTES=30), as a plot in build/soak
 	@requirements/install test
 	@$(BIN)/python -m tests.servers.install
-	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
+	@$(BIN)/python -m tests.tools.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 lock:  ## resolve requirements/*.txt again (ARGS=--upgrade for newer versions)
 	@requirements/install test-core
@@ -90,7 +90,7 @@ demo-clips:  ## draw the demo's clips again: three cameras of a simulated hall, 
 
 licences:  ## write docs/licences.md again
 	@requirements/install test
-	@$(BIN)/python -m tests.licences
+	@$(BIN)/python -m tests.tools.licences
 
 clean:  ## remove what was built, but not .venv
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

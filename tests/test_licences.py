@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 
-from tests.licences import PAGE, data_sets, licence_class, pinned, stated, with_block
+from tests.tools.licences import PAGE, data_sets, licence_class, pinned, stated, with_block
 from tests.tree import ROOT, source_files
 
 AGPL = {"boxmot", "ultralytics", "ultralytics-platform", "ultralytics-thop"}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.licences import pinned
+from tests.tools.licences import pinned
 from tests.tree import ROOT
 
 FOLDER = ROOT / "requirements"

@@ -29,7 +29,7 @@ from tests.servers.availability import available
 from tests.servers.hall import CLIPS
 from tests.servers.kafka import KafkaBroker
 from tests.servers.rtsp import RtspServer
-from tests.strangers import MUSEWATCH
+from tests.support.strangers import MUSEWATCH
 
 TOPIC = "musewatch.hits"
 SECONDS = 46  # a clip and a little

@@ -28,11 +28,11 @@ from pipeline.deliver.tracklets import to_message
 from pipeline.messages import EndReason, Scene, TrackKey
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
-from tests.enrolment_desk import CODEC
-from tests.pictures import BLUE, RED, person, scene
 from tests.servers.availability import available
 from tests.servers.kafka import KafkaBroker
 from tests.servers.topology import EMBEDDER, SITE, WHEN, Topology, sighting
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import BLUE, RED, person, scene
 
 PARTITIONS = 8
 SIZES = (10, 10_000, 100_000)

@@ -8,7 +8,7 @@ from pipeline.registry import build, known
 from pipeline.settings import choose
 from pipeline.testing import FakeEmbedder, FakeReader, contracts
 from tests.servers import hall
-from tests.tiny_weights import TINY
+from tests.support.tiny_weights import TINY
 
 
 def onnx_engine(folder):

@@ -16,7 +16,7 @@ from pipeline.testing import ListArchive, contracts
 from pipeline.watchlist.changes import Add
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import Store
-from tests.byte_search import traces
+from tests.tools.byte_search import traces
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 from pipeline.registry import build, known
 from pipeline.settings import choose
 from pipeline.testing import FakeVerifier, contracts
-from tests.enrolment_desk import CODEC
+from tests.support.enrolment_desk import CODEC
 
 
 class TestVerifiers(contracts.VerifierContract):

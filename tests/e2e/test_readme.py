@@ -174,7 +174,7 @@ def test_a_network_is_trained_exported_and_compared(folder: Path) -> None:
 @pytest.mark.torch
 @pytest.mark.slow
 def test_somebody_is_enrolled_by_words(folder: Path) -> None:
-    from tests import tiny_weights
+    from tests.support import tiny_weights
 
     tiny_weights.transformers_clip(folder / "clip")
     shown = shell(f"{commands_under(WORDS)}musewatch watchlist show p7 -c words.yaml --json", folder)

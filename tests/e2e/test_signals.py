@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.enrolment_desk import CODEC
-from tests.pictures import BLUE, RED, person
-from tests.strangers import install, musewatch, start
-from tests.walks import HEIGHT_PX, walk, write_walk
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import BLUE, RED, person
+from tests.support.strangers import install, musewatch, start
+from tests.support.walks import HEIGHT_PX, walk, write_walk
 
 PATIENCE_S = 60.0
 

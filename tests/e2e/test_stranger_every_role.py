@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.enrolment_desk import CODEC
-from tests.pictures import BLUE, GREEN, RED, person
-from tests.strangers import musewatch
-from tests.walks import HEIGHT_PX, walk
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import BLUE, GREEN, RED, person
+from tests.support.strangers import musewatch
+from tests.support.walks import HEIGHT_PX, walk
 
 PACKAGE = Path(__file__).parent / "stranger"
 ROLES = {"source", "detector", "tracker", "embedder", "index", "verifier", "masker", "codec", "sink", "bus"}

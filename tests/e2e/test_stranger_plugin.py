@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.enrolment_desk import CODEC
-from tests.pictures import BLUE, GREEN, RED, person
-from tests.strangers import install, musewatch
-from tests.walks import HEIGHT_PX, walk, write_walk
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import BLUE, GREEN, RED, person
+from tests.support.strangers import install, musewatch
+from tests.support.walks import HEIGHT_PX, walk, write_walk
 
 CONFIG = """
 version: 1

@@ -17,10 +17,10 @@ from pipeline.messages import EndReason, TrackKey
 from pipeline.runner.runner import Runner
 from pipeline.watchlist.roster import WatchlistStore
 from plugins.kafka.link import KafkaLink, TopicReader
-from tests.pictures import BLUE, GREEN, RED
 from tests.pipeline.runner.rig import Rig, clip, play, plug_in
 from tests.servers.kafka import KafkaBroker
 from tests.servers.topology import EMBEDDER, PATIENCE_S, SITE, Topology, lives, once, sighting, story
+from tests.support.pictures import BLUE, GREEN, RED
 
 pytestmark = [
     pytest.mark.kafka,

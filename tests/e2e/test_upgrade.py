@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pictures import RED
-from tests.strangers import install, musewatch
-from tests.walks import walk, write_walk
+from tests.support.pictures import RED
+from tests.support.strangers import install, musewatch
+from tests.support.walks import walk, write_walk
 
 CONFIG = """
 version: 1

@@ -13,8 +13,8 @@ import yaml
 
 from engines.testing import brightness_network, stripe_embedder, write_engine
 from pipeline.cli.main import main
-from tests.pictures import RED
-from tests.walks import walk, write_walk
+from tests.support.pictures import RED
+from tests.support.walks import walk, write_walk
 
 STREAM: dict[str, Any] = {"id": "clip", "source": {"use": "file", "path": "walk.mp4", "pace": "fast"}}
 BASE: dict[str, Any] = {

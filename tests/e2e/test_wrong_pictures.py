@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.enrolment_desk import CODEC, Desk, drawn_detector
-from tests.pictures import BLUE, blurred, person, scene
+from tests.support.enrolment_desk import CODEC, Desk, drawn_detector
+from tests.support.pictures import BLUE, blurred, person, scene
 
 Make = Callable[[Path], None]
 

@@ -12,10 +12,10 @@ from pipeline.cli.main import main
 from pipeline.registry import build
 from pipeline.settings import choose
 from plugins.codec_opencv import OpenCVCodec
-from tests import tiny_weights
-from tests.pictures import GREEN, RED, person
-from tests.strangers import MUSEWATCH, environment, install
-from tests.walks import walk, write_walk
+from tests.support import tiny_weights
+from tests.support.pictures import GREEN, RED, person
+from tests.support.strangers import MUSEWATCH, environment, install
+from tests.support.walks import walk, write_walk
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.pictures import BLUE, RED
-from tests.walks import SIZE, walk
+from tests.support.pictures import BLUE, RED
+from tests.support.walks import SIZE, walk
 
 
 def passers_by(fps: int) -> list[NDArray[np.uint8]]:

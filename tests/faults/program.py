@@ -13,7 +13,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers.ports import free_port
-from tests.strangers import MUSEWATCH, environment
+from tests.support.strangers import MUSEWATCH, environment
 
 PATIENCE_S = 90.0
 

@@ -14,16 +14,16 @@ import yaml
 
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
-from tests.enrolment_desk import CODEC
 from tests.faults.clips import write_clips
 from tests.faults.ledger import Findings, Ledger, Topic, audit
 from tests.faults.program import PATIENCE_S, Program
-from tests.pictures import BLUE, RED, person
 from tests.servers.kafka import KafkaBroker
 from tests.servers.proxy import Proxy
 from tests.servers.rtsp import RtspServer
-from tests.strangers import install
-from tests.walks import HEIGHT_PX
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import BLUE, RED, person
+from tests.support.strangers import install
+from tests.support.walks import HEIGHT_PX
 
 TOPIC = "musewatch.hits"
 HURT, SPARED = "door", "yard"

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.enrolment_desk import CODEC
 from tests.faults.ledger import Findings, Ledger, Topic, audit
 from tests.faults.program import Program
 from tests.faults.site import PEOPLE, Site
-from tests.pictures import person
 from tests.servers.kafka import KafkaBroker
-from tests.walks import HEIGHT_PX
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import person
+from tests.support.walks import HEIGHT_PX
 
 SESSION_S = 6  # after which the broker gives a dead member's streams to another
 

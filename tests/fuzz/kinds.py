@@ -39,7 +39,7 @@ from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import read_row, to_row
 from plugins.codec_opencv import OpenCVCodec
 from tests.fuzz.mutate import changed, garbled
-from tests.pictures import BLUE, GREEN, person
+from tests.support.pictures import BLUE, GREEN, person
 from trainers.evaluate.feature_set import read_features
 from trainers.evaluate.hits_file import read_hits
 from trainers.evaluate.truth import read_labels, read_presence

@@ -16,7 +16,7 @@ from pipeline.config import load_config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.output import print_json, say
 from pipeline.secrets import fill_in, redact, remember
-from tests.pictures import person
+from tests.support.pictures import person
 
 PASSWORD = 'hunter2"\\ö/x@y'
 

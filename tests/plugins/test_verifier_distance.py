@@ -3,7 +3,7 @@ import numpy as np
 from pipeline.messages import Candidate
 from pipeline.protocols import Enrolled
 from plugins.verifier_distance import DistanceVerifier
-from tests.tracklets import tracklet
+from tests.support.tracklets import tracklet
 
 VECTOR = np.array([1, 0], np.float32)
 

@@ -29,10 +29,10 @@ from pipeline.watchlist.shared import publish
 from plugins.embedders.colour import ColourEmbedder
 from plugins.kafka.bus import KafkaBus
 from plugins.kafka.sink import KafkaSink
-from tests.enrolment_desk import CODEC
-from tests.pictures import person
 from tests.servers.kafka import KafkaBroker
-from tests.walks import HEIGHT_PX, Shirt
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import person
+from tests.support.walks import HEIGHT_PX, Shirt
 
 MUSEWATCH = Path(sys.executable).with_name("musewatch")
 EMBEDDER = PluggedEmbedder.of(ColourEmbedder(ColourEmbedder.Config()))

@@ -13,7 +13,7 @@ import pytest
 from pipeline.cli import main as module
 from pipeline.cli.main import main
 from pipeline.errors import ConfigError, InputError, MusewatchError, OutsideError
-from tests.strangers import MUSEWATCH
+from tests.support.strangers import MUSEWATCH
 
 
 class Printed(SimpleNamespace):

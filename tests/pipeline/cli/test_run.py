@@ -16,9 +16,9 @@ from pipeline.cli.run import WINDOW_S, status_line
 from pipeline.errors import StreamError
 from pipeline.runner.gate import StreamCounts
 from pipeline.runner.runner import Status
-from tests.pictures import GREEN
 from tests.pipeline.runner.rig import SCRIPTS, Camera, Rig, clip, play, plug_in
 from tests.servers.wait import wait_until
+from tests.support.pictures import GREEN
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.enrolment_desk import CONFIG, Desk, drawn_detector
-from tests.pictures import BLUE, GREEN, RED, person, scene
+from tests.support.enrolment_desk import CONFIG, Desk, drawn_detector
+from tests.support.pictures import BLUE, GREEN, RED, person, scene
 from tests.tree import ROOT
 
 EXPECTED = ROOT / "tests" / "pipeline" / "cli" / "watchlist_outputs.json"

@@ -8,8 +8,8 @@ import pytest
 from pipeline import registry
 from pipeline.settings import Settings
 from pipeline.testing import FakeReader
-from tests.enrolment_desk import CONFIG, Desk, drawn_detector
-from tests.pictures import person
+from tests.support.enrolment_desk import CONFIG, Desk, drawn_detector
+from tests.support.pictures import person
 
 
 class Reader(FakeReader):

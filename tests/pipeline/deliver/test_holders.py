@@ -11,7 +11,7 @@ from pipeline.deliver.holders import EvidenceHolder, OutboxHolder
 from pipeline.deliver.outbox import Outbox
 from pipeline.store.pictures import EvidenceStore
 from pipeline.testing import contracts
-from tests.byte_search import traces
+from tests.tools.byte_search import traces
 
 
 class Site:

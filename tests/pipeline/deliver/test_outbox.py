@@ -19,7 +19,7 @@ from pipeline.deliver.events import encode
 from pipeline.deliver.outbox import Outbox
 from pipeline.errors import ConfigError, OutboxError, OutboxFullError
 from pipeline.store.sqlite import Database, Format
-from tests.byte_search import traces
+from tests.tools.byte_search import traces
 
 Open = Callable[..., Outbox]
 

@@ -17,11 +17,11 @@ from pipeline.config import parse_config
 from pipeline.desk.check import check
 from pipeline.errors import StreamError
 from pipeline.testing import StuckSource, frame
-from tests.enrolment_desk import CODEC
-from tests.pictures import BLUE, RED, person, scene
 from tests.pipeline.runner.rig import SCRIPTS, clip, play, plug_in
 from tests.servers.ports import free_port
-from tests.walks import HEIGHT_PX
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import BLUE, RED, person, scene
+from tests.support.walks import HEIGHT_PX
 
 
 class Site:

@@ -17,7 +17,7 @@ from pipeline.testing import FakeCodec, FakeDetector, FakeEmbedder
 from pipeline.watchlist.records import Identity
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.snapshot import take_snapshot
-from tests.pictures import BLUE, GREEN, RED, blurred, person, scene
+from tests.support.pictures import BLUE, GREEN, RED, blurred, person, scene
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 CODEC = FakeCodec()

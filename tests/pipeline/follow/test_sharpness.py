@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.follow.crops import sharpness
-from tests.pictures import blurred, person
+from tests.support.pictures import blurred, person
 
 HEIGHTS = (40, 80, 160, 400, 1200)
 

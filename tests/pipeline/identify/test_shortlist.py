@@ -8,7 +8,7 @@ from pipeline.identify.shortlist import Matcher
 from pipeline.plugged import PluggedIndex
 from pipeline.testing import tracklet
 from pipeline.watchlist.snapshot import WatchlistSnapshot
-from tests.evidence import exact
+from tests.support.evidence import exact
 
 
 def snapshot(

@@ -19,7 +19,7 @@ from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from plugins.verifier_distance import DistanceVerifier
-from tests.evidence import evidence, exact
+from tests.support.evidence import evidence, exact
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CUTS = Cuts(0.2)

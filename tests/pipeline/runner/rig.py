@@ -26,9 +26,9 @@ from pipeline.testing import ListSource, frame
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from plugins.sink_jsonl import JsonlSink
-from tests.enrolment_desk import CODEC, DrawnDetector
-from tests.pictures import person
-from tests.walks import HEIGHT_PX, Shirt, walk
+from tests.support.enrolment_desk import CODEC, DrawnDetector
+from tests.support.pictures import person
+from tests.support.walks import HEIGHT_PX, Shirt, walk
 
 SCRIPTS: dict[str, Callable[[], Any]] = {}
 """What a scripted source plays, by name; asked at every opening."""

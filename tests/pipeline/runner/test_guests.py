@@ -21,10 +21,10 @@ from plugins.index_exact import ExactIndex
 from plugins.masker_box import BoxMasker
 from plugins.tracker_bytetrack import ByteTracker
 from plugins.verifier_distance import DistanceVerifier
-from tests.enrolment_desk import DrawnDetector
-from tests.pictures import RED
 from tests.pipeline.runner.rig import SCRIPTS, Camera, Rig, clip, play, plug_in
 from tests.servers.ports import free_port
+from tests.support.enrolment_desk import DrawnDetector
+from tests.support.pictures import RED
 
 SHORT = {"call_s": 0.3, "spare_call_s": 0.2, "backoff_s": [0.01, 0.02]}
 SPARE = {

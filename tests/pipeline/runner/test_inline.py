@@ -10,8 +10,8 @@ import pytest
 from pipeline.deliver.events import to_event
 from pipeline.messages import EndReason, Frame, Hit, HitState, Seen, StreamEnd
 from pipeline.runner.runner import Runner
-from tests.pictures import BLUE, GREEN, RED
 from tests.pipeline.runner.rig import Rig, clip, inline, play, plug_in
+from tests.support.pictures import BLUE, GREEN, RED
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.sqlite_roster import FILE_NAME
 from pipeline.watchlist.vectors import to_blob
 from plugins.embedders.colour import ColourEmbedder
-from tests.byte_search import traces
-from tests.enrolment_desk import CODEC
-from tests.pictures import BLUE, RED, person
 from tests.pipeline.runner.rig import NOW, SCRIPTS, Camera, Rig, clip, play, plug_in, run_until
-from tests.walks import HEIGHT_PX
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import BLUE, RED, person
+from tests.support.walks import HEIGHT_PX
+from tests.tools.byte_search import traces
 
 NAME, PURPOSE = "Anna Karenina", "a lost ticket"
 

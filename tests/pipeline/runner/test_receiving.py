@@ -31,9 +31,9 @@ from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from plugins.verifier_distance import DistanceVerifier
-from tests.evidence import evidence as of_hits
-from tests.evidence import exact
-from tests.pictures import person
+from tests.support.evidence import evidence as of_hits
+from tests.support.evidence import exact
+from tests.support.pictures import person
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CUTS = Cuts(0.2)

@@ -12,8 +12,8 @@ import pytest
 from pipeline.errors import InputError, StreamError
 from pipeline.runner.runner import Runner, Status
 from pipeline.testing import StuckSource
-from tests.pictures import BLUE, GREEN, RED
 from tests.pipeline.runner.rig import SCRIPTS, Camera, Once, Rig, clip, play, plug_in, run_until
+from tests.support.pictures import BLUE, GREEN, RED
 
 
 @pytest.fixture

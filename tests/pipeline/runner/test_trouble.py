@@ -23,9 +23,9 @@ from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from plugins.embedders.colour import ColourEmbedder
-from tests.enrolment_desk import DrawnDetector
-from tests.pictures import BLUE, RED
 from tests.pipeline.runner.rig import NOW, SCRIPTS, Camera, Rig, clip, play, plug_in, run_until
+from tests.support.enrolment_desk import DrawnDetector
+from tests.support.pictures import BLUE, RED
 
 
 @pytest.fixture

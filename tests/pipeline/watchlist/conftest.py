@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.watchlist.roster import WatchlistStore
-from tests.pictures import BLUE
 from tests.pipeline.watchlist.office import NOW, anna, picture
+from tests.support.pictures import BLUE
 
 
 @pytest.fixture

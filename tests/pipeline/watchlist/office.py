@@ -6,8 +6,8 @@ import numpy as np
 
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
-from tests.enrolment_desk import CODEC
-from tests.pictures import RED, person
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import RED, person
 
 NOW = datetime(2026, 11, 21, 7, 0, 0, 120_003, tzinfo=UTC)
 VECTOR = np.array([0.6, 0.8], np.float32)

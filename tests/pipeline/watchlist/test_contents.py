@@ -18,9 +18,9 @@ from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.schemas import contents_schema, watchlist_schema
 from pipeline.watchlist.shared import publish, publish_all, read_row
-from tests.enrolment_desk import CODEC
-from tests.pictures import BLUE, GREEN
 from tests.pipeline.watchlist.office import NOW, picture
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import BLUE, GREEN
 
 
 class Site:

@@ -19,7 +19,7 @@ from pipeline.watchlist.follower import ensure_vectors
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.schemas import watchlist_schema
-from tests.pictures import BLUE, GREEN, RED, person
+from tests.support.pictures import BLUE, GREEN, RED, person
 
 NOW = datetime(2026, 11, 21, 7, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))
 CODEC = FakeCodec()

@@ -21,7 +21,7 @@ from pipeline.watchlist.follower import WatchlistFollower, ensure_vectors
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.snapshot import WatchlistSnapshot, take_snapshot
-from tests.pictures import BLUE, GREEN, RED, person
+from tests.support.pictures import BLUE, GREEN, RED, person
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 CODEC = FakeCodec()

@@ -12,9 +12,9 @@ from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.records import Identity
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import publish, publish_all
-from tests.enrolment_desk import CODEC
-from tests.pictures import BLUE
 from tests.pipeline.watchlist.office import NOW, anna, people, picture
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import BLUE
 
 
 @contextmanager

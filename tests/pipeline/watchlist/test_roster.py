@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError, InputError, OutsideError
 from pipeline.testing import FakeCodec
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
-from tests.pictures import BLUE, GREEN, RED, person
+from tests.support.pictures import BLUE, GREEN, RED, person
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 PICTURES = [NewPicture(FakeCodec().encode(person(60, shirt)), NOW) for shirt in (RED, GREEN, BLUE)]

@@ -12,8 +12,8 @@ from pipeline.watchlist.records import NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.schemas import identity_schema
 from pipeline.watchlist.shared import MAX_BYTES, from_row, to_row
-from tests.enrolment_desk import CODEC
 from tests.pipeline.watchlist.office import NOW, VECTOR, anna, people
+from tests.support.enrolment_desk import CODEC
 from tests.tree import ROOT
 
 

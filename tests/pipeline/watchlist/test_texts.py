@@ -30,8 +30,8 @@ from pipeline.watchlist.schemas import identity_schema, watchlist_schema
 from pipeline.watchlist.shared import MAX_BYTES, from_row, publish, to_row
 from pipeline.watchlist.snapshot import take_snapshot
 from plugins.verifier_distance import DistanceVerifier
-from tests.evidence import evidence, exact
-from tests.pictures import BLUE, GREEN, RED, person
+from tests.support.evidence import evidence, exact
+from tests.support.pictures import BLUE, GREEN, RED, person
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 CODEC = FakeCodec()

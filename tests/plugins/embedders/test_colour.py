@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from plugins.embedders.colour import ColourEmbedder, unlike_edges
-from tests.pictures import BLUE, GREEN, RED, person
 from tests.servers import hall
+from tests.support.pictures import BLUE, GREEN, RED, person
 
 EMBEDDER = ColourEmbedder(ColourEmbedder.Config())
 WALL = 150

@@ -1,7 +1,7 @@
 """The table of public weights, and the page that shows it."""
 
 from plugins.embedders.public_weights import PUBLIC, find_public
-from tests.licences import PAGE, public_weights, with_block
+from tests.tools.licences import PAGE, public_weights, with_block
 
 
 def test_every_row_says_what_to_fetch_and_on_what_terms() -> None:

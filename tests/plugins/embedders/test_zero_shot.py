@@ -19,7 +19,7 @@ from pipeline.errors import ConfigError, InputError, UnknownPluginError
 from pipeline.registry import build
 from pipeline.settings import choose
 from plugins.embedders import local_weights
-from tests import tiny_weights
+from tests.support import tiny_weights
 
 pytestmark = pytest.mark.torch
 

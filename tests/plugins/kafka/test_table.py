@@ -15,9 +15,9 @@ from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.records import Identity
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.shared import publish, publish_all
-from tests.enrolment_desk import CODEC
 from tests.pipeline.watchlist.office import NOW, picture
 from tests.servers.kafka import KafkaBroker
+from tests.support.enrolment_desk import CODEC
 
 pytestmark = [
     pytest.mark.kafka,

@@ -9,9 +9,9 @@ import pytest
 from pipeline import build
 from pipeline.deliver.events import to_event
 from pipeline.runner.runner import Runner
-from tests.pictures import BLUE, GREEN, RED
 from tests.pipeline.runner.rig import Rig, inline, plug_in
-from tests.walks import walk, write_walk
+from tests.support.pictures import BLUE, GREEN, RED
+from tests.support.walks import walk, write_walk
 from trainers.evaluate.clips import identify
 from trainers.evaluate.passes import record, remembered_detections, remembered_vectors
 

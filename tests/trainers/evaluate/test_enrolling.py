@@ -12,8 +12,8 @@ from pipeline.desk.desk import Desk, open_desk
 from pipeline.desk.equipment import Equipment
 from pipeline.errors import InputError
 from pipeline.watchlist.roster import WatchlistStore
-from tests.enrolment_desk import CODEC
-from tests.pictures import person
+from tests.support.enrolment_desk import CODEC
+from tests.support.pictures import person
 from trainers.evaluate.demo import enrol_all
 from trainers.evaluate.enrolling import Photo, enrol_photo
 

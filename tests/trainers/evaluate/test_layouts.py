@@ -8,7 +8,7 @@ import yaml
 
 from pipeline.cli.main import main
 from pipeline.errors import ConfigError, InputError
-from tests.pictures import BLUE, RED, person
+from tests.support.pictures import BLUE, RED, person
 from tests.trainers.datasets.trees import TREES
 from trainers.datasets.catalogue import LAYOUTS
 from trainers.datasets.search import official

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.small_world import SIZE, at_target, person, picture, view
+from tests.support.small_world import SIZE, at_target, person, picture, view
 from trainers.world.crowd import Crowd
 from trainers.world.domains import DOMAINS
 from trainers.world.render import Picture

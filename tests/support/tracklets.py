@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from pipeline.messages import Clock, Crop, Scene, TrackKey, Tracklet
-from tests.pictures import person
+from tests.support.pictures import person
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -29,7 +29,7 @@ embedder: {use: onnx, engine: engine/tiny.yaml}
 
 
 class DrawnDetector:
-    """Finds the people of `tests.pictures.scene`: whatever is not dark."""
+    """Finds the people of `tests.support.pictures.scene`: whatever is not dark."""
 
     class Config(Settings):
         """Filter."""

@@ -1,4 +1,4 @@
-"""What is left of somebody on a disk: `python -m tests.byte_search FOLDER TEXT...` looks for texts in all files."""
+"""What is left of somebody on a disk: `python -m tests.tools.byte_search FOLDER TEXT...` looks in all files."""
 
 import sys
 from collections.abc import Mapping

@@ -7,7 +7,7 @@ from pathlib import Path
 from plugins.embedders.public_weights import PUBLIC
 from trainers.datasets.catalogue import LAYOUTS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "licences.md"
 
 # The first that matches is the class; what matches none is for a person to look at.

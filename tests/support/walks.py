@@ -8,7 +8,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.pictures import person
+from tests.support.pictures import person
 
 SIZE = (320, 200)
 HEIGHT_PX = 120
