@@ -19,6 +19,7 @@ TRY_AGAIN_S = 60.0  # after which a plugin whose call never came back is asked a
 LOG_EVERY_S = 10.0
 ROLES = ("detector", "tracker", "embedder", "codec", "index", "verifier", "masker")
 SPARE = ("index", "verifier", "masker")  # hits are made without them
+PICTURES = 8  # in a call that has no longer than its limit
 FIRST_TIMES = 5  # a network may be made ready by its first call
 TOLD_S = 60.0  # for so long a failure is a reason not to be ready, unless a call works before
 
@@ -67,7 +68,7 @@ class _Job:
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it is done in time; once."""
-        in_time = self._pending.acquire(timeout=timeout_s)
+        in_time = self._pending.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
         if in_time:
             self._pending.release()
         return in_time
@@ -121,15 +122,21 @@ class Calls:
         self._failing: str | None = None
         self._failed_s = self._logged_s = -max(LOG_EVERY_S, TOLD_S)
 
-    def ask(self, check: Callable[[Any], T], call: Callable[..., Any], *args: Any) -> T:
+    def ask(self, check: Callable[[Any], T], call: Callable[..., Any], *args: Any, pictures: int = 1) -> T:
         """The answer of a call, as `check` gives it.
+
+        Args:
+            check: Makes the answer of what the plugin gave.
+            call: Its method.
+            args: What it is asked.
+            pictures: How many it is to look at: more than `PICTURES` have longer, in proportion.
 
         Raises:
             HangingError: It was given up, or an earlier one still hangs.
             Exception: Whatever the plugin or `check` raises.
         """
         with self._turn:
-            job = self._carried_out(call, args)
+            job = self._carried_out(call, args, max(1.0, pictures / PICTURES))
             if job.error is not None:
                 raise self._failed(job.error)
             try:
@@ -169,11 +176,11 @@ class Calls:
         with self._turn:
             self._leave_thread()
 
-    def _carried_out(self, call: Callable[..., Any], args: tuple[Any, ...]) -> _Job:
+    def _carried_out(self, call: Callable[..., Any], args: tuple[Any, ...], patience: float) -> _Job:
         self._need_answering()
         self._counts.calls += 1
         job = _Job(call, args, self._clock())
-        limit_s = self._limits.call_s if self._answered else self._limits.first_s
+        limit_s = patience * (self._limits.call_s if self._answered else self._limits.first_s)
         self._queue().put(job)
         self._running = job
         in_time = job.wait(limit_s)

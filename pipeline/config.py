@@ -169,14 +169,15 @@ class RunnerConfig(Settings):
         default=60.0,
         gt=0,
         le=LONG_S,
-        description="Longest call of a detector, tracker, embedder or codec; five times as long until its first "
-        "answer. Then it is given up with its frames, and asked again when it has come back.",
+        description="Longest call of a detector, tracker, embedder or codec, about up to 8 pictures, more in "
+        "proportion; five times as long until its first answer. Then it is given up with its frames, and asked "
+        "again when it has come back.",
     )
     spare_call_s: float = Field(
         default=10.0,
         gt=0,
         le=LONG_S,
-        description="The same of a verifier or a masker, at once: hits are made without it, marked degraded.",
+        description="Longest call of an index, a verifier or a masker; then hits are made without it.",
     )
     backoff_s: tuple[Pause, Pause] = Field(
         default=(0.5, 3.0), description="First and longest pause before reopening."

@@ -93,7 +93,7 @@ class PluggedDetector(Plugged):
                 for each in found
             ]
 
-        return self.calls.ask(check, self.plugin.detect, frames)
+        return self.calls.ask(check, self.plugin.detect, frames, pictures=len(frames))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class PluggedEmbedder(Plugged):
                 )
             return rows.astype(np.float32, copy=False)
 
-        return self.calls.ask(check, call, items)
+        return self.calls.ask(check, call, items, pictures=len(items))
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,18 @@ def test_the_first_answer_may_take_longer() -> None:
         asking.ask(answer, lambda: time.sleep(0.2))
 
 
+def test_a_limit_may_be_as_long_as_any() -> None:
+    asking, _ = calls(Limits(call_s=1e12, first_s=1e12, told_s=30))
+    assert asking.ask(answer, lambda: 7, pictures=10_000) == 7
+
+
+def test_many_pictures_may_take_longer() -> None:
+    asking, _ = calls(Limits(call_s=0.05, first_s=0.05, told_s=30))
+    assert asking.ask(answer, lambda: time.sleep(0.2), pictures=8 * 100) is None
+    with pytest.raises(HangingError):
+        asking.ask(answer, lambda: time.sleep(0.5), pictures=8)
+
+
 def fail() -> None:
     raise RuntimeError("out of memory")
 

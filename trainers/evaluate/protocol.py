@@ -12,6 +12,7 @@ import typer
 from numpy.typing import NDArray
 
 from pipeline import registry, settings
+from pipeline.calls import Guests
 from pipeline.errors import ConfigError, InputError
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.plugged import PluggedCodec, PluggedEmbedder
@@ -54,6 +55,9 @@ def protocol(
         console().print(markdown(plan.title, rows), markup=False)
 
 
+PATIENCE_S = 3600.0  # for a call of an encoder: nobody waits for its answer, and some have no GPU
+
+
 class Runs:
     """All runs of a protocol file, one (encoder, target) at a time."""
 
@@ -80,7 +84,9 @@ class Runs:
         if choice is None:
             return None
         embedder = PluggedEmbedder.of(
-            registry.build("embedder", choice, self._base_dir, f"encoders.{name}.embedder"), use=choice.use
+            registry.build("embedder", choice, self._base_dir, f"encoders.{name}.embedder"),
+            Guests(call_s=PATIENCE_S),
+            choice.use,
         )
         digest = embedder.facts.engine_digest or _digest_of(choice)
         return Encoding(embedder, digest, cache, embedder.embed_text if embedder.facts.reads_text else None)
