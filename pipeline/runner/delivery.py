@@ -39,7 +39,7 @@ class Room(Protocol):
 
 
 class EvidenceRoom:
-    """Makes room for hits: the oldest pictures go.
+    """Makes room for hits: the oldest pictures go, in the end the reserve.
 
     Args:
         evidence: The pictures.
@@ -57,10 +57,7 @@ class EvidenceRoom:
 
     def make_room(self) -> bool:
         """Deletes some; False when none is left."""
-        freed = self._evidence.make_room(ROOM_BYTES)
-        if freed:
-            logger.warning("the disk is full: %.1f MB of the oldest evidence deleted", freed / 1e6)
-        return freed > 0
+        return self._evidence.make_room(ROOM_BYTES) > 0
 
 
 class Delivery(Part):

@@ -14,7 +14,7 @@ from pipeline.clock import SLACK_S, SteadyTime
 from pipeline.errors import OutsideError
 from pipeline.files import make_folder, open_private, shut_folder
 from pipeline.messages import PictureRef
-from pipeline.store.room import release_reserve
+from pipeline.store.room import release_reserve, tell_deleted
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,10 @@ class EvidenceStore:
         before = self._bytes
         while self._kept and before - self._bytes < n_bytes:
             self._delete_oldest()
-        return before - self._bytes or release_reserve(self._folder.parent)
+        freed = before - self._bytes
+        if freed:
+            tell_deleted(freed)
+        return freed or release_reserve(self._folder.parent)
 
     def _move_stamps(self, believed_s: float) -> None:
         """When another time is believed, pictures put by the one before move with it.

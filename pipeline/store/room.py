@@ -59,5 +59,10 @@ def make_room(data_dir: Path) -> bool:
             freed += path.stat().st_size
             path.unlink()
     if freed:
-        logger.warning("the disk is full: %.1f MB of the oldest evidence deleted", freed / 1e6)
+        tell_deleted(freed)
     return freed > 0 or release_reserve(data_dir) > 0
+
+
+def tell_deleted(n_bytes: int) -> None:
+    """Tells the log that evidence gave way."""
+    logger.warning("the disk is full: %.2f MB of the oldest evidence deleted", n_bytes / 1e6)
