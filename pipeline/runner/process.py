@@ -148,17 +148,20 @@ class Process:
             on_tick: Called ten times a second.
 
         Raises:
-            Exception: What a part raises when it prepares; nothing has been started.
+            Exception: What a part raises when it prepares, then nothing has been started; or when it starts, then
+                what had been started is ended.
         """
         for part in self._parts:
             part.prepare()
-        for part in reversed(self._parts):
-            part.start()
+        started: list[Part] = []
         try:
+            for part in reversed(self._parts):
+                part.start()
+                started.insert(0, part)
             self._watch(duration_s, on_tick)
         finally:
             deadline_s = time.monotonic() + self._drain_s
-            self._all_finished = all([part.finish(deadline_s) for part in self._parts])
+            self._all_finished = all([part.finish(deadline_s) for part in started])
 
     @property
     def failure(self) -> Exception | None:
