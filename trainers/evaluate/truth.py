@@ -10,7 +10,7 @@ A label of frame n is of the time of the clip's n-th picture, whatever its rate.
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,10 +41,19 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """A file of labels: the boxes of people, and those that are marked to be ignored, each in the file's order."""
+    """A file of labels: the boxes of people, and those that are marked to be ignored, each in the file's order.
+
+    Its items are those of people.
+    """
 
     people: tuple[Label, ...] = ()
     ignored: tuple[Label, ...] = ()
+
+    def __iter__(self) -> Iterator[Label]:
+        return iter(self.people)
+
+    def __len__(self) -> int:
+        return len(self.people)
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,9 @@ def test_only_class_1_is_a_person(tmp_path):
     def people(*classes):
         rows = (f"1,{n},0,0,9,9,1" + (f",{kind},1" if kind != "" else "") for n, kind in enumerate(classes))
         path.write_text("\n".join(rows))
-        return [label.number for label in read_labels(path).people]
+        labels = read_labels(path)
+        assert len(labels) == len(labels.people)
+        return [label.number for label in labels]
 
     assert people(1, 3, 1, 8) == [0, 2]
     assert people(-1, -1, 0) == [0, 1, 2]
