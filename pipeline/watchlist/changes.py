@@ -9,10 +9,17 @@ from pipeline.watchlist.records import Enrolment, Identity, NewEnrolment, Origin
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An identity and its enrolments, oldest first."""
+    """An identity as it stands in a watchlist.
+
+    Attributes:
+        identity: Who.
+        enrolments: From what, oldest first.
+        listed_at: The newest version of the watchlist followed here that is known to have them; None where none is.
+    """
 
     identity: Identity
     enrolments: tuple[Enrolment, ...]
+    listed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

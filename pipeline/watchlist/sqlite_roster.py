@@ -88,13 +88,15 @@ class SqliteRoster:
         """As the protocol says."""
         wanted = None if identity_ids is None else sorted(set(identity_ids))
         with self._database.reading() as connection:
-            everyone = _rows(connection, f"SELECT {_IDENTITY} FROM identity", "id", wanted)
+            everyone = _rows(connection, f"SELECT {_IDENTITY}, listed_at FROM identity", "id", wanted)
             enrolments: dict[str, list[Enrolment]] = {}
             for row in _rows(connection, f"SELECT {_ENROLMENT} FROM enrolment", "identity_id", wanted):
                 enrolments.setdefault(row[1], []).append(_enrolment(row))
-            people = sorted(map(_identity, everyone), key=lambda identity: identity.id)
             entries = [
-                Entry(each, tuple(sorted(enrolments.get(each.id, ()), key=lambda e: e.id))) for each in people
+                Entry(
+                    _identity(row[:5]), tuple(sorted(enrolments.get(row[0], ()), key=lambda e: e.id)), row[5]
+                )
+                for row in sorted(everyone)
             ]
             return Roll(_version(connection), _origin(connection), tuple(entries))
 

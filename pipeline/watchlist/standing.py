@@ -41,8 +41,10 @@ def remarks(store: WatchlistStore, rows: Collection[str], contents: Contents | N
     verdict = None if contents is None else judge(contents, origin)
     counts = contents is not None and verdict is Verdict.TAKEN
     found = [] if counts else [_why_nobody_leaves(contents, verdict)]
+    version = contents.version if contents is not None else 0
     named = set(contents.identities) if contents is not None and counts else set[str]()
-    if more := here - named - set(rows):
+    due = {e.identity.id for e in roll.entries if counts and (e.listed_at or version) < version} - named
+    if more := here - named - set(rows) - due:
         found.append(Remark(f"{_people(more)} here and not in the shared watchlist", _WHERE_KEPT))
     if lost := named - set(rows):
         found.append(Remark(f"{_people(lost)} in the shared watchlist without a row", _WHERE_KEPT))

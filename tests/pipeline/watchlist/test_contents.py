@@ -17,7 +17,8 @@ from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.schemas import contents_schema, watchlist_schema
-from pipeline.watchlist.shared import publish, publish_all, read_row
+from pipeline.watchlist.shared import publish, publish_all, read_row, read_table
+from pipeline.watchlist.standing import remarks
 from tests.pipeline.watchlist.office import NOW, picture
 from tests.support.enrolment_desk import CODEC
 from tests.support.pictures import BLUE, GREEN
@@ -274,6 +275,16 @@ def test_the_last_contents_row_stands_when_two_publish_at_once(site: Site) -> No
     site.bus.watchlist.write = write_late  # type: ignore[method-assign]
     site.enrol("anna")
     assert site.contents()["identities"] == ["anna", "ben"]
+
+
+def test_who_is_about_to_leave_is_no_fault(site: Site) -> None:
+    """As `check` looks at a member that has not been started since."""
+    site.enrol("anna", "ben")
+    site.start()
+    site.remove("anna")
+    site.here.add(Identity("own", None, None, None, NOW), [])
+    (remark,) = remarks(site.here, *read_table(site.bus.watchlist))
+    assert "1 identity is (own) here and not in the shared watchlist" in remark.problem
 
 
 def test_how_the_table_is_kept_is_said(site: Site) -> None:
