@@ -36,7 +36,9 @@ class CaptionedEmbedder:
 
         engine: ConfigPath = Field(description="Manifest of the exported checkpoint.")
         reader: ConfigPath = Field(description="The checkpoint's reader.safetensors.")
-        min_height_px: int = Field(default=40, ge=1, description="Crops less tall are not embedded.")
+        min_height_px: int = Field(
+            default=40, ge=1, le=100_000, description="Crops less tall are not embedded."
+        )
         threads: int = Field(default=1, ge=1, le=256, description="Processor threads of one run.")
         device: Device = Field(default="auto", description="auto takes a GPU when there is one that works.")
 

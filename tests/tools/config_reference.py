@@ -16,9 +16,15 @@ HEAD = """# Config
 Written by `make reference`.
 
 One YAML file. Unknown keys are refused with their path and the nearest known key; relative paths start at the file.
-`${NAME}` comes from the environment, `${file:PATH}` from a secret file. A role (`detector`, `source`, a sink...) names
-a plugin with `use`; its other keys are that plugin's. `musewatch schema config` prints the schema, `musewatch check`
-tries it all. `configs/` has examples.
+A role (`detector`, `source`, a sink...) names a plugin with `use`; its other keys are that plugin's. `musewatch schema
+config` prints the schema, `musewatch check` tries it all. `configs/` has examples.
+
+What can be read in two ways is refused with line and column: a key that stands twice, `010` and `1:30` as numbers, a
+date that no calendar has, aliases without end. Numbers have bounds and are never `.inf`: 1000000000 s are 30 years.
+
+`${NAME}` comes from the environment, `${file:PATH}` from a secret file, which is never printed. Nor are the user part
+and the secret query keys of any address, headers, and values of keys that are named like a secret (password, token,
+API key), wherever they come from; other values from the environment are shown as they are, and ids always.
 """
 
 
