@@ -52,9 +52,6 @@ OUTBOX = Format(
 )
 
 
-_SUBJECT = "json_extract(CAST(body AS TEXT), '$.subject')"  # of an event: whom it is about
-
-
 class Waiting(NamedTuple):
     """An event that a sink has not acknowledged."""
 
@@ -249,37 +246,6 @@ class Outbox:
             OutboxError: Nothing was forgotten.
         """
         return self._file.with_room(self._leave_open_hits)
-
-    def traces(self, identity_id: str) -> list[str]:
-        """Hits of somebody that a sink has not taken, or that are open.
-
-        Raises:
-            OutboxError: The file cannot be read.
-        """
-        with self._file.reading() as db:
-            waiting = db.execute(
-                f"SELECT id FROM events WHERE {_SUBJECT} = ? ORDER BY seq", (identity_id,)
-            ).fetchall()
-            still_open = db.execute(
-                f"SELECT hit_id FROM open_hits WHERE {_SUBJECT} = ?", (identity_id,)
-            ).fetchall()
-        name = self._file.path.name
-        return [f"{name}: event {id_}" for (id_,) in waiting] + [
-            f"{name}: open hit {id_}" for (id_,) in still_open
-        ]
-
-    def forget(self, identity_id: str) -> None:
-        """Drops all of that, from the disk too: nobody will hear of it.
-
-        Raises:
-            OutboxError: Nothing was dropped.
-        """
-        own = f"SELECT seq FROM events WHERE {_SUBJECT} = ?"
-        with self._file.changing() as db:
-            db.execute(f"DELETE FROM pending WHERE seq IN ({own})", (identity_id,))
-            db.execute(f"DELETE FROM events WHERE {_SUBJECT} = ?", (identity_id,))
-            db.execute(f"DELETE FROM open_hits WHERE {_SUBJECT} = ?", (identity_id,))
-        self._file.forget_deleted()
 
     def forget_delivered(self) -> None:
         """Leaves nothing of what was delivered in the file's log; now and then, for it costs a write to the disk.

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.deliver.outbox import Outbox
 from pipeline.registry import build, known
 from pipeline.settings import choose
 from pipeline.store.archive import Sighting
@@ -16,7 +15,6 @@ from pipeline.testing import ListArchive, contracts
 from pipeline.watchlist.changes import Add
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import Store
-from tests.tools.byte_search import traces
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
@@ -64,24 +62,3 @@ class TestListArchiveHolds(contracts.HolderContract):
                 ]
             )
         return archive
-
-
-class TestOutboxHolds(contracts.HolderContract):
-    @pytest.fixture
-    def holder(self, tmp_path: Path) -> Iterator[Outbox]:
-        outbox = Outbox(tmp_path / "outbox.db", ("a", "b"))
-        for number, name in enumerate(("anna", "ben", "anna")):
-            data = {"hit_id": f"h{number}", "state": "opened"}
-            outbox.append([{"id": f"h{number}-1", "subject": name, "data": data}])
-        yield outbox
-        outbox.close()
-
-    def test_nothing_of_it_is_left_on_the_disk_and_others_are_delivered(
-        self, holder: Outbox, tmp_path: Path
-    ) -> None:
-        assert holder.traces("anna") == [
-            f"outbox.db: {what}" for what in ("event h0-1", "event h2-1", "open hit h0", "open hit h2")
-        ]
-        holder.forget("anna")
-        assert traces(tmp_path, {"anna": b"anna"}) == {"anna": []}
-        assert [waiting.event["id"] for waiting in holder.take("a", 9)] == ["h1-1"]
