@@ -65,6 +65,7 @@ lock:  ## resolve requirements/*.txt again (ARGS=--upgrade for newer versions)
 		--extra lab --extra train --extra agpl --extra faiss --extra dev -o requirements/test.txt
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in -c requirements/test.txt \
 		--extra lab --extra faiss --extra dev -o requirements/test-core.txt
+	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in -c requirements/test.txt --extra mllm -o requirements/mllm.txt
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/gpu.in -c requirements/core.txt \
 		--override requirements/slim.txt --override requirements/gpu-override.txt -o requirements/gpu.txt
 	@$(COMPILE) $(ARGS) requirements/uv.in -c requirements/test.txt -o requirements/uv.txt

@@ -9,7 +9,7 @@ import typer
 from engines.errors import EngineError
 from engines.manifest import Manifest, TensorRt, load_manifest
 from engines.shelf import open_shelf
-from pipeline.output import JsonOption, print_json
+from pipeline.output import JsonOption, print_json, say
 
 Images = Annotated[
     list[Path] | None,
@@ -39,6 +39,7 @@ def export(
     """Writes a trained network as one ONNX file, checked against torch, and its manifest."""
     from engines.export import export_onnx
 
+    say(f"exporting {checkpoint}: written by torch, then held against it")
     _say_made(export_onnx(checkpoint, out), out, as_json)
 
 
@@ -57,6 +58,7 @@ def calibrate(
     from engines.files import read_network
 
     manifest = load_manifest(open_shelf(config).find(m))
+    say(f"calibrating {manifest.name} on {count} pictures at most")
     found = measure(manifest, read_network(manifest), choose(_needed(images), count))
     save_calibration(found, out)
     if as_json:
@@ -107,6 +109,7 @@ def build(
         tensorrt=TensorRt(profile=profile),
         name=name,
     )
+    say(f"building {precision} of {order.source}: made, then judged against its reference")
     _say_made(make(order), out, as_json)
 
 
@@ -129,6 +132,7 @@ def compare(
 
     engines = [load_manifest(open_shelf(config).find(source)) for source in sources]
     pictures = list(choose(images, JUDGED).values()) if images else []
+    say(f"measuring {', '.join(engine.name for engine in engines)}: some seconds for each batch and runtime")
     rows = measure(engines, Task(pictures, labels, tuple(sorted(set(batch or BATCHES))), threads))
     if as_json:
         print_json({"rows": rows})

@@ -45,6 +45,12 @@ def open_output(out: Path, run: Mapping[str, Any]) -> None:
         raise InputError(f"{out} cannot be written: {error}") from None
 
 
+def announce_compiling(folder: Path = Path(__file__).parent) -> None:
+    """Says that the kernels of the world are compiled first, where they never were: a silent minute otherwise."""
+    if not any((folder / "__pycache__").glob("*.nbi")):  # numba's indexes of what it has compiled
+        say("compiling what draws the world: once, about a minute on each core")
+
+
 def write_whole(path: Path, text: str) -> None:
     """A text file that is there entirely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +104,7 @@ def run_jobs(
         total: How many there are.
         workers: Processes; None = as many as there are cores. With one, all runs in this process.
     """
+    announce_compiling()
     progress = Progress(what, total)
     count = min(len(jobs), workers or len(os.sched_getaffinity(0)))
     if count <= 1:

@@ -12,6 +12,7 @@ from trainers.world.crops import contact_rows, make_views
 from trainers.world.crowd import Crowd
 from trainers.world.domains import Domain, identity_seeds
 from trainers.world.hard import Hardness, darkened, harden
+from trainers.world.jobs import announce_compiling
 from trainers.world.looks import sample_look
 from trainers.world.person import build_person
 
@@ -27,6 +28,7 @@ def make_sheet(
     Raises:
         InputError: The file cannot be written.
     """
+    announce_compiling()
     cv2.setNumThreads(1)
     seeds = identity_seeds(split, seed, people)
     looks = harden([sample_look(body, domain.wardrobe) for body in seeds], hardness, domain.wardrobe)

@@ -16,7 +16,7 @@ from trainers.evaluate.truth import read_labels, read_presence, read_truth
 from trainers.world.clips import COLUMNS, ClipsPlan, Label, stays
 from trainers.world.domains import DOMAINS
 from trainers.world.hard import HARD_CASES
-from trainers.world.jobs import Progress
+from trainers.world.jobs import Progress, announce_compiling
 from trainers.world.scenes import galleries
 
 CLIPS = ("--domain", "hall", "--seed", "7", "--people", "2", "--cameras", "2", "--seconds", "3", "--fps", "5",
@@ -177,6 +177,15 @@ def test_galleries_have_their_size_and_hide_nobody() -> None:
     made = galleries([query], scenes, seed=3)
     assert {size: len(lists["q"]) for size, lists in made.items()} == {"50": 50, "100": 100, "500": 119}
     assert made == galleries([query], scenes, seed=3)
+
+
+def test_the_first_compilation_is_announced_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    announce_compiling(tmp_path)
+    assert "compiling what draws the world" in capsys.readouterr().err
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "raster.nbi").touch()
+    announce_compiling(tmp_path)
+    assert capsys.readouterr().err == ""
 
 
 def test_progress_tells_what_is_left() -> None:
