@@ -31,6 +31,8 @@ from pipeline.plugged import (
 from pipeline.remote_bus import Table
 from pipeline.secrets import redact
 from pipeline.settings import PluginChoice
+from pipeline.watchlist.changes import Roll
+from pipeline.watchlist.records import Origin
 from pipeline.watchlist.shared import read_table
 from pipeline.watchlist.sqlite_roster import FILE_NAME
 from pipeline.watchlist.standing import faults_of, remarks
@@ -165,9 +167,11 @@ def _has_watchlist(config: Config) -> bool:
 def _shared(config: Config, table: Table) -> list[Problem]:
     """How the watchlist that all processes share is kept, and how the one here stands to it."""
     told = faults_of(table, mend=False)
+    roll = Roll(0, Origin(None, None, 0), ())
     if _has_watchlist(config):
         with build.open_watchlist(config) as store:
-            told += remarks(store, *read_table(table))
+            roll = store.read()
+    told += remarks(roll, *read_table(table))
     return [Problem("bus.watchlist", *remark) for remark in told]
 
 

@@ -107,7 +107,7 @@ class WatchlistMirror:
             self._store.mirror(shared.identity, enrolments, shared.version, shared.watchlist)
 
     def _tell(self) -> None:
-        told = tuple(map(str, [*self._kept, *remarks(self._store, self._rows, self._contents)]))
+        told = tuple(map(str, [*self._kept, *remarks(self._store.read(), self._rows, self._contents)]))
         for remark in told:
             if remark not in self.remarks:
                 logger.warning("%s", remark)

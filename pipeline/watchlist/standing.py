@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from pipeline.remote_bus import Table
+from pipeline.watchlist.changes import Roll
 from pipeline.watchlist.contents import Contents, Verdict, judge
-from pipeline.watchlist.roster import WatchlistStore
 
 logger = logging.getLogger("musewatch.watchlist")
 
@@ -25,15 +25,14 @@ class Remark(NamedTuple):
         return f"{self.problem}: {self.fix}"
 
 
-def remarks(store: WatchlistStore, rows: Collection[str], contents: Contents | None) -> list[Remark]:
+def remarks(roll: Roll, rows: Collection[str], contents: Contents | None) -> list[Remark]:
     """What does not fit together; none where all is well.
 
     Args:
-        store: One of the stores that share the watchlist.
+        roll: Everybody in one of the stores that share the watchlist.
         rows: Ids that have a row on the table.
         contents: The table's contents row.
     """
-    roll = store.read()
     here, origin = {identity.id for identity in roll.identities}, roll.origin
     if not rows and contents is None:
         problem = f"nobody has published a watchlist; the {len(here)} identities here count"

@@ -283,7 +283,7 @@ def test_who_is_about_to_leave_is_no_fault(site: Site) -> None:
     site.start()
     site.remove("anna")
     site.here.add(Identity("own", None, None, None, NOW), [])
-    (remark,) = remarks(site.here, *read_table(site.bus.watchlist))
+    (remark,) = remarks(site.here.read(), *read_table(site.bus.watchlist))
     assert "1 identity is (own) here and not in the shared watchlist" in remark.problem
 
 
