@@ -56,6 +56,7 @@ def test_what_says_one_thing_is_read(text: str, document: Any) -> None:
         ("a: " + "9" * 5000, (1, 4), "more than 64 characters"),
         ("a: [1, 2", (1, 9), "expected"),
         ("a: 1\nb: \x07", (2, 1), r"U\+0007"),
+        ('a: 1\nb: "\\ud800"', (2, 7), "Unicode"),
         ("? [a]\n: 1", (1, 3), "unhashable"),
         ("a: 1\n---\nb: 2", (2, 1), "another document"),
     ],
