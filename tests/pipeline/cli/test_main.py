@@ -75,7 +75,11 @@ NOT_IN_THE_CORE = (
 )  # fmt: skip
 EVERY_HELP = f"""
 import sys
-sys.modules.update(dict.fromkeys({NOT_IN_THE_CORE}))  # as if none of them were installed
+class Missing:  # as if none of them were installed
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in {NOT_IN_THE_CORE}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Missing)
 from pipeline.cli.main import application, main
 for name in application(["--help"]).list_commands(None):
     codes = [main([name, "--help"])]
