@@ -84,6 +84,24 @@ def test_envelope_and_rounding() -> None:
     assert event["data"]["decision"]["distance"] == 0.41
 
 
+def test_numbers_have_six_digits_and_stay_the_same_when_they_are_read_back() -> None:
+    event = events.to_event(replace(HIT, first_pts_s=1 / 3), "s")
+    assert event["data"]["first_pts_s"] == 0.333333
+    hit = events.to_hit(json.loads(events.encode(event)))
+    assert (hit.hit_id, hit.state, hit.identity, hit.clock) == (
+        "h7",
+        HitState.OPENED,
+        HIT.identity,
+        Clock.CAMERA,
+    )
+    assert events.to_event(hit, "s") == event
+
+
+def test_what_is_no_hit_is_not_read_as_one() -> None:
+    with pytest.raises(ValueError, match="data"):
+        events.to_hit(events.to_event(HIT, "s") | {"data": {}})
+
+
 def test_time_is_utc_whatever_the_clock_s_zone() -> None:
     hit = replace(HIT, captured_at=HIT.captured_at.astimezone(timezone(timedelta(hours=5, minutes=30))))
     assert events.to_event(hit, "s")["time"] == "2026-11-21T07:00:00.120Z"
@@ -173,8 +191,17 @@ def test_an_interrupted_close_depends_on_the_last_event_alone() -> None:
     validator.validate(close)
 
 
-def test_a_trial_event_is_no_hit() -> None:
+def test_a_trial_event_is_a_whole_envelope_and_no_hit() -> None:
     event = events.trial_event("north-hall", datetime(2026, 11, 21, tzinfo=UTC))
-    assert event["type"] == "musewatch.test"
-    assert event["partitionkey"]
+    assert event == {
+        "specversion": "1.0",
+        "id": "test-1795219200.000000",
+        "source": "/north-hall/test",
+        "type": "musewatch.test",
+        "subject": "test",
+        "time": "2026-11-21T00:00:00.000Z",
+        "datacontenttype": "application/json",
+        "partitionkey": "test",
+        "data": {"message": "sent by musewatch hits test"},
+    }
     assert not validator.is_valid(event)

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.deliver.holders import EvidenceHolder, OutboxHolder
 from pipeline.deliver.outbox import Outbox
+from pipeline.errors import OutsideError
 from pipeline.store.pictures import EvidenceStore
 from pipeline.testing import contracts
 from tests.tools.byte_search import traces
@@ -90,6 +91,16 @@ def test_pictures_that_have_aged_are_nobody_s_any_more(site: Site) -> None:
     holder = EvidenceHolder(site.data_dir, site.data_dir / "outbox.db")
     assert holder.traces("anna") == []
     assert holder._pictures("anna") == []
+
+
+def test_a_picture_that_cannot_be_deleted_is_named_and_stays_in_the_books(site: Site) -> None:
+    holder = EvidenceHolder(site.data_dir, site.data_dir / "outbox.db")
+    picture = holder._pictures("anna")[0]
+    picture.unlink()
+    picture.mkdir()
+    with pytest.raises(OutsideError, match=rf"{picture.name} cannot be deleted: "):
+        holder.forget("anna")
+    assert holder.traces("anna") == [f"evidence: {path.name}" for path in holder._pictures("anna")]
 
 
 def test_without_an_outbox_nothing_is_held_and_none_is_made(tmp_path: Path) -> None:

@@ -186,7 +186,20 @@ def test_a_locked_file_is_an_outside_error(open_outbox: Open, path: Path) -> Non
 
 def test_two_processes_do_not_share_an_outbox(open_outbox: Open) -> None:
     open_outbox()
-    with pytest.raises(ConfigError, match="another musewatch is running"):
+    with pytest.raises(ConfigError, match="another musewatch is running") as refused:
+        open_outbox()
+    assert "data_dir" in (refused.value.fix or "")
+
+
+def test_its_files_are_for_this_user_alone_and_without_a_lock_it_says_so(
+    open_outbox: Open, path: Path
+) -> None:
+    open_outbox().close()
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+    lock = path.with_suffix(".lock")
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(OutboxError, match=f"{path.parent} cannot be written: "):
         open_outbox()
 
 

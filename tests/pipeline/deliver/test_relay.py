@@ -3,6 +3,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,20 @@ def test_pauses_grow_with_jitter_and_stay_in_their_range(
     assert sink.calls == 20
 
 
+def test_pauses_double_up_to_the_longest(outbox: Outbox, sink: ListSink) -> None:
+    class Longest(random.Random):
+        def uniform(self, a: float, b: float) -> float:
+            return b
+
+    relay = Relay(outbox, sink, "a", rng=Longest())
+    fill(outbox, 1)
+    sink.error, times = OSError("down"), [0.0]
+    for _ in range(8):
+        times.append(relay.step(times[-1]))
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0]
+
+
 def test_a_step_before_its_time_does_nothing(relay: Relay, outbox: Outbox, sink: ListSink) -> None:
     fill(outbox, 1)
     sink.error = OSError("down")
@@ -180,6 +195,37 @@ def test_an_event_refused_for_good_is_set_aside_and_the_others_keep_their_order(
     run_until_idle(relay, now_s + 60)
     assert sink.events[-1] == "e013"
     assert (outbox.waiting(), outbox.refused()) == (0, {})
+
+
+def test_refusals_of_one_event_are_not_held_against_the_next(
+    relay: Relay, outbox: Outbox, sink: ListSink
+) -> None:
+    fill(outbox, 2)
+    sink.error, sink.refused, now_s = RefusedError("no"), "e000", 0.0
+    for _ in range(REFUSALS):  # both together once, then it alone
+        now_s = relay.step(now_s)
+    sink.refused = "e001"
+    for _ in range(REFUSALS):  # the first is taken, then the other refused
+        now_s = relay.step(now_s)
+    assert (sink.events, outbox.refused()) == (["e000"], {})
+    relay.step(now_s)
+    assert outbox.refused() == {"a": 1}
+
+
+def test_what_cannot_be_set_aside_waits_like_after_any_failure(
+    relay: Relay, outbox: Outbox, sink: ListSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OutboxError("disk full")
+
+    monkeypatch.setattr(outbox, "refuse", refuse)
+    fill(outbox, 1)
+    sink.error, now_s = RefusedError("too large"), 0.0
+    for _ in range(2 * REFUSALS):
+        due_s = relay.step(now_s)
+        assert due_s > now_s
+        now_s = due_s
+    assert (relay.problem, outbox.waiting()) == ("sink a: too large", 1)
 
 
 @pytest.mark.parametrize("error", [OSError("down"), OutsideError("401"), BackpressureError("busy", 0.5)])
@@ -283,6 +329,19 @@ def test_a_deadline_that_has_passed_leaves_one_try(relay: Relay, outbox: Outbox,
     thread.start()
     assert thread.join()
     assert sink.events == ids[:1]
+
+
+def test_the_end_is_waited_for_until_the_deadline_and_a_second_for_the_last_answer(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    thread = RelayThread(relay, clock=lambda: 100.0)
+    assert thread._thread.daemon, "a sink that never answers would keep the process alive"
+    monkeypatch.setattr(thread._thread, "join", waited.append)
+    for deadline_s in (107.0, 93.0):
+        thread.stop(deadline_s)
+        thread.join()
+    assert waited == [8.0, 1.0]
 
 
 def test_draining_tries_at_once_and_ends_at_the_deadline(

@@ -80,6 +80,15 @@ def test_with_nothing_left_to_lighten_they_are_held_and_what_waits_stays(outbox:
     assert outbox.waiting() == 1
 
 
+def test_of_a_narrow_scene_a_pixel_stays(outbox: Outbox) -> None:
+    narrow = Scene(CODEC.encode(np.zeros((200, 3, 3), np.uint8)), (3, 200))
+    light = replace(sighting(1), scene=narrow)
+    outbox.append([to_message(light, site="hall", engine="sha256:fake", asked_at=NOW, codec=CODEC)])
+    assert Slimming(outbox, CODEC).make_room()
+    scene = from_message(encode(outbox.take("bus", 1)[0].event), CODEC).tracklet.scene
+    assert CODEC.decode(scene.jpeg).shape == (50, 1, 3)
+
+
 def test_what_was_lightened_before_a_restart_is_passed_over(
     outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:

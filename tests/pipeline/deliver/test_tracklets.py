@@ -1,6 +1,7 @@
 """Tracklets as messages: there and back, within bounds, and what is refused."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -78,6 +79,7 @@ def test_what_arrives_is_what_was_sent() -> None:
         "end",
     )
     assert [getattr(after, name) for name in plain] == [getattr(before, name) for name in plain]
+    assert after.embedding.dtype == after.best.embedding.dtype == np.float32
     assert np.linalg.norm(after.embedding) == pytest.approx(1, abs=1e-6)
     np.testing.assert_allclose(after.embedding, before.embedding, atol=1e-3)
     for got, gave in zip(after.crops, before.crops, strict=True):
@@ -98,6 +100,10 @@ def test_the_id_follows_from_what_is_asked() -> None:
     ids = {message_id("hall", key, 3) for key in others} | {message_id("x", TrackKey("door", "e1", 7), 3)}
     assert len(ids | {one["id"], sent(tracklet(number=4))["id"]}) == 6
     assert one["partitionkey"] == "door"
+    digest = hashlib.sha256(b"hall\0door\0e1\x007").hexdigest()
+    assert one["id"] == f"{digest[:32]}-3", (
+        "machines of other versions make the same, so that repeats are dropped"
+    )
 
 
 def test_the_schema_is_published_up_to_date_and_holds() -> None:
@@ -172,11 +178,14 @@ def changed(path: str, value: Any) -> bytes:
         (b'{"id": 1}', "specversion"),
         (changed("dataschema", "urn:musewatch:tracklet:2"), "dataschema"),
         (changed("type", "musewatch.hit.opened"), "type"),
-        (changed("data.number", 0), "data.number"),
+        (changed("data.number", 0), "data.number: Input should be greater than or equal to 1$"),
         (changed("data.crops", []), "data.crops"),
         (changed("data.first_pts_s", float("nan")), "first_pts_s"),
         (changed("data.crops.0.jpeg", "////"), "not a JPEG"),
         (changed("data.crops.0.jpeg", "a b!"), "crop is not base64"),
+        (changed("data.scene.jpeg", "a b!"), "the scene is not base64"),
+        (changed("data.embedding.float16", "a b!"), "the embedding is not base64"),
+        (changed("data.crops.0.float16", "AAAA"), "vector of the crop is cut short"),
         (changed("data.crops.0.captured_at", "2026-01-01T00:00:00"), "captured_at"),
         (changed("data.crops.0.float16", "ADwAAAAA"), "differ in length"),
         (changed("data.embedding.float16", "AAAA"), "cut short"),

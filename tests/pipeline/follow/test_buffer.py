@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import TracksConfig
-from pipeline.follow.buffer import Record, TrackBuffer, find_predecessor
+from pipeline.follow.buffer import CROP_GAP_S, Record, TrackBuffer, find_predecessor
 from pipeline.follow.geometry import Box
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 from pipeline.testing import UNDATED
@@ -83,6 +83,15 @@ def test_it_keeps_the_best_crops_apart_in_time_and_the_mean_of_all(buffer: Track
     np.testing.assert_allclose(record.embedding, mean / np.linalg.norm(mean), atol=1e-6)
 
 
+def test_crops_as_far_apart_as_the_gap_are_two(buffer: TrackBuffer) -> None:
+    record = see(buffer, 0.0)
+    assert buffer.add(record, crop(0.0, 0.5), lambda: SCENE)
+    assert not buffer.wants(record, 0.5, 0.1)
+    assert buffer.wants(record, 0.5, CROP_GAP_S)
+    assert not buffer.add(record, crop(CROP_GAP_S, 0.5), lambda: SCENE)
+    assert [c.pts_s for c in record.crops] == [0.0, CROP_GAP_S]
+
+
 def test_the_scene_follows_the_best_crop_only(buffer: TrackBuffer) -> None:
     record = see(buffer, 0.0)
     scenes = [Scene(b"scene %d" % n, (640, 480)) for n in range(4)]
@@ -136,6 +145,15 @@ def test_the_end_of_a_stream_ends_its_tracks_and_no_others(buffer: TrackBuffer) 
     last = buffer.end_stream("door", EndReason.STREAM_LOST)
     assert [(q.key.track_id, q.end) for q in last] == [(1, EndReason.STREAM_LOST), (2, EndReason.STREAM_LOST)]
     assert len(buffer) == 1
+    assert (buffer.track_ids("door"), buffer.track_ids("yard")) == (set(), {1})
+    assert list(buffer._streams) == ["yard"], "nothing is kept of a stream that is over"
+
+
+def test_the_end_of_a_stream_asks_about_who_was_seen_for_a_moment(buffer: TrackBuffer) -> None:
+    for pts_s, track_id in [(0.0, 1), (0.2, 1), (0.2, 2)]:
+        assert feed(buffer, pts_s, track_id=track_id) == []
+    (last,) = buffer.end_stream("door", EndReason.STOPPED)
+    assert (last.key.track_id, last.number, last.decided_pts_s, len(last.crops)) == (1, 1, 0.2, 2)
 
 
 def test_memory_is_bounded_by_tracks_and_crops(buffer: TrackBuffer) -> None:
@@ -199,8 +217,11 @@ def at(x: float, height: float = 100.0) -> Box:
         # Somebody else's appearance: 2 sin(angle / 2) apart.
         (lone(2.0, at(0), angle=0.51), True),
         (lone(2.0, at(0), angle=0.53), False),
-        # Suddenly much taller.
+        (lone(2.0, at(225)), True),
+        # Suddenly much taller, or much smaller.
+        (lone(2.0, at(0, height=160)), True),
         (lone(2.0, at(0, height=170)), False),
+        (lone(2.0, at(0, height=60)), False),
         # Already there while the other was still seen.
         (lone(0.9, at(0)), False),
     ],
@@ -208,6 +229,13 @@ def at(x: float, height: float = 100.0) -> Box:
 def test_near_in_appearance_place_and_time(new: Record, continues: bool) -> None:
     old = lone(1.0, at(0))
     assert (find_predecessor(new, [old], max_distance=0.51) is old) == continues
+
+
+def test_boxes_without_height_are_compared_too() -> None:
+    old, new = lone(1.0, at(0, height=0)), lone(2.0, at(0, height=0))
+    assert find_predecessor(new, [old], 0.5) is old
+    assert find_predecessor(lone(2.0, at(0)), [old], 0.5) is None
+    assert find_predecessor(new, [lone(1.0, at(0))], 0.5) is None
 
 
 def test_the_nearest_in_appearance_wins() -> None:

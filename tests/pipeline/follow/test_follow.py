@@ -11,7 +11,7 @@ from pipeline.config import TracksConfig
 from pipeline.follow.buffer import TrackBuffer
 from pipeline.follow.detect import DetectStage
 from pipeline.follow.follow import TrackStage
-from pipeline.messages import Detected, Detections, EndReason, Frame, Seen, StreamEnd, Tracklet
+from pipeline.messages import Clock, Detected, Detections, EndReason, Frame, Seen, StreamEnd, Tracklet
 from pipeline.plugged import PluggedTracker
 from pipeline.testing import FakeCodec, FakeDetector, FakeEmbedder, frame
 
@@ -110,6 +110,7 @@ def test_people_become_tracklets_with_crop_scene_and_vector() -> None:
     assert one.best.image.shape == (80, 30, 3)
     assert FakeCodec().decode(one.scene.jpeg).shape == (100, 100, 3)
     assert one.scene.size == (100, 100)
+    assert (one.clock, one.best.captured_at) == (Clock.FILE, seen(0).frame.captured_at)
     assert np.linalg.norm(one.embedding) == pytest.approx(1.0)
 
 
@@ -178,7 +179,9 @@ def test_another_size_or_epoch_ends_all_tracks_and_resets_the_tracker(change: di
 def test_the_end_of_a_stream_ends_its_tracks_in_its_place() -> None:
     f = Fixture()
     told = f.feed(
-        seen(0, LEFT), seen(1, LEFT), StreamEnd("door", EndReason.STREAM_LOST), seen(2, LEFT, epoch="e2")
+        *(seen(index, LEFT) for index in range(3)),
+        StreamEnd("door", EndReason.STREAM_LOST),
+        seen(3, LEFT, epoch="e2"),
     )
     assert [(t.number, t.end) for t in told] == [(1, None), (2, EndReason.STREAM_LOST)]
     assert f.buffer.track_ids("door") == {1}
@@ -189,6 +192,21 @@ def test_evidence_counts_only_with_the_feet_in_a_zone() -> None:
     f = Fixture(zones={"door": [right_half]})
     f.feed(seen(0, LEFT, RIGHT))
     assert [t.key.track_id for t in f.feed(seen(1, LEFT, RIGHT))] == [2]
+
+
+def test_feet_on_the_lower_border_are_in_a_zone_that_reaches_it() -> None:
+    whole = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    f = Fixture(zones={"door": [whole]})
+    cut_off = (10.0, 20.0, 40.0, 100.0)
+    assert [t.key.track_id for t in f.feed(seen(0, cut_off), seen(1, cut_off))] == [1]
+
+
+def test_feet_are_the_middle_of_the_lower_edge() -> None:
+    stripe = np.array([[0.7, 0.8], [0.8, 0.8], [0.8, 1], [0.7, 1]], np.float32)
+    f = Fixture(zones={"door": [stripe]})
+    higher, left_of_it, wider = (60.0, 10.0, 90.0, 75.0), (50.0, 10.0, 78.0, 90.0), (55.0, 30.0, 97.0, 95.0)
+    people = (LEFT, higher, left_of_it, wider)
+    assert [t.key.track_id for t in f.feed(seen(0, *people), seen(1, *people))] == [4]
 
 
 def test_small_people_are_no_evidence() -> None:
@@ -222,6 +240,21 @@ def test_an_observer_is_told_who_was_where_in_every_frame() -> None:
     assert told[0].detections.xyxy.tolist() == [list(LEFT), list(RIGHT)]
 
 
+def test_every_observer_is_told() -> None:
+    f = Fixture()
+    first, second = f.watch(), f.watch()
+    f.feed(seen(0, LEFT))
+    assert len(first) == len(second) == 1
+
+
+def test_without_a_relink_distance_a_new_track_is_a_new_person() -> None:
+    f = Fixture()
+    f.feed(seen(0, LEFT), seen(1, LEFT), seen(2), seen(3))
+    f.trackers[0].update = lambda frame, found, _: np.full(len(found), 77)  # type: ignore[method-assign, assignment]
+    f.feed(seen(4, LEFT))
+    assert (f.buffer.track_ids("door"), f.errors) == ({1, 2}, [])
+
+
 def test_an_observer_that_fails_is_heard_no_more_and_costs_nobody_a_frame(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -252,6 +285,8 @@ def test_a_crop_that_cannot_be_embedded_costs_itself_only() -> None:
     told = f.feed(seen(0, LEFT, wide), seen(1, LEFT, wide))
     assert [t.key.track_id for t in told] == [1]
     assert f.errors == [("door", "not a unit vector")] * 2
+    told = f.feed(seen(2, wide, LEFT, epoch="e2"), seen(3, wide, LEFT, epoch="e2"))
+    assert [(t.key.epoch, t.key.track_id) for t in told if t.end is None] == [("e2", 2)]
 
 
 def test_a_person_whom_the_tracker_cannot_look_at_costs_that_stream_the_frame() -> None:
@@ -303,6 +338,17 @@ def test_one_bad_frame_costs_itself_only_in_the_detector() -> None:
     assert errors == ["b"]
 
 
+def test_a_detector_that_says_too_little_costs_those_frames() -> None:
+    class Mute(FakeDetector):
+        def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+            return []
+
+    errors: list[str] = []
+    stage = DetectStage(Mute(), lambda stream, error: errors.append(stream), FakeCodec().resize)
+    assert list(stage.on_batch([frame(0, stream_id="a"), frame(0, stream_id="b")])) == []
+    assert errors == ["a", "b"]
+
+
 def test_networks_see_square_pixels_and_boxes_stay_as_stored() -> None:
     """A recorder that keeps half of the columns: pixels twice as wide as high."""
     sizes: list[tuple[int, int]] = []
@@ -320,6 +366,7 @@ def test_networks_see_square_pixels_and_boxes_stay_as_stored() -> None:
         (detected,) = stage.on_batch([squeezed])
         assert isinstance(detected, Detected)
         assert detected.detections.xyxy.tolist() == [[10.0, 10.0, 40.0, 90.0]]
+        assert detected.detections.xyxy.dtype == np.float32
         told = f.feed(detected)
     assert sizes == [(200, 100)] * 2
     assert told[0].best.box == LEFT

@@ -59,6 +59,14 @@ def test_a_cool_down_holds_for_one_identity_on_one_stream() -> None:
     assert cool.allows("anna", "yard", NOON)
 
 
+def test_a_hit_leaves_the_cool_downs_of_others_and_of_other_streams_alone() -> None:
+    cool = CoolDown(30.0)
+    cool.start("anna", "door", NOON)
+    cool.start("luca", "door", NOON + timedelta(seconds=1))
+    cool.start("luca", "yard", NOON + timedelta(hours=1))  # a stream with a clock of its own
+    assert not cool.allows("anna", "door", NOON + timedelta(seconds=2))
+
+
 def test_a_clock_set_back_does_not_silence_a_stream() -> None:
     cool = CoolDown(30.0)
     cool.start("anna", "door", NOON)

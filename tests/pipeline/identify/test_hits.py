@@ -1,5 +1,6 @@
 """The life of a hit."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -165,6 +166,7 @@ def test_one_hit_at_most_per_track_and_identity_and_a_second_identity_must_be_ne
     b = book()
     b.record(found(tracklet(number=1), "anna", 0.5))
     assert b.record(found(tracklet(number=2), "luca", 0.6)) == []
+    assert b.record(found(tracklet(number=2), "luca", 0.5)) == [], "as near is not nearer"
     (other,) = b.record(found(tracklet(number=3), "luca", 0.4))
     assert (other.identity.id, other.state) == ("luca", HitState.OPENED)
     closed = b.record(nobody(tracklet(number=4, end=EndReason.TRACK_ENDED)))
@@ -202,3 +204,29 @@ def test_ids_depend_on_where_and_who_alone() -> None:
         hit_id("hall", key._replace(stream_id="gate"), "anna"),
     }
     assert len(others | {hit_id("hall", key, "anna")}) == 6
+    digest = hashlib.sha256(b"hall\0door\0e1\x007\0anna").hexdigest()
+    assert hit_id("hall", key, "anna") == digest[:32], "machines of other versions make the same"
+
+
+def test_a_hit_opened_elsewhere_goes_on_here_and_its_cool_down_too() -> None:
+    there, here = HitBook("hall", CoolDown(30.0)), HitBook("hall", CoolDown(30.0))
+    (opened,) = there.record(found(tracklet(number=1, decided_pts_s=10.0)))
+    here.adopt(opened.hit)
+    here.recall(opened.hit)
+    nearer = found(tracklet(number=2, decided_pts_s=11.0), distance=0.3)
+    (updated,) = here.record(nearer)
+    assert (updated.hit.hit_id, updated.hit.state, updated.hit.revision) == (
+        opened.hit.hit_id,
+        HitState.UPDATED,
+        2,
+    )
+    here.keep(replace(updated.hit, hit_id="of a track that is over", track_id=99))
+    again = TrackKey("door", "e1", 2)
+    assert not here.record(found(tracklet(again, decided_pts_s=39.0))), (
+        "30 s from the question, not from the sight"
+    )
+    assert here.record(found(tracklet(again, 2, decided_pts_s=41.0)))
+    here.forget(again)
+    assert [
+        report.hit.track_id for report in here.record(nobody(tracklet(again, 3, end=EndReason.STOPPED)))
+    ] == []

@@ -94,6 +94,40 @@ def test_whoever_is_in_view_is_asked_about_as_soon_as_somebody_is_enrolled(tmp_p
     assert world.refresh() == []  # nobody is in view any more
 
 
+def test_before_there_is_a_watchlist_nobody_is_known(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert list(world.stage.on_batch([world.sight(RED)])) == []
+    assert list(world.stage.on_batch([])) == []
+
+
+def test_whose_track_is_over_or_is_left_to_somebody_else_is_not_asked_about_again(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.refresh()
+    keys = [TrackKey("door", "e1", number) for number in range(3)]
+    list(world.stage.on_batch([world.sight(RED, key=key) for key in keys]))
+    list(world.stage.on_batch([world.sight(RED, 2, key=keys[0], end=EndReason.TRACK_ENDED)]))
+    world.stage.forget([keys[1], TrackKey("yard", "e1", 1)])
+    world.enrol("anna", RED)
+    snapshot = world.follower.refresh(NOW)
+    assert snapshot is not None
+    assert [hit.track_id for hit in world.stage.use(snapshot)] == [2]
+    assert [(hit.track_id, hit.reason) for hit in world.stage.interrupt(keys)] == [(2, EndReason.INTERRUPTED)]
+    assert world.stage.interrupt(keys) == []
+
+
+def test_hits_of_another_process_are_taken_up_and_count(tmp_path: Path) -> None:
+    there, here = World(tmp_path / "there"), World(tmp_path / "here")
+    for world in (there, here):
+        world.enrol("anna", RED)
+        world.refresh()
+    opened = list(there.stage.on_batch([there.sight(RED)]))
+    here.stage.recall(opened)
+    here.stage.adopt(opened)
+    (closed,) = here.stage.on_batch([here.sight(RED, 2, end=EndReason.TRACK_ENDED)])
+    assert (closed.hit_id, closed.state) == (opened[0].hit_id, HitState.CLOSED)
+    assert list(here.stage.on_batch([here.sight(RED, key=TrackKey("door", "e1", 2))])) == []
+
+
 def test_nobody_is_found_after_their_time(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.enrol("anna", RED, valid_until=NOW + timedelta(hours=1))
