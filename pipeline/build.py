@@ -1,8 +1,9 @@
 """From a config to the parts it names; the only place that wires."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from pipeline.files import make_folder
 from pipeline.follow.buffer import TrackBuffer
 from pipeline.follow.detect import DetectStage, OnError
 from pipeline.follow.follow import TrackStage
-from pipeline.identify.calibration import Cuts
+from pipeline.identify.calibration import Calibration, Cuts
 from pipeline.identify.decide import CoolDown
 from pipeline.identify.hits import HitBook
 from pipeline.identify.shortlist import Matcher
@@ -35,8 +36,9 @@ from pipeline.plugged import (
     PluggedVerifier,
 )
 from pipeline.protocols import Bus, Sink
-from pipeline.settings import PluginChoice, choose
+from pipeline.settings import PluginChoice, checked, choose
 from pipeline.store.pictures import EvidenceStore
+from pipeline.strict_json import JsonError, parse_json
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.roster import Store, WatchlistStore
 
@@ -158,15 +160,27 @@ def open_judges(config: Config, opened: ExitStack, known: Guests) -> Judges:
     return Judges(verifier, masker, watchlist, evidence)
 
 
-def max_distance(config: Config, embedder: PluggedEmbedder) -> float:
-    """The cut: the config's own, or the operating point of the embedder's engine.
+def known_max_distance(config: Config, embedder: PluggedEmbedder) -> float | None:
+    """As `max_distance`, None where nothing says it.
 
     Raises:
-        ConfigError: It is `auto` and the engine has none.
+        ConfigError: The calibration cannot be read.
     """
     if config.decision.max_distance != "auto":
         return config.decision.max_distance
-    found = embedder.facts.max_distance
+    if embedder.facts.max_distance is not None:
+        return embedder.facts.max_distance
+    known = calibration(config)
+    return known.picture.cut(1) if known and not known.engines.fuses else None
+
+
+def max_distance(config: Config, embedder: PluggedEmbedder) -> float:
+    """The cut of two pictures: the config's own, the operating point of the embedder's engine, or the calibration's.
+
+    Raises:
+        ConfigError: It is `auto` and none of them has one.
+    """
+    found = known_max_distance(config, embedder)
     if found is None:
         raise ConfigError(
             f"decision.max_distance is auto, but the embedder {config.embedder.use!r} has no operating point",
@@ -266,7 +280,12 @@ def zones(config: Config) -> dict[str, list[NDArray[np.float32]]]:
 def front_stages(
     config: Config, detector: PluggedDetector, looks: Looks, on_error: OnError
 ) -> tuple[DetectStage, TrackStage]:
-    """The stages from frames to tracklets."""
+    """The stages from frames to tracklets.
+
+    Raises:
+        ConfigError: The tracker's settings are wrong, or the calibration belongs to another detector.
+    """
+    need_calibrated(config, detector)
     engines = {
         "detector": detector.facts.engine_digest,
         "embedder": looks.embedder.facts.engine_digest,
@@ -284,22 +303,89 @@ def front_stages(
     return DetectStage(detector, on_error, looks.codec.resize), track_stage
 
 
-def cuts(config: Config, looks: Looks, verifier: PluggedVerifier) -> Cuts:
-    """Where a hit begins: the config's own number, or the operating points of embedder and fusing verifier.
+def calibration(config: Config) -> Calibration | None:
+    """What the config's calibration says, None where it names none.
 
     Raises:
-        ConfigError: It is `auto` and such a verifier has none, or none for what it works with here.
+        ConfigError: It cannot be read, or has another version.
+    """
+    path = config.decision.calibration
+    if path is None:
+        return None
+    try:
+        document = parse_json(path.read_bytes())
+    except (OSError, JsonError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} cannot be read: {reason}", "make it with `musewatch calibrate`") from None
+    return checked(Calibration, document, str(path))
+
+
+def _need_same(path: Path | None, wanted: Mapping[str, object], here: Mapping[str, object]) -> None:
+    """Refuses a calibration of other engines.
+
+    Raises:
+        ConfigError: One differs; all are named.
+    """
+    other = [f"{name} {wanted[name]}, here {value}" for name, value in here.items() if wanted[name] != value]
+    if other:
+        raise ConfigError(
+            f"{path} was made with {'; '.join(other)}",
+            "calibrate again with `musewatch calibrate`, or use the engines that it was made with",
+        )
+
+
+def need_calibrated(config: Config, detector: PluggedDetector) -> None:
+    """Refuses a calibration that was made with what another detector found.
+
+    Raises:
+        ConfigError: It was, or it cannot be read.
+    """
+    known = calibration(config)
+    if known is not None and known.engines.detector is not None:
+        here = {"detector": detector.facts.engine_digest}
+        _need_same(config.decision.calibration, known.engines.model_dump(), here)
+
+
+def _calibrated(
+    config: Config, embedder: PluggedEmbedder, verifier: PluggedVerifier, known: Calibration
+) -> Cuts:
+    """The cuts of a calibration.
+
+    Raises:
+        ConfigError: It belongs to other engines, or another weight of the verifier.
+    """
+    facts = verifier.facts
+    here = {
+        "embedder": embedder.digest,
+        "verifier": facts.engine_digest,
+        "fuses": facts.fuses,
+        "alpha": facts.alpha,
+        "tau": facts.tau,
+    }
+    _need_same(config.decision.calibration, known.engines.model_dump(), here)
+    return Cuts(max_distance(config, embedder), calibration=known).at((), np.zeros(0, np.bool_))
+
+
+def cuts(config: Config, embedder: PluggedEmbedder, verifier: PluggedVerifier) -> Cuts:
+    """Where a hit begins: the calibration's, the config's own number, or the engines' operating points.
+
+    Raises:
+        ConfigError: It is `auto` and a verifier that fuses has none, or none for what it works with here; or the
+            calibration belongs to something else.
     """
     decision, known = config.decision, verifier.facts
+    calibrated = calibration(config)
+    if calibrated is not None:
+        return _calibrated(config, embedder, verifier, calibrated)
     if decision.max_distance != "auto" or not known.fuses:
-        return Cuts(looks.max_distance, decision.max_distance_text)
+        return Cuts(max_distance(config, embedder), decision.max_distance_text)
     point, who = known.operating_point, f"the verifier {config.verifier.use!r}"
     if point is None:
         raise ConfigError(
             f"decision.max_distance is auto, but {who} has no operating point",
             "add one to its manifest, or give decision.max_distance a number",
         )
-    here = {"embedder": looks.embedder.digest, "alpha": known.alpha, "tau": known.tau}
+    here = {"embedder": embedder.digest, "alpha": known.alpha, "tau": known.tau}
     other = [
         f"{name} {wanted}, here {here[name]}"
         for name, wanted in (("embedder", point.embedder), ("alpha", point.alpha), ("tau", point.tau))
@@ -310,7 +396,7 @@ def cuts(config: Config, looks: Looks, verifier: PluggedVerifier) -> Cuts:
             f"the operating point of {who} was chosen with {', '.join(other)}",
             "use it with what it was chosen for, or give decision.max_distance a number",
         )
-    return Cuts(looks.max_distance, decision.max_distance_text, point.max_distance)
+    return Cuts(max_distance(config, embedder), decision.max_distance_text, point.max_distance)
 
 
 def identify_stage(config: Config, looks: Looks, judges: Judges, wall: Callable[[], float]) -> IdentifyStage:
@@ -319,7 +405,7 @@ def identify_stage(config: Config, looks: Looks, judges: Judges, wall: Callable[
     Raises:
         ConfigError: Nothing says where a hit begins.
     """
-    here = cuts(config, looks, judges.verifier)
+    here = cuts(config, looks.embedder, judges.verifier)
     return IdentifyStage(
         _matcher(config, here, looks.guests),
         judges.verifier,

@@ -81,6 +81,10 @@ class MatcherConfig(Settings):
 class DecisionConfig(Settings):
     """When a candidate becomes a hit."""
 
+    calibration: ConfigPath | None = Field(
+        default=None,
+        description="File of `musewatch calibrate`: the cuts of every kind of distance, by how many are enrolled.",
+    )
     max_distance: Literal["auto"] | Annotated[float, Field(gt=0, le=2)] = Field(
         default="auto",
         description="Largest distance of a hit; auto = the embedder's operating point.",
@@ -98,6 +102,14 @@ class DecisionConfig(Settings):
     cooldown_s: float = Field(
         default=30.0, ge=0, le=LONG_S, description="Per identity and stream, after a hit was opened."
     )
+
+    @model_validator(mode="after")
+    def _one_says_where(self) -> Self:
+        if self.calibration is not None and (
+            self.max_distance != "auto" or self.max_distance_text is not None
+        ):
+            raise ValueError("a calibration gives the cuts: leave out max_distance and max_distance_text")
+        return self
 
 
 class OutboxConfig(Settings):

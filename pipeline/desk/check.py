@@ -93,11 +93,13 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
         embedder = trial.network(PluggedEmbedder, config.embedder)
         codec = trial.network(PluggedCodec, config.codec)
         trial.network(PluggedTracker, config.tracker)
-        trial.network(PluggedVerifier, config.verifier)
+        verifier = trial.network(PluggedVerifier, config.verifier)
         trial.network(PluggedMasker, config.masker)
         trial.part("index", config.matcher.index, "matcher.index")
         if embedder is not None:
             trial.attempt("decision.max_distance", partial(build.max_distance, config, embedder))
+        if config.decision.calibration is not None:
+            trial.attempt("decision.calibration", partial(_calibrated, config, detector, embedder, verifier))
         trial.attempt("data_dir", partial(need_writable, config.data_dir / "outbox.db"))
         if remote:
             reached = trial.reach("bus", bus)
@@ -113,6 +115,20 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
     wanted_px = build.min_height_px(config, embedder)
     too_small = [problem for sight in sights if (problem := _too_small(sight, wanted_px))]
     return trial.problems + too_small, sights
+
+
+def _calibrated(
+    config: Config,
+    detector: PluggedDetector | None,
+    embedder: PluggedEmbedder | None,
+    verifier: PluggedVerifier | None,
+) -> None:
+    """Compares the calibration with the parts that started; where one did not, that is told already."""
+    build.calibration(config)
+    if detector is not None:
+        build.need_calibrated(config, detector)
+    if embedder is not None and verifier is not None:
+        build.cuts(config, embedder, verifier)
 
 
 class _Trial:

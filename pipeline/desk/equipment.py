@@ -81,11 +81,10 @@ class Equipment:
     @property
     def max_distance(self) -> float | None:
         """The largest distance at which two pictures are taken for one person; None where nothing says so."""
-        if self._config.decision.max_distance != "auto":
-            return self._config.decision.max_distance
-        return self.embedder.facts.max_distance
+        return build.known_max_distance(self._config, self.embedder)
 
     @property
     def compares_texts(self) -> bool:
         """Whether anybody is compared with people enrolled by a text."""
-        return self._config.decision.max_distance_text is not None
+        known = build.calibration(self._config)
+        return self._config.decision.max_distance_text is not None or bool(known and known.text)

@@ -16,11 +16,13 @@ class Accepted:
         verdict: With its place.
         lead: Over the next identity; None when nobody else is enrolled.
         max_distance: The cut that it passed.
+        probability: That it is right; None without a calibration that says so.
     """
 
     verdict: Verdict
     lead: float | None
     max_distance: float
+    probability: float | None = None
 
     @property
     def excess(self) -> float:
@@ -47,7 +49,7 @@ def accept(verdicts: Sequence[Verdict], cuts: Cuts, margin: float, enrolled: int
         lead = (others[0].fused - nearest.fused) - (next_cut - cut)
     if nearest.fused > cut or (lead is not None and lead < margin):
         return None
-    return Accepted(replace(nearest, rank=1), lead, cut)
+    return Accepted(replace(nearest, rank=1), lead, cut, cuts.probability(nearest))
 
 
 class CoolDown:

@@ -191,7 +191,7 @@ def _decision(tracklet: Tracklet, accepted: Accepted) -> HitDecision:
         fused=verdict.fused if verdict.judged else None,
         rank_before=verdict.candidate.rank,
         rank_after=verdict.rank,
-        probability=None,
+        probability=accepted.probability,
         max_distance=accepted.max_distance,
         margin=accepted.lead,
         degraded=(*tracklet.degraded, *verdict.degraded),

@@ -48,15 +48,18 @@ class Matcher:
     ) -> None:
         self._pictures, self._texts = index, texts
         self._top_c = top_c
-        self._cuts = cuts
+        self._cuts = self._all_cuts = cuts
         self._snapshot: WatchlistSnapshot | None = None
         self._shelves: list[_Shelf] = []
 
     def use(self, snapshot: WatchlistSnapshot) -> None:
         """Searches this watchlist from now on."""
+        self._cuts = self._all_cuts.at(snapshot.identity_ids, snapshot.is_text)
         pictures, texts = np.flatnonzero(~snapshot.is_text), np.flatnonzero(snapshot.is_text)
         if len(texts) and self._texts is None:
-            logger.warning("%d texts are not compared: set decision.max_distance_text", len(texts))
+            logger.warning(
+                "%d texts are not compared: set decision.max_distance_text, or calibrate texts", len(texts)
+            )
         kinds = (self._pictures, pictures, False), (self._texts, texts, True)
         self._shelves = [
             _shelf(snapshot, index, rows, is_text=is_text)

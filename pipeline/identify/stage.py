@@ -23,7 +23,7 @@ class IdentifyStage:
         verifier: Judges it; asked once a batch.
         book: The life of the hits.
         evidence: Makes what they show, once a batch, when all is decided.
-        cuts: Where a hit begins.
+        cuts: Where a hit begins; with a calibration, for every size of watchlist.
         margin: Least lead over the next identity.
     """
 
@@ -41,7 +41,7 @@ class IdentifyStage:
         self._verifier = verifier
         self._book = book
         self._evidence = evidence
-        self._cuts = cuts
+        self._cuts = self._all_cuts = cuts
         self._margin = margin
         self._watchlist: WatchlistSnapshot | None = None
         self._latest: dict[TrackKey, Tracklet] = {}
@@ -49,6 +49,7 @@ class IdentifyStage:
     def use(self, watchlist: WatchlistSnapshot) -> Iterable[Hit]:
         """Asks against this watchlist from now on, the people in view at once; what comes of that."""
         self._watchlist = watchlist
+        self._cuts = self._all_cuts.at(watchlist.identity_ids, watchlist.is_text)
         self._matcher.use(watchlist)
         return self._ask(list(self._latest.values()))
 

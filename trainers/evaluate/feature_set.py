@@ -17,7 +17,7 @@ REQUIRED = (
 )  # fmt: skip
 _MOST_BYTES = 2**30
 _MOST_RATIO = 20  # unpacked over packed, above _MOST_BYTES: features hardly shrink
-LABELS = ("query_clothes", "gallery_clothes", "gallery_scenes")
+LABELS = ("query_clothes", "gallery_clothes", "gallery_scenes", "gallery_is_text")
 
 
 @dataclass(frozen=True, slots=True)
