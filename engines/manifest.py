@@ -26,18 +26,21 @@ from pydantic import (
 )
 
 from engines.errors import ManifestError
+from engines.prompts import Layout, Prompt
 from pipeline.settings import checked, read_yaml
 
 Scale = Annotated[float, Field(ge=-1e6, le=1e6)]
 Triple = tuple[Scale, Scale, Scale]
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Batch = Annotated[int, Field(ge=1, le=1024)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 
 SCHEMA: Literal["musewatch.engine/1"] = "musewatch.engine/1"
 OLD_CARD = "musewatch.network/1"
 CARD, WEIGHTS = "network.yaml", "weights.safetensors"
+_OF_VERIFIERS = ("prompt", "answers", "tau", "alpha", "layout")
 UNSAVED = "0" * 64
 """Stands for the digest of a file that is still to be written."""
 
@@ -152,6 +155,15 @@ class OperatingPoint(_Part):
         gt=0, le=2, description="Largest Euclidean distance of one and the same person."
     )
     chosen_on: str | None = Field(default=None, description="What data the cut was chosen on.")
+    embedder: str | None = Field(
+        default=None, description="Of a verifier's cut: the identity of the embedder that it was chosen with."
+    )
+    alpha: Share | None = Field(
+        default=None, description="Of a verifier's cut: the weight it was chosen with."
+    )
+    tau: Positive | None = Field(
+        default=None, description="Of a verifier's cut: the temperature it was chosen with."
+    )
 
 
 class Network(_Part):
@@ -218,6 +230,20 @@ class Manifest(_Part):
         default=None, description="For .onnx files: TensorRT runs it where it can; null = never."
     )
 
+    prompt: Prompt | None = Field(default=None, description="What a verifier asks of two pictures.")
+    answers: tuple[str, str] | None = Field(
+        default=None, description="A verifier's words for one person and for two, one token each: Yes, No."
+    )
+    tau: Positive | None = Field(
+        default=None, description="Temperature: a verifier's logits are divided by it; null = 5."
+    )
+    alpha: Share | None = Field(
+        default=None, description="Weight of a verifier beside the embedder's distance; null = 0.2."
+    )
+    layout: Layout | None = Field(
+        default=None, description="Where a verifier's rules stand; null = rules_first."
+    )
+
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
@@ -227,8 +253,18 @@ class Manifest(_Part):
         return self
 
     @model_validator(mode="after")
+    def _questions_belong_to_verifiers(self) -> "Manifest":
+        said = [key for key in _OF_VERIFIERS if getattr(self, key) is not None]
+        if said and self.role != "verifier":
+            raise ValueError(f"{', '.join(said)}: of a verifier only, and this is a {self.role}")
+        if self.answers is not None and self.answers[0] == self.answers[1]:
+            raise ValueError("answers: two different words are needed")
+        return self
+
+    @model_validator(mode="after")
     def _parts_belong_to_the_file(self) -> "Manifest":
-        ours = self.file.suffix == ".safetensors" and isinstance(self.fed, Preprocess)
+        verifier = self.role == "verifier"
+        ours = self.file.suffix == ".safetensors" and isinstance(self.fed, Preprocess) and not verifier
         if (self.network is not None) != ours:
             raise ValueError(
                 "key network belongs to .safetensors files that no library opens, and to these alone"
@@ -298,10 +334,11 @@ class Manifest(_Part):
         """The engine's identity: what it computes, as events, vectors, tracklets and calibrations carry it.
 
         `sha256:` over the file's digest, a line feed, and the canonical JSON (sorted keys, no spaces, UTF-8) of what
-        says how the network is fed and read: preprocess and decoder, outputs and network where they are set. What is
+        says how the network is fed and read: preprocess and decoder, and where they are set outputs, network and a
+        verifier's question (not its weight). What is
         left to its default is left out, so that a key added to the schema changes nobody's identity.
         """
-        keys = {"fed", "decoder", "outputs", "network"}
+        keys = {"fed", "decoder", "outputs", "network", *_OF_VERIFIERS} - {"alpha"}
         said = self.model_dump(mode="json", include=keys, exclude_defaults=True, by_alias=True)
         whole = f"{self.file_digest}\n{_canonical(said)}"
         return f"sha256:{hashlib.sha256(whole.encode()).hexdigest()}"

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from engines.libraries import offline, opening, pick_device
 from pipeline.errors import ConfigError, InputError
 from plugins.embedders.local_weights import WeightsSettings, find_weights
-from plugins.embedders.zero_shot import BLACK, UnitRows, offline, opening, pick_device, rgb
+from plugins.embedders.zero_shot import BLACK, UnitRows, rgb
 
 with offline():
     import open_clip
@@ -48,7 +49,7 @@ class ClipEmbedder:
         self.max_distance = manifest.max_distance
         self._whole, self._device = feeding.whole, pick_device(config.device)
         name = f"local-dir:{folder}"
-        with opening("clip", folder):
+        with opening("embedder clip", folder):
             self._model, _, self._transform = open_clip.create_model_and_transforms(
                 name, load_weights=False, pretrained_text=False
             )

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
+from engines.libraries import offline, opening, pick_device
 from engines.manifest import Manifest
 from pipeline.errors import ConfigError
 from plugins.embedders.local_weights import WeightsSettings, find_weights
-from plugins.embedders.zero_shot import BLACK, UnitRows, offline, opening, pick_device, rgb
+from plugins.embedders.zero_shot import BLACK, UnitRows, rgb
 
 with offline():
     import timm
@@ -50,7 +51,7 @@ class TimmEmbedder:
         self.engine_digest = manifest.digest
         self.max_distance = manifest.max_distance
         self._whole, self._device = feeding.whole, pick_device(config.device)
-        with opening("timm", manifest.path):
+        with opening("embedder timm", manifest.path):
             self._model: Any = timm.create_model(name, checkpoint_path=str(manifest.path))
             self._model.reset_classifier(0)
             self._transform = timm.data.create_transform(**timm.data.resolve_model_data_config(self._model))

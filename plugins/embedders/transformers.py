@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engines.libraries import offline, opening, pick_device
 from pipeline.errors import ConfigError, InputError
 from plugins.embedders.local_weights import WeightsSettings, find_weights
-from plugins.embedders.zero_shot import BLACK, UnitRows, offline, opening, pick_device, rgb
+from plugins.embedders.zero_shot import BLACK, UnitRows, rgb
 
 with offline():
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
@@ -46,7 +47,7 @@ class TransformersEmbedder:
         self.engine_digest = manifest.digest
         self.max_distance = manifest.max_distance
         self._whole, self._device = feeding.whole, pick_device(config.device)
-        with opening("transformers", folder):
+        with opening("embedder transformers", folder):
             self._model, told = AutoModel.from_pretrained(
                 folder,
                 local_files_only=True,

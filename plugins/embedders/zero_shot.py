@@ -1,12 +1,6 @@
-"""What the embedders on torch share: a library opened quietly and offline, pictures made ready, unit rows."""
+"""What the embedders on torch share: pictures made ready, unit rows."""
 
-import logging
-import os
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -15,70 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from engines.errors import OutputError
-from pipeline.errors import ConfigError
 
 _GREY = (128, 128, 128)
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-
-
-@contextmanager
-def offline() -> Iterator[None]:
-    """Libraries imported or used inside never reach for a hub; the environment is as before afterwards."""
-    hub = sys.modules.get("huggingface_hub.constants")
-    if hub is not None:  # somebody else imported it, and it has read the environment already
-        hub.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
-    before = {name: os.environ.get(name) for name in _OFFLINE}
-    os.environ.update(_OFFLINE)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def opening(use: str, path: Path) -> Iterator[None]:
-    """Opens weights without the library's own words; whatever it raises means that they are no use.
-
-    Raises:
-        ConfigError: With the start of the library's error.
-    """
-    root, silent = logging.getLogger(), logging.NullHandler()
-    root.addHandler(silent)  # else the first word of a library sets up a handler of its own
-    disabled = root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with offline(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except ConfigError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ConfigError(
-            f"embedder {use} cannot open {path}: {type(error).__name__}: {reason}",
-            "fetch the weights and all the files beside them again",
-        ) from error
-    finally:
-        logging.disable(disabled)
-        root.removeHandler(silent)
-
-
-def pick_device(wanted: str) -> str:
-    """`cuda` or `cpu`.
-
-    Raises:
-        ConfigError: A GPU is wanted, and torch finds none.
-    """
-    there = wanted != "cpu" and torch.cuda.is_available()
-    if wanted == "cuda" and not there:
-        raise ConfigError(
-            "embedder.device is cuda, but torch finds no GPU that works", "set device: cpu or auto"
-        )
-    return "cuda" if there else "cpu"
 
 
 def rgb(crops: Sequence[NDArray[np.uint8]], *, square: bool) -> list[NDArray[np.uint8]]:

@@ -133,7 +133,7 @@ def test_the_schema_accepts_them_and_refuses_strangers(text):
         (changed(DETECTOR, preprocess__color="bgr"), "preprocess.color: unknown key; did you mean 'colour'?"),
         (changed(DETECTOR, decoder__stride=8), "decoder.stride: unknown key; did you mean 'strides'?"),
         (changed(DETECTOR, decoder={"kind": "ssd", "strides": [8]}), "decoder.strides: unknown key; known keys: kind"),
-        (changed(EMBEDDER, operating_point__cut=1), "operating_point.cut: unknown key; known keys: chosen_on"),
+        (changed(EMBEDDER, operating_point__cut=1), "operating_point.cut: unknown key; known keys: alpha, chosen_on"),
         (changed(DETECTOR, decoder__kind="yolo"), "decoder: Input tag 'yolo'"),
         (changed(DETECTOR, decoder__person_class=-1), "decoder.person_class: Input should be greater than or equal"),
         (changed(DETECTOR, decoder=None), "role detector needs a decoder"),

@@ -1,0 +1,1 @@
+"""Language models that look at two pictures and answer with one of two words."""

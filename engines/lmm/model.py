@@ -1,0 +1,215 @@
+"""Opens the folder of a Qwen-VL model and runs its three parts: tokenizer, vision tower, decoder."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engines.errors import EngineError, EngineFileError, ManifestError
+from engines.files import checked_network
+from engines.libraries import offline, opening
+from engines.lmm.pictures import PatchGrid, Picture, patches
+from engines.manifest import Manifest
+
+with offline():
+    import transformers
+
+KINDS = {
+    "qwen2_vl": "Qwen2VLForConditionalGeneration",
+    "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
+    "qwen3_vl": "Qwen3VLForConditionalGeneration",
+}
+"""`model_type` of config.json, and transformers' class for it."""
+MARKS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+_READ = {".json", ".txt", ".jinja", ".model", ".safetensors"}
+KeyValues = tuple[tuple[torch.Tensor, torch.Tensor], ...]
+"""Of each layer: keys and values (1, heads, tokens, width)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """One picture's vision tokens.
+
+    Attributes:
+        tokens: (n, D).
+        deep: (n, D) of each layer of the decoder that they are added to; Qwen3-VL has such.
+        rows: Tokens from top to bottom.
+        columns: Tokens from left to right.
+    """
+
+    tokens: torch.Tensor
+    deep: tuple[torch.Tensor, ...]
+    rows: int
+    columns: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its tokens."""
+        return sum(each.nbytes for each in (self.tokens, *self.deep))
+
+
+class VisionLanguageModel:
+    """A network that reads words and pictures.
+
+    Args:
+        network: Of one of `KINDS`.
+        tokenizer: Its own.
+        answers: The two words it is to answer with.
+
+    Raises:
+        EngineError: The tokenizer lacks one of the answers, or a mark of the conversation.
+    """
+
+    def __init__(self, network: Any, tokenizer: Any, answers: tuple[str, str]) -> None:
+        self._network, self._tokenizer = network.eval(), tokenizer
+        for mark in MARKS:
+            self._only_token(mark)
+        vision = network.config.vision_config
+        self.grid = PatchGrid(vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
+        rows = torch.tensor([self._only_token(word) for word in answers])
+        self.answer_tokens: tuple[int, int] = (int(rows[0]), int(rows[1]))
+        self._answer_rows: torch.Tensor = network.lm_head.weight.detach()[rows.to(network.device)].float()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        device: torch.device = self._network.device
+        return device
+
+    def tokens(self, text: str) -> list[int]:
+        """Token ids of a piece of text, which may hold marks."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def embed(self, tokens: Sequence[int]) -> torch.Tensor:
+        """(n, D) input vectors of tokens."""
+        ids = torch.tensor(tokens, dtype=torch.long, device=self.device)
+        vectors: torch.Tensor = self._network.model.language_model.embed_tokens(ids)
+        return vectors
+
+    def look(self, pictures: Sequence[Picture]) -> list[Features]:
+        """The vision tokens of pictures, all in one run; sizes may differ."""
+        side = self.grid.patch_px
+        grids = [(1, each.pixels.shape[1] // side, each.pixels.shape[2] // side) for each in pictures]
+        pixels = np.concatenate([patches(each.pixels, self.grid) for each in pictures])
+        seen = self._network.model.get_image_features(
+            torch.from_numpy(pixels).to(self.device), torch.tensor(grids, device=self.device)
+        )
+        layers = getattr(seen, "deepstack_features", None) or []
+        merge = self.grid.merge
+        return [
+            Features(
+                tokens.clone(), tuple(layer[i].clone() for layer in layers), rows // merge, columns // merge
+            )
+            for i, (tokens, (_, rows, columns)) in enumerate(zip(seen.pooler_output, grids, strict=True))
+        ]
+
+    def read(
+        self,
+        vectors: torch.Tensor,
+        positions: torch.Tensor,
+        seen: torch.Tensor,
+        deep: Sequence[torch.Tensor],
+        past: KeyValues = (),
+    ) -> tuple[torch.Tensor, KeyValues]:
+        """Runs the decoder.
+
+        Args:
+            vectors: (B, n, D) inputs.
+            positions: (3, B, n) in time, down and across.
+            seen: (B, n) whether it is a vision token.
+            deep: (vision tokens, D) of each layer, row by row.
+            past: What stands before, of B rows; of equal length.
+
+        Returns:
+            Hidden states (B, n, D), and keys and values of all tokens, those of `past` included.
+        """
+        text = self._network.config.text_config
+        cache = transformers.DynamicCache(ddp_cache_data=past or None, config=text)
+        more = {"visual_pos_masks": seen, "deepstack_visual_embeds": list(deep)} if len(deep) else {}
+        answer = self._network.model.language_model(
+            inputs_embeds=vectors, position_ids=positions, past_key_values=cache, use_cache=True, **more
+        )
+        return answer.last_hidden_state, tuple((layer.keys, layer.values) for layer in cache.layers)
+
+    def answer_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(n, 2) float32 logits of the two answers after hidden states (n, D); no other row of the head is used."""
+        return hidden.float() @ self._answer_rows.T
+
+    def _only_token(self, word: str) -> int:
+        ids = self.tokens(word)
+        if len(ids) != 1 or ids[0] == self._tokenizer.unk_token_id:
+            raise EngineError(
+                f"the tokenizer has no single token for {word!r}",
+                "name answers that are one token each, and a tokenizer of a Qwen-VL model",
+            )
+        return ids[0]
+
+
+def open_model(
+    manifest: Manifest, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> VisionLanguageModel:
+    """Opens a verifier's folder, once the digests of its files are right.
+
+    Raises:
+        EngineError: Not a verifier with a question, another architecture, a file that no digest covers, lacking
+            weights, a tokenizer without the answers, or pictures that do not fit the patches.
+    """
+    if manifest.role != "verifier" or manifest.prompt is None or manifest.answers is None:
+        raise ManifestError(
+            f"engine {manifest.name} is no verifier with a prompt and answers",
+            "name a verifier's manifest here",
+        )
+    folder = checked_network(manifest).parent
+    kind = _kind(manifest, folder)
+    _refuse_strangers(manifest, folder)
+    with opening(f"engine {manifest.name}", folder):
+        network, told = getattr(transformers, KINDS[kind]).from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+        )
+        lacking = sorted(told["missing_keys"])
+        if lacking or told["mismatched_keys"]:
+            raise EngineError(
+                f"engine {manifest.name}: {folder} lacks weights, such as {(lacking or ['?'])[0]}",
+                "fetch it again",
+            )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = VisionLanguageModel(network.to(device), tokenizer, manifest.answers)
+    side = model.grid.token_px
+    if any(length % side for length in manifest.preprocess.size):
+        raise ManifestError(
+            f"engine {manifest.name}: preprocess.size {list(manifest.preprocess.size)} is not made of squares of "
+            f"{side} pixels",
+            f"take multiples of {side}",
+        )
+    return model
+
+
+def _kind(manifest: Manifest, folder: Path) -> str:
+    """The architecture that config.json names."""
+    try:
+        kind = json.loads((folder / "config.json").read_bytes())["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EngineFileError(
+            f"engine {manifest.name}: {folder / 'config.json'} names no architecture", "fetch it again"
+        ) from None
+    if kind not in KINDS:
+        raise EngineError(
+            f"engine {manifest.name} is a {str(kind)[:60]}, and this reads {', '.join(KINDS)}",
+            "take a checkpoint of one of these",
+        )
+    return str(kind)
+
+
+def _refuse_strangers(manifest: Manifest, folder: Path) -> None:
+    covered = {path.name for path in manifest.paths}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _READ and path.name not in covered:
+            raise EngineError(
+                f"engine {manifest.name}: {path} lies beside its weights, and no digest covers it",
+                "name it in the manifest's files, or take it away",
+            )
