@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from pipeline.errors import HangingError, InputError
+from pipeline.errors import HangingError, InputError, words_of
 from pipeline.secrets import redact
 
 logger = logging.getLogger("musewatch.plugin")
@@ -172,7 +172,7 @@ class Calls:
             try:
                 self.ask(lambda _: None, last)
             except Exception as error:
-                logger.warning("the %s does not close: %s", self._name, redact(str(error)))
+                logger.warning("the %s does not close: %s", self._name, redact(words_of(error)))
         with self._turn:
             self._leave_thread()
 
@@ -228,7 +228,7 @@ class Calls:
             return error
         self._counts.failures += 1
         now_s = self._clock()
-        text = redact(str(error) or type(error).__name__)
+        text = redact(words_of(error))
         if now_s - self._logged_s >= LOG_EVERY_S:
             self._logged_s = now_s
             logger.error("the %s failed: %s", self._name, text)

@@ -14,6 +14,7 @@ MusewatchError            exit_code: what the process ends with when nobody hand
     +-- BackpressureError  a sink asks for a pause: wait retry_after_s, then again
 """
 
+from contextlib import suppress
 from typing import ClassVar
 
 
@@ -90,3 +91,11 @@ class BackpressureError(OutsideError):
     def __init__(self, problem: str, retry_after_s: float = 1.0) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(problem)
+
+
+def words_of(error: BaseException) -> str:
+    """What anybody's error says, or what it is called where it says nothing; never raises."""
+    with suppress(Exception):
+        if text := str(error):
+            return text
+    return type(error).__name__

@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.deliver import outbox
 from pipeline.deliver.events import encode, trial_event
 from pipeline.deliver.relay import publish_once
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, words_of
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.protocols import Readable, Sink
 from pipeline.secrets import redact
@@ -193,5 +193,5 @@ def _try(sink: Sink, event: dict[str, Any], answer_s: float) -> str | None:
     try:
         publish_once(sink, [event], answer_s)
     except Exception as error:
-        return redact(str(error) or type(error).__name__)
+        return redact(words_of(error))
     return None

@@ -17,7 +17,7 @@ from pipeline.cli.common import OUTSIDE
 from pipeline.cli.logs import start_logging
 from pipeline.cli.signals import DrainOnSignals, Hangup
 from pipeline.config import Config, parse_config
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, words_of
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.runner.runner import Runner, RunSummary, Status
 from pipeline.secrets import redact
@@ -150,7 +150,7 @@ class Reloading:
             try:
                 self._runner.reload(self._read())
             except Exception as error:
-                logger.error("the config was not reloaded: %s", redact(str(error) or type(error).__name__))
+                logger.error("the config was not reloaded: %s", redact(words_of(error)))
 
 
 def _status(as_json: bool) -> tuple[AbstractContextManager[Any], Callable[[Status], None]]:

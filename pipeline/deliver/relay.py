@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.deliver.outbox import Outbox, Waiting
-from pipeline.errors import BackpressureError, OutboxError, OutsideError, RefusedError
+from pipeline.errors import BackpressureError, OutboxError, OutsideError, RefusedError, words_of
 from pipeline.facts import close_quietly, closing_of
 from pipeline.protocols import DeadLetters, Sink
 from pipeline.secrets import redact
@@ -21,6 +21,7 @@ ANSWER_S = 60.0
 LONG_S = 5.0  # for one batch: then the next is smaller
 FIRST_BATCH = 10
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
+LONGEST_WISH_S = 300.0  # of a sink that asks for a pause
 REFUSALS = 5  # of one event by itself, with growing pauses, before it is set aside
 
 
@@ -86,7 +87,11 @@ class Relay:
             if rows:
                 self._publish(rows)
         except Exception as error:
-            if isinstance(error, RefusedError) and len(rows) == 1 and self._set_aside(rows[0], str(error)):
+            if (
+                isinstance(error, RefusedError)
+                and len(rows) == 1
+                and self._set_aside(rows[0], words_of(error))
+            ):
                 return now_s
             return self._failed(error, now_s)
         return self._worked(rows, now_s)
@@ -123,7 +128,7 @@ class Relay:
                 with self._asking():
                     close()
             except Exception as error:
-                logger.warning("sink %s does not close: %s", self.name, redact(str(error)))
+                logger.warning("sink %s does not close: %s", self.name, redact(words_of(error)))
 
     def _waits_s(self) -> float:
         """How long the sink has been asked without an answer."""
@@ -132,10 +137,14 @@ class Relay:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Around every call into the sink, by which `problem` sees that it hangs."""
+        """Around every call into the sink, by which `problem` sees that it hangs; what it raises is an Exception."""
         self._asked_s = self._clock()
         try:
             yield
+        except Exception:
+            raise
+        except BaseException as error:  # sys.exit() of a sink ends its call, not the thread
+            raise _exit_of(error) from error
         finally:
             self._long = self._waits_s() > LONG_S
             self._asked_s = None
@@ -155,7 +164,7 @@ class Relay:
         return now_s + IDLE_S if self.idle else now_s
 
     def _failed(self, error: Exception, now_s: float) -> float:
-        problem = redact(str(error) or type(error).__name__)
+        problem = redact(words_of(error))
         if self.failing is None:
             logger.warning("sink %s does not take events, they wait in the outbox: %s", self.name, problem)
         self.failing = problem
@@ -190,14 +199,24 @@ class Relay:
                 with self._asking():
                     self._sink.set_aside(row.event, reason)
             except Exception as error:
-                logger.warning("sink %s: no dead letter: %s", self.name, redact(str(error)))
+                logger.warning("sink %s: no dead letter: %s", self.name, redact(words_of(error)))
 
     def _pause_s(self, error: Exception) -> float:
         if isinstance(error, BackpressureError):
-            return max(FIRST_PAUSE_S, error.retry_after_s)
+            return _wish_s(error.retry_after_s)
         pause_s: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
         self._failures += 1
         return max(FIRST_PAUSE_S, pause_s * self._rng.uniform(0.5, 1.0))
+
+
+def _wish_s(retry_after_s: object) -> float:
+    """A sink may say anything: what is no number is no wish."""
+    wish_s = retry_after_s if isinstance(retry_after_s, float | int) else 0.0
+    return min(LONGEST_WISH_S, max(FIRST_PAUSE_S, wish_s))
+
+
+def _exit_of(error: BaseException) -> OutsideError:
+    return OutsideError(f"it raised {type(error).__name__}", "a plugin must not end the process")
 
 
 class RelayThread:
@@ -280,6 +299,8 @@ def publish_once(
                     close_quietly(sink)
         except Exception as error:
             failures.append(error)
+        except BaseException as error:
+            failures.append(_exit_of(error))
 
     thread = threading.Thread(target=publish, name="trial", daemon=True)
     thread.start()

@@ -10,8 +10,18 @@ from typing import Any
 import pytest
 
 from pipeline.deliver.outbox import Outbox, send_again
-from pipeline.deliver.relay import FIRST_PAUSE_S, IDLE_S, LONGEST_PAUSE_S, REFUSALS, Relay, RelayThread
+from pipeline.deliver.relay import (
+    FIRST_PAUSE_S,
+    IDLE_S,
+    LONGEST_PAUSE_S,
+    LONGEST_WISH_S,
+    REFUSALS,
+    Relay,
+    RelayThread,
+    publish_once,
+)
 from pipeline.errors import BackpressureError, OutboxError, OutsideError, RefusedError
+from tests.servers.wait import wait_until
 
 
 class ListSink:
@@ -22,7 +32,7 @@ class ListSink:
         self.tried: list[str] = []
         self.calls = 0
         self.closed = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.refused: str | None = None
         self.arrived = threading.Event()
 
@@ -136,6 +146,54 @@ def test_backpressure_waits_as_long_as_it_was_asked(relay: Relay, outbox: Outbox
     sink.error = None
     run_until_idle(relay, 52.0)
     assert sink.events == ["e000"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "pause_s"),
+    [(float("inf"), LONGEST_WISH_S), (86400.0, LONGEST_WISH_S), (float("nan"), FIRST_PAUSE_S),
+     (-1.0, FIRST_PAUSE_S), (None, FIRST_PAUSE_S), ("3", FIRST_PAUSE_S)],
+)  # fmt: skip
+def test_the_pause_a_sink_asks_for_has_bounds(
+    relay: Relay, outbox: Outbox, sink: ListSink, wish: Any, pause_s: float
+) -> None:
+    fill(outbox, 1)
+    sink.error = BackpressureError("busy", wish)
+    assert relay.step(10.0) == 10.0 + pause_s
+
+
+class Wordless(Exception):  # noqa: N818
+    """Cannot be put into words."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SystemExit(3), "it raised SystemExit. a plugin must not end the process"),
+        (GeneratorExit(), "it raised GeneratorExit. a plugin must not end the process"),
+        (Wordless(), "Wordless"),
+    ],
+)
+def test_whatever_a_sink_raises_is_told_and_the_thread_goes_on(
+    relay: Relay, outbox: Outbox, sink: ListSink, error: BaseException, told: str
+) -> None:
+    fill(outbox, 1)
+    sink.error = error
+    thread = RelayThread(relay)
+    thread.start()
+    wait_until(lambda: relay.failing == told)
+    sink.error = None
+    thread.stop(time.monotonic() + 5)
+    assert thread.join()
+    assert sink.events == ["e000"]
+
+
+def test_a_trial_of_a_sink_that_ends_the_process_is_a_failure(sink: ListSink) -> None:
+    sink.error = SystemExit(0)
+    with pytest.raises(OutsideError, match="it raised SystemExit"):
+        publish_once(sink, [{"id": "e"}], 5.0)
 
 
 def test_one_line_when_it_fails_and_one_when_it_recovers(
