@@ -27,7 +27,7 @@ MAX_LABEL = 200
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
-def _within_the_calendar(moment: datetime) -> datetime:
+def within_the_calendar(moment: datetime) -> datetime:
     """Far enough from the ends of the calendar that any time zone and any stream's clock can be reckoned in."""
     if not _EARLIEST <= moment <= _LATEST:
         raise ValueError(f"expected a time between {_EARLIEST.year} and {_LATEST.year}")
@@ -41,7 +41,7 @@ def _upright(box: tuple[float, float, float, float]) -> tuple[float, float, floa
     return box
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_within_the_calendar)]
+Moment = Annotated[AwareDatetime, AfterValidator(within_the_calendar)]
 """A wall clock with its time zone."""
 StreamSeconds = Annotated[float, Field(ge=-MAX_STREAM_S, le=MAX_STREAM_S, allow_inf_nan=False)]
 """Of a stream's own time."""

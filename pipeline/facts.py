@@ -3,8 +3,8 @@
 Nobody else looks at a plugin's attributes.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -120,5 +120,15 @@ def close_quietly(plugin: object) -> None:
     """Closes a plugin that may be asked by nobody else; never raises."""
     close = closing_of(plugin)
     if close is not None:
-        with suppress(Exception):
+        with suppress(Exception, SystemExit):
             close()
+
+
+@contextmanager
+def frames_of(source: Any) -> Iterator[Iterator[Any]]:
+    """The frames of a source, given up in the end; any iterator will do."""
+    frames = source.frames()
+    try:
+        yield frames
+    finally:
+        close_quietly(frames)

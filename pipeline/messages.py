@@ -12,7 +12,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bounds import Box, Count, Finite, Moment, Side, StreamSeconds
+from pipeline.bounds import (
+    MAX_LABEL,
+    MAX_STREAM_S,
+    Box,
+    Count,
+    Finite,
+    Moment,
+    Side,
+    StreamSeconds,
+    within_the_calendar,
+)
 
 
 class Clock(StrEnum):
@@ -69,8 +79,15 @@ class Frame:
             raise ValueError(f"a pixel is not {self.pixel_aspect:g} times as wide as high")
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise ValueError(f"image must be (H, W, 3) uint8, not {self.image.shape} {self.image.dtype}")
+        if not self.image.size:
+            raise ValueError("image has no pixels")
+        if not -MAX_STREAM_S <= self.pts_s <= MAX_STREAM_S:
+            raise ValueError(f"pts_s is {self.pts_s}, not a number of seconds within {MAX_STREAM_S:g}")
         if self.captured_at.tzinfo is None:
             raise ValueError("captured_at must carry a time zone")
+        within_the_calendar(self.captured_at)
+        if not self.epoch.isprintable() or len(self.epoch) > MAX_LABEL:
+            raise ValueError(f"epoch must be printable, and of at most {MAX_LABEL} characters")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bounds import MAX_EDGE_PX
 from pipeline.calls import Calls, Guests
 from pipeline.errors import ConfigError
 from pipeline.facts import (
@@ -86,6 +87,8 @@ class PluggedDetector(Plugged):
         def check(found: Any) -> list[Detections]:
             _need(isinstance(found, Sequence) and len(found) == len(frames), f"{len(frames)} results", found)
             _need(all(isinstance(each, Detections) for each in found), "Detections", found)
+            edges = max((float(np.abs(each.xyxy).max(initial=0.0)) for each in found), default=0.0)
+            _need(edges <= MAX_EDGE_PX, f"boxes within {MAX_EDGE_PX:g} px", found)
             return [
                 Detections(
                     each.xyxy.astype(np.float32, copy=False), each.score.astype(np.float32, copy=False)
@@ -402,6 +405,10 @@ def _verdicts(answer: Any, pairs: Sequence[tuple[Candidate, Enrolled]]) -> list[
         _need(_within(each.fused, 2), "fused distances in [0, 2]", each.fused)
         for p in (each.p_no, each.p_no_swapped):
             _need(p is None or _within(p, 1), "probabilities in [0, 1]", p)
+        named = isinstance(each.degraded, list | tuple) and all(
+            isinstance(name, str) for name in each.degraded
+        )
+        _need(named, "names of what was left out", each.degraded)
     return list(answer)
 
 
@@ -416,11 +423,10 @@ def _fitting(mask: Any, tracklet: Tracklet) -> Mask | None:
     _need(isinstance(mask, Mask), "a mask", mask)
     width, height = tracklet.scene.size
     _need(tuple(mask.size) == (height, width), f"a mask of {height}x{width}", mask.size)
-    runs = mask.counts
+    runs = tuple(int(run) for run in mask.counts)  # a library's own integers are no JSON
     _need(
         all(run >= 0 for run in runs) and sum(runs) == height * width,
         f"runs over {height * width} pixels",
         runs,
     )
-    fitting: Mask = mask
-    return fitting
+    return Mask(runs, (height, width))

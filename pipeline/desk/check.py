@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pipeline import build
 from pipeline.config import Config, StreamConfig
 from pipeline.deliver.relay import publish_once
-from pipeline.facts import BusFacts, closing_of, facts
+from pipeline.errors import words_of
+from pipeline.facts import BusFacts, closing_of, facts, frames_of
 from pipeline.files import make_folder, make_private, need_writable
 from pipeline.follow.squared import detect
 from pipeline.messages import Detections, Frame
@@ -57,7 +58,7 @@ class Problem:
     @classmethod
     def of(cls, where: str, error: Exception) -> "Problem":
         """From an error; one of ours brings its fix."""
-        text = str(getattr(error, "problem", None) or error or type(error).__name__)
+        text = str(getattr(error, "problem", None) or words_of(error))
         return cls(where, redact(text), redact(str(getattr(error, "fix", ""))))
 
 
@@ -227,7 +228,7 @@ def _find_nobody(frame: Frame) -> Detections:
 def _look(config: Config, stream: StreamConfig, find: Find) -> Sight | Problem:
     source = build.source_factory(config, stream)()
     best: Sight | None = None
-    with closing(source.frames()) as frames:
+    with frames_of(source) as frames:
         for number, frame in enumerate(frames):
             if number % EVERY == 0:
                 found = find(frame)

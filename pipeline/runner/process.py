@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.calls import Guests
-from pipeline.errors import OutsideError
+from pipeline.errors import OutsideError, words_of
 from pipeline.runner.telemetry import Telemetry
 from pipeline.secrets import redact
 
@@ -70,8 +70,8 @@ class Failures:
         self._in_a_row = 0
         self._logged: dict[str, float] = {}
 
-    def report(self, stream_id: str, error: Exception) -> None:
-        """A stage could not deal with a frame of a stream."""
+    def report(self, stream_id: str, error: Exception, what: str = "a frame was lost") -> None:
+        """A stage could not deal with a frame of a stream, or with `what` else."""
         self._telemetry.errors.labels(stream_id).inc()
         self._counts[stream_id] += 1
         self._in_a_row += 1
@@ -79,7 +79,7 @@ class Failures:
         now_s = time.monotonic()
         if now_s - self._logged.get(stream_id, -LOG_EVERY_S) >= LOG_EVERY_S:
             self._logged[stream_id] = now_s
-            logger.error("stream %s: a frame was lost: %s", stream_id, redact(str(error)))
+            logger.error("stream %s: %s: %s", stream_id, what, redact(words_of(error)))
 
     def counts(self, stream_ids: Iterable[str]) -> dict[str, int]:
         """Failures so far of each of these streams."""
@@ -101,9 +101,9 @@ class Failures:
         def run() -> None:
             try:
                 work()
-            except Exception as error:
-                self.fatal = error
-                logger.error("a stage has died: %s", redact(str(error)), exc_info=True)
+            except BaseException as error:  # sys.exit() of a plugin, too
+                self.fatal = error if isinstance(error, Exception) else RuntimeError(repr(error))
+                logger.error("a stage has died: %s", redact(words_of(error)), exc_info=True)
 
         return run
 

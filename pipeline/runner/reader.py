@@ -8,12 +8,11 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.errors import ConfigError, MusewatchError, StreamError
-from pipeline.facts import SourceFacts, close_quietly, facts
+from pipeline.errors import ConfigError, MusewatchError, StreamError, words_of
+from pipeline.facts import SourceFacts, close_quietly, facts, frames_of
 from pipeline.messages import EndReason
 from pipeline.runner.gate import FrameGate
 from pipeline.secrets import redact
@@ -185,7 +184,7 @@ class StreamReader:
         connection = uuid.uuid4().hex
         last = ("", -math.inf)
         rate = FrameRate()
-        with closing(source.frames()) as frames:
+        with frames_of(source) as frames:
             for frame in frames:
                 if self._stop.is_set():
                     return
@@ -232,4 +231,4 @@ def _told(error: Exception) -> str:
     """The error in words; the name of its kind too where it is none of ours and may have no others."""
     if isinstance(error, MusewatchError):
         return redact(str(error))
-    return redact(": ".join(filter(None, [type(error).__name__, str(error)])))
+    return redact(": ".join(dict.fromkeys([type(error).__name__, words_of(error)])))

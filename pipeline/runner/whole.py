@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from pipeline import build
 from pipeline.config import Config
 from pipeline.deliver.outbox import Outbox
+from pipeline.errors import words_of
 from pipeline.messages import Tracklet
 from pipeline.protocols import Bus
 from pipeline.runner.assembly import Assembly, open_cameras
 from pipeline.runner.back import BusThread, Identifier
 from pipeline.runner.delivery import Delivery, EvidenceRoom
 from pipeline.runner.process import Failures
+from pipeline.secrets import redact
 
 logger = logging.getLogger("musewatch.runner")
 
@@ -35,7 +37,8 @@ class IdentifyThread(BusThread):
         self, bus: Bus, delivery: Delivery, failures: Failures, identifier: Identifier, outbox: Outbox
     ) -> None:
         super().__init__(bus, delivery, failures)
-        self._identifier, self._outbox = identifier, outbox
+        self._identifier, self._outbox, self._failures = identifier, outbox, failures
+        self._failing: Exception | None = None
 
     @property
     def hits_opened(self) -> int:
@@ -55,9 +58,32 @@ class IdentifyThread(BusThread):
         self._identifier.follow()
 
     def work(self, tracklets: Sequence[Tracklet]) -> None:
-        """Asks."""
+        """Asks all together; where that fails, one by one, so that the one to blame costs itself only."""
         self._identifier.follow_if_possible()
-        self._identifier.ask(tracklets)
+        try:
+            self._identifier.ask(tracklets)
+        except Exception:
+            for tracklet in tracklets:
+                self._ask_alone(tracklet)
+        else:
+            self._failing = None if tracklets else self._failing
+
+    def _ask_alone(self, tracklet: Tracklet) -> None:
+        try:
+            self._identifier.ask([tracklet])
+        except Exception as error:
+            self._failing = error
+            self._failures.report(tracklet.key.stream_id, error, "a track was not identified")
+        else:
+            self._failing = None
+
+    def problems(self) -> list[str]:
+        """Why the last track could not be identified."""
+        return [f"identify: {redact(words_of(self._failing))}"] if self._failing else []
+
+    def failures(self) -> list[Exception]:
+        """The same, where none has been since."""
+        return [self._failing] if self._failing else []
 
 
 def whole(config: Config, bus: Bus, opened: ExitStack) -> Assembly:

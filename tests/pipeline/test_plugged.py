@@ -1,6 +1,7 @@
 """The door: what plugins say of themselves, and answers that cannot be."""
 
 import ast
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -99,6 +100,7 @@ RUBBISH = [
     ("detector", None),
     ("detector", [PEOPLE]),
     ("detector", [(1, 2, 3, 4), PEOPLE]),
+    ("detector", [Detections(np.array([[-1e30, 0, 1e30, 9]], np.float32), np.ones(1, np.float32)), PEOPLE]),
     ("tracker", [1, 2]),
     ("tracker", np.array([1])),
     ("tracker", np.array([1.0, 2.0])),
@@ -115,6 +117,8 @@ RUBBISH = [
     ("verifier", [[verdict(NAN), verdict(candidate=1)]]),
     ("verifier", [[verdict(7.0), verdict(candidate=1)]]),
     ("verifier", [[verdict(), verdict(candidate=1, p_no=1.5)]]),
+    ("verifier", [[replace(verdict(), degraded=None), verdict(candidate=1)]]),
+    ("verifier", [[replace(verdict(), degraded=(object(),)), verdict(candidate=1)]]),
     ("masker", []),
     ("masker", [CROPS[0]]),
     ("masker", [mask(size=(64, 48))]),
@@ -137,6 +141,12 @@ def test_what_fits_is_passed_on(role: str) -> None:
         assert [len(each) for each in answer] == [2, 0]
     else:
         assert np.array_equal(answer, RIGHT[role])
+
+
+def test_runs_of_a_mask_are_plain_integers_whatever_library_made_them() -> None:
+    made = Mask(np.array([0, 64 * 48]), (48, 64))
+    [passed] = ask(PluggedMasker.of(plugin("masker", [made])))
+    assert json.dumps(passed.counts) == "[0, 3072]"
 
 
 @pytest.mark.parametrize(("role", "answer"), RUBBISH)

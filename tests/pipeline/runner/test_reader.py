@@ -1,6 +1,7 @@
 """One stream is read, lost, opened again and ended."""
 
 import random
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -229,6 +230,27 @@ def test_a_source_that_cannot_be_closed_does_not_break_the_reader() -> None:
             raise OSError("closed twice")
 
     assert World(Bad(clip(0))).drained() == [(0, "e1"), EndReason.TRACK_ENDED]
+
+
+def test_a_source_that_ends_the_process_as_it_is_closed_ends_nothing() -> None:
+    class Exiting(ListSource):
+        def close(self) -> None:
+            sys.exit(3)
+
+    world = World(Exiting(clip(0)))
+    assert world.drained() == [(0, "e1"), EndReason.TRACK_ENDED]
+    world.reader.stop()
+    assert world.reader.failure is None
+
+
+def test_a_source_may_give_any_iterator() -> None:
+    class Plain(ListSource):
+        def frames(self) -> Iterator[Frame]:
+            return iter(list(super().frames()))
+
+    world = World(Plain(clip(0, 1)))
+    assert world.drained() == [(0, "e1"), (1, "e1"), EndReason.TRACK_ENDED]
+    assert world.reader.failure is None
 
 
 def test_a_silent_stream_is_woken_and_opened_again() -> None:

@@ -22,6 +22,7 @@ from pipeline.runner.runner import Runner, Status
 from pipeline.watchlist.follower import WatchlistFollower
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
+from plugins.bus_memory import MemoryBus
 from plugins.embedders.colour import ColourEmbedder
 from tests.pipeline.runner.rig import NOW, SCRIPTS, Camera, Rig, clip, play, plug_in, run_until
 from tests.support.enrolment_desk import DrawnDetector
@@ -152,8 +153,42 @@ def test_a_detector_that_fails_for_long_ends_no_run(rig: Rig, monkeypatch: pytes
     assert (summary.hits, summary.failure) == (1, None)
 
 
-def test_a_stage_that_dies_stops_the_run_with_its_error(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(matcher: Matcher, tracklets: Sequence[Tracklet]) -> list[object]:
+@pytest.mark.parametrize("error", [RuntimeError("something unforeseen"), SystemExit("something unforeseen")])
+def test_a_stage_that_dies_stops_the_run_with_its_error(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object) -> list[Tracklet]:
+        raise error
+
+    SCRIPTS["door"] = lambda: Camera(clip(30, RED))
+    monkeypatch.setattr(MemoryBus, "receive", fail)
+    summary = Runner(rig.config("door")).run(30.0)
+    assert "something unforeseen" in str(summary.failure)
+
+
+def test_a_track_that_cannot_be_identified_costs_that_question_only(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shortlist = Matcher.shortlist
+
+    def fail(matcher: Matcher, tracklets: Sequence[Tracklet]) -> Any:
+        if any(tracklet.key.stream_id == "door" for tracklet in tracklets):
+            raise RuntimeError("something unforeseen")
+        return shortlist(matcher, tracklets)
+
+    rig.enrol("anna", RED)
+    play("door", clip(40, RED))
+    play("hall", clip(40, RED))
+    monkeypatch.setattr(Matcher, "shortlist", fail)
+    Runner(rig.config("door", "hall")).run(60.0)
+    assert rig.story == [("hall", "anna", "opened"), ("hall", "anna", "closed")]
+    assert caplog.messages.count("stream door: a track was not identified: something unforeseen") == 1
+
+
+def test_a_run_that_identifies_nobody_to_the_end_is_no_success(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(matcher: Matcher, tracklets: Sequence[Tracklet]) -> Any:
         if tracklets:
             raise RuntimeError("something unforeseen")
         return []
@@ -161,7 +196,16 @@ def test_a_stage_that_dies_stops_the_run_with_its_error(rig: Rig, monkeypatch: p
     rig.enrol("anna", RED)
     SCRIPTS["door"] = lambda: Camera(clip(30, RED))
     monkeypatch.setattr(Matcher, "shortlist", fail)
-    summary = Runner(rig.config("door")).run(30.0)
+    runner = Runner(rig.config("door"))
+    told: list[str] = []
+
+    def look(status: Status) -> None:
+        told.extend(runner.problems())
+        if "identify: something unforeseen" in told:
+            runner.stop()
+
+    summary = runner.run(30.0, look)
+    assert "identify: something unforeseen" in told
     assert str(summary.failure) == "something unforeseen"
 
 
