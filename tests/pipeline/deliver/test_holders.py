@@ -84,13 +84,15 @@ def test_of_whom_both_have_forgotten_no_byte_is_left(site: Site) -> None:
 
 
 def test_pictures_that_have_aged_are_nobody_s_any_more(site: Site) -> None:
-    for picture in (site.data_dir / "evidence").glob("*.jpg"):
+    holder = EvidenceHolder(site.data_dir, site.data_dir / "outbox.db")
+    of_ben = holder.traces("ben")
+    for picture in holder._pictures("anna"):
         picture.unlink()
     site.outbox.close()
     Outbox(site.data_dir / "outbox.db", ["slow"]).close()
-    holder = EvidenceHolder(site.data_dir, site.data_dir / "outbox.db")
     assert holder.traces("anna") == []
     assert holder._pictures("anna") == []
+    assert holder.traces("ben") == of_ben != []
 
 
 def test_a_picture_that_cannot_be_deleted_is_named_and_stays_in_the_books(site: Site) -> None:

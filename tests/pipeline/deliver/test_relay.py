@@ -475,6 +475,15 @@ def test_a_sink_that_hangs_is_told_by_somebody_else_and_the_others_go_on(
     outbox.close()
 
 
+def test_a_trial_of_a_sink_that_hangs_ends_with_what_to_do() -> None:
+    sink = HangingSink()
+    with pytest.raises(OutsideError, match="it has not answered for 0 s") as failure:
+        publish_once(sink, [], 0.05)
+    assert failure.value.fix == "see outbox.answer_s"
+    sink.comes_back.set()
+    assert sink.arrived.wait(10)
+
+
 def test_a_slow_sink_gets_smaller_batches_so_that_it_does_not_seem_to_hang(outbox: Outbox) -> None:
     now_s, sizes = [0.0], []
 

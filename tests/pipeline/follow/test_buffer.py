@@ -120,6 +120,9 @@ def test_poor_crops_are_no_evidence(buffer: TrackBuffer) -> None:
     record = see(buffer, 0.0)
     assert not buffer.wants(record, 0.1, 0.0)
     assert buffer.wants(record, 0.15, 0.0)
+    buffer.add(record, crop(0.0, 0.9), lambda: SCENE)
+    assert buffer.wants(record, 0.45, 1.0), "a later sample, at half the quality of the best"
+    assert buffer.track_ids("nowhere") == set()
 
 
 def test_a_short_track_is_asked_about_as_soon_as_it_is_out_of_sight(buffer: TrackBuffer) -> None:

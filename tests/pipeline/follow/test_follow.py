@@ -228,6 +228,24 @@ def test_a_new_track_that_continues_a_lost_one_keeps_its_id() -> None:
     assert told[0].track_ids.tolist() == [1], "the first frame shows the old id already"
 
 
+def test_a_lost_track_is_continued_at_the_first_look_or_never() -> None:
+    f = Fixture(relink=2.0)
+    wide, far = (600, 100), (500.0, 10.0, 530.0, 90.0)
+    f.feed(seen(0, LEFT, size=wide), seen(1, LEFT, size=wide), seen(2, size=wide))
+    f.trackers[0].update = lambda frame, found, _: np.full(len(found), 77)  # type: ignore[method-assign, assignment]
+    f.feed(seen(3, far, size=wide), seen(4, LEFT, size=wide))
+    assert f.buffer.track_ids("door") == {1, 2}
+
+
+def test_an_id_that_the_tracker_gives_again_after_a_while_is_somebody_new() -> None:
+    f = Fixture()
+    f.feed(seen(0, LEFT), seen(1, LEFT))
+    f.feed(seen(1000))
+    told = f.watch()
+    f.feed(seen(1001, LEFT))
+    assert told[0].track_ids.tolist() == [2]
+
+
 def test_an_observer_is_told_who_was_where_in_every_frame() -> None:
     f = Fixture()
     told = f.watch()

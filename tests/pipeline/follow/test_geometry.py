@@ -48,6 +48,10 @@ def test_nobody_overlaps_nobody() -> None:
     assert area(none).shape == (0,)
 
 
+def test_areas_below_one_pixel_count_and_inverted_boxes_have_none() -> None:
+    assert area(floats([0, 0, 0.5, 4], [5, 5, 1, 9], [5, 5, 9, 1])).tolist() == [2, 0, 0]
+
+
 def test_boxes_are_clipped_to_width_and_height() -> None:
     box = floats([-5, -6, 400, 300])
     np.testing.assert_array_equal(clip(box, (320, 200)), [[0, 0, 320, 200]])

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.deliver.events import LAST_REVISION, encode, to_event
 from pipeline.identify.decide import Accepted, CoolDown
-from pipeline.identify.hits import Answer, HitBook, hit_id, nobody
+from pipeline.identify.hits import NEARER, Answer, HitBook, hit_id, nobody
 from pipeline.messages import (
     Candidate,
     EndReason,
@@ -84,6 +84,13 @@ def test_a_hit_by_a_text_shows_the_distance_and_the_cut_of_texts() -> None:
     (hit,) = book().record(found_by_text(tracklet(), "anna", 0.9))
     assert hit.decision.distance == pytest.approx(0.9)
     assert hit.decision.max_distance == pytest.approx(1.25)
+
+
+def test_a_distance_is_worth_telling_when_it_has_fallen_by_as_much_as_said() -> None:
+    b = book()
+    first, second = (Verdict(Candidate("anna", 1, d, 1), fused=d) for d in (NEARER, 0.0))
+    assert told(b.record(answer(tracklet(number=1), first, NEARER))) == [("opened", 1, None)]
+    assert told(b.record(answer(tracklet(number=2), second, NEARER))) == [("updated", 2, None)]
 
 
 def test_hits_by_texts_and_by_pictures_are_compared_by_what_is_left_to_their_cuts() -> None:

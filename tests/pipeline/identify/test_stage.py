@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import CoolDown
-from pipeline.identify.hits import HitBook
+from pipeline.identify.hits import Answer, HitBook, Report
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import Candidate, EndReason, HitState, Mask, TrackKey, Tracklet, Verdict
@@ -126,6 +126,26 @@ def test_hits_of_another_process_are_taken_up_and_count(tmp_path: Path) -> None:
     (closed,) = here.stage.on_batch([here.sight(RED, 2, end=EndReason.TRACK_ENDED)])
     assert (closed.hit_id, closed.state) == (opened[0].hit_id, HitState.CLOSED)
     assert list(here.stage.on_batch([here.sight(RED, key=TrackKey("door", "e1", 2))])) == []
+
+
+def test_hits_in_front_of_a_tracklet_that_fails_are_handed_on_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = HitBook.record
+
+    def fail(book: HitBook, answer: Answer) -> list[Report]:
+        if answer.tracklet.key.track_id == 2:
+            raise RuntimeError("odd")
+        return record(book, answer)
+
+    monkeypatch.setattr(HitBook, "record", fail)
+    world = World(tmp_path)
+    world.enrol("anna", RED)
+    world.refresh()
+    hits = iter(world.stage.on_batch([world.sight(RED, key=TrackKey("door", "e1", n)) for n in (1, 2)]))
+    assert next(hits).track_id == 1
+    with pytest.raises(RuntimeError, match="odd"):
+        next(hits)
 
 
 def test_nobody_is_found_after_their_time(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pipeline.watchlist.mirror import WatchlistMirror
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.schemas import contents_schema, watchlist_schema
-from pipeline.watchlist.shared import publish, publish_all, read_row, read_table
+from pipeline.watchlist.shared import publish, publish_all, read_row, read_table, to_row
 from pipeline.watchlist.standing import remarks
 from tests.pipeline.watchlist.office import NOW, picture
 from tests.support.enrolment_desk import CODEC
@@ -139,6 +139,17 @@ def test_who_was_removed_long_ago_leaves_though_nothing_is_left_of_them(site: Si
     assert site.start() == ["ben", "cleo"]
     assert site.here.pictures([1]) == {}
     assert site.said == ""
+
+
+def test_who_came_by_a_row_that_no_contents_row_has_named_yet_leaves_by_a_later_one(site: Site) -> None:
+    site.enrol("ben")
+    site.start()
+    site.enrol("anna", told=False)
+    site.bus.watchlist.write([("anna", to_row(site.office, "anna", CODEC))])
+    assert site.start() == ["anna", "ben"]
+    site.remove("anna")
+    site.lose("anna")
+    assert site.start() == ["ben"]
 
 
 def test_after_a_failure_of_the_link_the_whole_table_is_held_against_the_contents_row(site: Site) -> None:
@@ -275,6 +286,36 @@ def test_the_last_contents_row_stands_when_two_publish_at_once(site: Site) -> No
     site.bus.watchlist.write = write_late  # type: ignore[method-assign]
     site.enrol("anna")
     assert site.contents()["identities"] == ["anna", "ben"]
+
+
+def test_a_contents_row_has_room_for_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Contents(watchlist="0" * 32, version=1, identities=("anna", "ben"))
+    size = len(row.to_row())
+    monkeypatch.setattr("pipeline.watchlist.contents.MAX_BYTES", size)
+    assert from_row(row.to_row()) == row
+    monkeypatch.setattr("pipeline.watchlist.contents.MAX_BYTES", size - 1)
+    with pytest.raises(InputError, match="2 identities are too many for one contents row"):
+        row.to_row()
+
+
+def test_a_contents_row_that_is_taken_back_speaks_for_nobody(site: Site) -> None:
+    site.enrol("anna")
+    with WatchlistMirror(site.bus, WatchlistStore.in_folder(site.folder / "gpu")) as mirror:
+        mirror.follow()
+        site.bus.watchlist.write([(KEY, None)])
+        mirror.follow()
+        assert site.ids() == ["anna"]
+        assert [remark.split(",")[0] for remark in mirror.remarks] == [
+            "the shared watchlist has no contents row"
+        ]
+
+
+def test_many_ids_are_shown_by_the_first_five(site: Site) -> None:
+    names = [f"p{number}" for number in range(6)]
+    site.enrol(*names)
+    site.lose(*names)
+    site.start()
+    assert "6 identities are (p0, p1, p2, p3, p4, ...) in the shared watchlist without a row" in site.said
 
 
 def test_who_is_about_to_leave_is_no_fault(site: Site) -> None:

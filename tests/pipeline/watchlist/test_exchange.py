@@ -1,5 +1,6 @@
 """An archive carries the whole watchlist; nothing that is wrong with one gets in."""
 
+import copy
 import json
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from pipeline.errors import InputError, OutsideError
 from pipeline.plugged import PluggedEmbedder
 from pipeline.testing import FakeCodec, FakeEmbedder
-from pipeline.watchlist.exchange import export_watchlist, import_watchlist
+from pipeline.watchlist.exchange import _read, export_watchlist, import_watchlist
 from pipeline.watchlist.follower import ensure_vectors
 from pipeline.watchlist.records import Identity, NewPicture
 from pipeline.watchlist.roster import WatchlistStore
@@ -105,6 +106,28 @@ def test_pictures_get_the_suffix_of_their_format(tmp_path: Path, store: Watchlis
     assert listing.identities[2].enrolments[0].file.endswith(".jpg")
 
 
+def test_a_picture_of_an_unknown_format_travels_as_data(tmp_path: Path, store: WatchlistStore) -> None:
+    store.add(Identity("p3", None, None, None, NOW), [NewPicture(b"odd", NOW)])
+    listing = export_watchlist(store, tmp_path / "w.zip")
+    assert listing.identities[2].pictures[0].file.endswith(".data")
+
+
+def test_people_can_read_the_listing(store: WatchlistStore, tmp_path: Path) -> None:
+    export_watchlist(store, tmp_path / "w.zip")
+    with zipfile.ZipFile(tmp_path / "w.zip") as archive:
+        lines = archive.read("watchlist.json").decode().splitlines()
+    assert '   "name": "Zoé",' in lines
+
+
+def test_somebody_removed_meanwhile_stops_the_export(
+    store: WatchlistStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WatchlistStore, "pictures", lambda *_: {})
+    with pytest.raises(OutsideError, match="p1 was removed while the watchlist was written") as failure:
+        export_watchlist(store, tmp_path / "w.zip")
+    assert failure.value.fix == "try again"
+
+
 def test_an_empty_watchlist_travels_too(other: WatchlistStore, tmp_path: Path) -> None:
     export_watchlist(other, tmp_path / "w.zip")
     assert import_watchlist(other, tmp_path / "w.zip", CODEC).identities == ()
@@ -133,6 +156,21 @@ def test_somebody_else_of_the_same_id_is_replaced_only_when_told(
     assert content(other) == before
     import_watchlist(other, tmp_path / "w.zip", CODEC, replace=True)
     assert content(other) == content(store)
+
+
+@pytest.mark.parametrize(("others", "said"), [(5, "p0, p1, p2, p3, p4"), (6, "p0, p1, p2, p3, p4 ...")])
+def test_others_of_the_same_id_are_named(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path, others: int, said: str
+) -> None:
+    for id_ in ("p1", "p2"):
+        store.remove(id_)
+    for number in range(others):
+        store.add(Identity(f"p{number}", None, None, None, NOW), [picture(BLUE)])
+        other.add(Identity(f"p{number}", None, None, None, NOW), [picture(RED)])
+    export_watchlist(store, tmp_path / "w.zip")
+    with pytest.raises(InputError) as refused:
+        import_watchlist(other, tmp_path / "w.zip", CODEC)
+    assert refused.value.problem == f"already enrolled, with other content: {said}"
 
 
 def test_a_place_that_cannot_be_written(store: WatchlistStore, tmp_path: Path) -> None:
@@ -216,6 +254,70 @@ def test_a_wrong_archive_changes_nothing(
     assert message in str(caught.value)
     assert content(other) == []
     assert other.version == 0
+
+
+def overlap(target: Path) -> None:
+    """Three members that are one."""
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("watchlist.json", bytes(1000))
+        for number in range(2):
+            twin = copy.copy(archive.filelist[0])
+            twin.filename = f"pictures/{number}.jpg"
+            archive.filelist.append(twin)
+
+
+@pytest.mark.parametrize(
+    "case", ["a picture too few", "pictures swapped", "a picture that is a bomb", "overlap", "cut"]
+)
+def test_of_an_archive_that_was_damaged_on_its_way_another_is_made(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path, case: str
+) -> None:
+    good, wrong = tmp_path / "w.zip", tmp_path / "wrong.zip"
+    export_watchlist(store, good)
+    if case == "overlap":
+        overlap(wrong)
+    elif case == "cut":
+        wrong.write_bytes(good.read_bytes()[:-30])
+    else:
+        rewritten(good, wrong, WRONG[case][0])
+    with pytest.raises(InputError) as refused:
+        import_watchlist(other, wrong, CODEC)
+    assert refused.value.fix == "export it again"
+    if case == "overlap":
+        assert refused.value.problem == f"{wrong} is damaged: its members overlap"
+
+
+def test_what_is_wrong_is_named_and_what_to_do(
+    store: WatchlistStore, other: WatchlistStore, tmp_path: Path
+) -> None:
+    class Unable(FakeCodec):
+        def decode(self, data: bytes) -> Any:
+            raise InputError("too large", "make it smaller")
+
+    def refusal(change: Callable[[dict[str, bytes]], None], codec: FakeCodec = CODEC) -> InputError:
+        wrong = rewritten(tmp_path / "w.zip", tmp_path / "wrong.zip", change)
+        with pytest.raises(InputError) as refused:
+            import_watchlist(other, wrong, codec)
+        return refused.value
+
+    export_watchlist(store, tmp_path / "w.zip")
+    many = refusal(lambda members: members.update({f"a{n}": b"x" for n in range(5)}))
+    assert many.problem.endswith("it also holds a0, a1, a2")
+    nothing = refusal(WRONG["no listing"][0])
+    assert nothing.problem.endswith("wrong.zip is not what 'watchlist export' wrote")
+    assert nothing.fix == "it must hold one watchlist.json"
+    unable = refusal(lambda members: None, Unable())
+    assert unable.problem.endswith(".jpg: too large")
+    assert unable.fix == "make it smaller"
+
+
+def test_a_member_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a", b"0123456789")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert _read(archive, "a", 10) == b"0123456789"
+        with pytest.raises(InputError, match="'a' unpacks to more than 9 bytes"):
+            _read(archive, "a", 9)
 
 
 def test_files_that_are_no_archives(other: WatchlistStore, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 
 from pipeline.errors import ConfigError, InputError, OutsideError
 from pipeline.testing import FakeCodec
-from pipeline.watchlist.records import Identity, NewPicture
+from pipeline.testing.contracts import HolderContract
+from pipeline.watchlist.records import Identity, NewPicture, NewText
 from pipeline.watchlist.roster import WatchlistStore
+from pipeline.watchlist.sqlite_roster import SqliteRoster
 from tests.support.pictures import BLUE, GREEN, RED, person
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
@@ -166,6 +169,31 @@ def test_an_id_is_checked(id_: str) -> None:
 
 def test_ids_in_other_forms_are_fine() -> None:
     assert {someone(id_).id for id_ in ("a", "7", "P-3_x.y", "x" * 63)}
+
+
+class TestTraces(HolderContract):
+    @pytest.fixture
+    def holder(self, tmp_path: Path) -> Iterator[SqliteRoster]:
+        with WatchlistStore.in_folder(tmp_path) as store:
+            for id_ in ("anna", "ben"):
+                store.add(someone(id_), [*PICTURES[:1], NewText("all in red", NOW)])
+        with closing(SqliteRoster(tmp_path / "watchlist.db")) as roster:
+            assert roster.traces("ben") == [
+                f"watchlist.db: {kind}" for kind in ("identity", "picture 3", "text 4")
+            ]
+            yield roster
+
+
+def test_a_store_of_another_kind_says_how_it_is_backed_up(tmp_path: Path) -> None:
+    class Elsewhere:
+        """A roster that is backed up by its own means."""
+
+        def close(self) -> None:
+            pass
+
+    with WatchlistStore(Elsewhere()) as store, pytest.raises(ConfigError, match="no backups") as refused:  # type: ignore[arg-type]
+        store.backup(tmp_path / "copy.db")
+    assert refused.value.fix == "use its database's, or watchlist export"
 
 
 class TestBackup:

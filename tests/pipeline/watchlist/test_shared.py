@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -48,6 +49,20 @@ def test_pictures_shrink_until_the_row_fits(office: WatchlistStore) -> None:
     assert CODEC.decode(pictures[2].picture).shape[0] < 900
     assert [p.sha256 for p in shared.pictures] == people(office)["anna"], "the originals' digests"
     assert [p.sha256 for p in pictures[:2]] == people(office)["anna"][:2], "small ones stay as they are"
+
+
+def test_the_largest_picture_shrinks_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, broad = (
+        NewPicture(CODEC.encode(np.zeros(size, np.uint8)), NOW) for size in ((20, 20, 3), (50, 1000, 3))
+    )
+    monkeypatch.setattr("pipeline.watchlist.shared.MAX_PIXELS", 10_000)
+    with WatchlistStore.in_folder(tmp_path) as store:
+        store.add(anna(), [small, broad, small])
+        _, pictures = from_row(b"anna", to_row(store, "anna", CODEC) or b"")
+    heights, widths = zip(*(CODEC.decode(each.picture).shape[:2] for each in pictures), strict=True)  # type: ignore[union-attr]
+    assert (heights, widths) == ((20, 16, 20), (20, 342, 20))
 
 
 @pytest.mark.parametrize(
