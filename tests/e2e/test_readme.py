@@ -54,7 +54,7 @@ def commands_of(page: str) -> list[str]:
 
 
 DOCS = ["operate.md", "consume.md"]  # run behind the README, in the same folder
-HOURS = ["train.md", "engines.md", "evaluate.md", "world.md"]
+HOURS = ["train.md", "engines.md", "evaluate.md", "world.md", "calibrate.md"]
 PLUGIN_TESTS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 FILES = {
     match["file"]: match["text"]

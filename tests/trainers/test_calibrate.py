@@ -13,8 +13,8 @@ from pipeline.cli.main import main
 from pipeline.config import load_config
 from pipeline.identify.calibration import Calibration
 from plugins.embedders.colour import ColourEmbedder
-from trainers.calibrate import searches_of
 from trainers.evaluate.feature_set import FeatureSet
+from trainers.evaluate.pairs import searches_of
 
 WIDTH = ColourEmbedder.dimension
 

@@ -13,6 +13,7 @@ from trainers.metrics.impostors import ImpostorModel, Searches
 SHOWN = (10, 100, 1000, 10_000)  # enrolled
 LOWEST = 1e-5  # of the rates' axis
 BINS = 10  # of the probabilities
+POINTS = 200  # of a curve
 
 
 def draw(made: Calibration, searches: Mapping[str, Searches], path: Path) -> None:
@@ -32,8 +33,8 @@ def draw(made: Calibration, searches: Mapping[str, Searches], path: Path) -> Non
 
 def _rates(axes: Any, kind: str, pairs: Searches, fpir: float) -> None:
     model = ImpostorModel.fit(pairs)
-    lowest, highest = pairs.distances[pairs.genuine | pairs.impostor].min(), model.offsets.max()
-    cuts = np.linspace(0.8 * lowest, highest, 200)
+    counted = pairs.distances[pairs.genuine | pairs.impostor]
+    cuts = np.linspace(0.8 * counted.min(), counted.max(), POINTS)
     for n in SHOWN:
         rate = model.fpir(cuts, np.full(len(cuts), float(n)))
         axes.plot(cuts, np.maximum(rate, LOWEST), label=f"false alarms, {n} enrolled")
