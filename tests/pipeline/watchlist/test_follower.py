@@ -259,6 +259,17 @@ def test_a_picture_that_no_vector_can_be_made_of_costs_nobody_else_anything(stor
     assert [each.identity_id for each in follower.unusable] == ["p1", "p2"]
 
 
+def test_of_the_only_picture_without_a_vector_the_reason_is_told(store: WatchlistStore) -> None:
+    store.add(someone("p1"), PICTURES[:1])
+    follower = follow(store, OddAboutBlue())
+    fresh(follower)
+    store.add(someone("p2"), PICTURES[2:])
+    fresh(follower)
+    (left_out,) = follower.unusable
+    assert left_out.identity_id == "p2"
+    assert "not of unit length" in left_out.problem
+
+
 def test_a_manifest_that_is_put_right_makes_the_vectors_anew(store: WatchlistStore, tmp_path: Path) -> None:
     """The same network, fed as bgr when people were enrolled and as rgb afterwards, is another engine."""
     store.add(someone("anna"), PICTURES[:1])

@@ -80,6 +80,19 @@ def test_nothing_is_believed_before_the_table_has_answered(bus: ListBus, tmp_pat
         mirror.follow()
 
 
+def test_how_the_table_is_kept_is_mended_whenever_it_is_read_whole(
+    bus: ListBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mended: list[bool] = []
+    monkeypatch.setattr(bus.watchlist, "faults", lambda *, mend: mended.append(mend) or [])
+    with following(bus, tmp_path) as (mirror, _):
+        mirror.follow()
+        mirror.follow()
+        bus.watchlist.cut = True
+        mirror.follow()
+    assert mended == [True, True]
+
+
 def test_a_table_that_nobody_has_written_leaves_the_store_alone(
     bus: ListBus, office: WatchlistStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.testing import ListBus
 from pipeline.watchlist.records import NewPicture
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.schemas import identity_schema
-from pipeline.watchlist.shared import MAX_BYTES, from_row, to_row
+from pipeline.watchlist.shared import MAX_BYTES, from_row, publish, to_row
 from tests.pipeline.watchlist.office import NOW, VECTOR, anna, people
 from tests.support.enrolment_desk import CODEC
 from tests.tree import ROOT
@@ -60,7 +61,8 @@ def test_the_largest_picture_shrinks_wherever_it_stands(
     monkeypatch.setattr("pipeline.watchlist.shared.MAX_PIXELS", 10_000)
     with WatchlistStore.in_folder(tmp_path) as store:
         store.add(anna(), [small, broad, small])
-        _, pictures = from_row(b"anna", to_row(store, "anna", CODEC) or b"")
+        publish(store, (bus := ListBus()).watchlist, CODEC, ["anna"])
+    _, pictures = from_row(b"anna", bus.watchlist.log[0].value or b"")
     heights, widths = zip(*(CODEC.decode(each.picture).shape[:2] for each in pictures), strict=True)  # type: ignore[union-attr]
     assert (heights, widths) == ((20, 16, 20), (20, 342, 20))
 
