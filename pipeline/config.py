@@ -26,6 +26,7 @@ from pipeline.settings import (
 )
 
 STREAM_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
+MAX_PORT = 65_535
 
 
 Pause = Annotated[float, Field(ge=0, le=LONG_S)]
@@ -168,6 +169,13 @@ class TelemetryConfig(Settings):
         pattern=r"^.+:\d{1,5}$",
         description="HOST:PORT, of IPv6 [HOST]:PORT; null = off; port 0 = any free.",
     )
+
+    @field_validator("listen")
+    @classmethod
+    def _possible_port(cls, listen: str | None) -> str | None:
+        if listen is not None and int(listen.rpartition(":")[2]) > MAX_PORT:
+            raise ValueError(f"a port is at most {MAX_PORT}")
+        return listen
 
 
 class RunnerConfig(Settings):

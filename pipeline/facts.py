@@ -72,11 +72,12 @@ class MaskerFacts(EngineFacts):
 
 
 class SourceFacts(Facts):
-    """Of a source: as the protocol says."""
+    """Of a source: as the protocol says; `note` is of the latest opening."""
 
     live: bool
     finite: bool = False
     opening_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    note: str | None = None
 
 
 class BusFacts(Facts):

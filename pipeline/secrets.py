@@ -19,7 +19,7 @@ MAX_FILE_BYTES = 65_536
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _USER_PART = re.compile(r"(?<=://)[^\s\"'<>]+@")  # up to the last @: passwords may hold / and @
 _ASSIGNED = re.compile(r"([?&;]?)\b([A-Za-z][\w.-]{0,63})=('[^']*'|[^\s\"'<>&;,)]+)")
-_BEARER = re.compile(r"\b([Bb]earer )\S+")
+_BEARER = re.compile(r"(?i)\b(bearer |authorization: *(?:[a-z]+ +)?)\S+")
 _SECRET = re.compile(
     r"passw|passphrase|pwd|secret|token|api_?key|access_?key|private_?key|signature|credential"
 )

@@ -14,6 +14,7 @@ from pipeline.desk.check import Problem, Sight, check, save_snapshots
 from pipeline.errors import ConfigError
 from pipeline.output import JsonOption, print_json, say
 from pipeline.plugged import PluggedCodec
+from pipeline.secrets import redact
 
 
 def command(
@@ -47,6 +48,7 @@ def _report(
                 "frame_size": s.frame.size,
                 "people": len(s.detections),
                 "heights_px": s.heights_px,
+                "notes": [redact(s.note)] if s.note else [],
             }
             for s in sights
         ]
@@ -57,6 +59,8 @@ def _report(
         width, height = sight.frame.size
         people = ", ".join(f"{tall} px" for tall in sight.heights_px) or "nobody"
         typer.echo(f"{sight.stream_id}: {width}x{height}, in view: {people}")
+        if sight.note:
+            say(sight.note)
     for path in pictures:
         typer.echo(f"wrote {path}")
     for problem in problems:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from pipeline import build
 from pipeline.config import Config, StreamConfig
 from pipeline.deliver.relay import publish_once
 from pipeline.errors import words_of
-from pipeline.facts import BusFacts, closing_of, facts, frames_of
+from pipeline.facts import BusFacts, SourceFacts, closing_of, facts, frames_of
 from pipeline.files import make_folder, make_private, need_writable
 from pipeline.follow.squared import detect
 from pipeline.messages import Detections, Frame
@@ -64,11 +64,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a stream shows: a frame and the people found in it."""
+    """What a stream shows: a frame and the people found in it, and what its source says of the opening."""
 
     stream_id: str
     frame: Frame
     detections: Detections
+    note: str | None = None
 
     @property
     def heights_px(self) -> list[int]:
@@ -236,7 +237,9 @@ def _look(config: Config, stream: StreamConfig, find: Find) -> Sight | Problem:
                     best = Sight(stream.id, frame, found)
             if number >= FRAMES:
                 break
-    return best or Problem(f"streams.{stream.id}", "it opened but has no frames", "is the recording empty?")
+    if best is None:
+        return Problem(f"streams.{stream.id}", "it opened but has no frames", "is the recording empty?")
+    return replace(best, note=facts(SourceFacts, source, f"stream {stream.id}: source").note)
 
 
 def _too_small(sight: Sight, wanted_px: int) -> Problem | None:

@@ -154,7 +154,7 @@ class Desk:
         Raises:
             InputError: Nobody is enrolled so; names near ones.
         """
-        for entry in self._store.read([identity_id]).entries:
+        for entry in self._store.read([identity_id] if identity_id.isprintable() else ()).entries:
             return entry
         ids = [each.id for each in self._store.identities()]
         near = difflib.get_close_matches(identity_id, ids, n=3) or ids[:5]

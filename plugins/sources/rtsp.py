@@ -102,6 +102,7 @@ class RtspSource:
         self._now = now
         self._closed = threading.Event()
         self._skew_told = False
+        self.note: str | None = None
         self._hardware = hardware(config.hwaccel)
         self.finite = config.finite
         self.opening_s = config.listen_s if config.listen else 2 * config.open_s  # to answer, to send
@@ -143,9 +144,8 @@ class RtspSource:
             return self._open(rtsp_transport=self._config.transport, allowed_media_types="video")
         except _NoTcpError:
             container = self._open(rtsp_transport="udp", allowed_media_types="video")
-        _log.warning(
-            "%s: the camera gives no video over TCP, so UDP is used: set transport: udp", self._shown
-        )
+        self.note = f"{self._shown}: the camera gives no video over TCP, so UDP is used: set transport: udp"
+        _log.warning("%s", self.note)
         return container
 
     def _open(self, **options: str) -> InputContainer:

@@ -155,3 +155,8 @@ def test_a_config_cannot_be_changed() -> None:
 def test_a_plugins_own_keys_are_left_to_the_plugin(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, detector={"use": "theirs", "anything": [1, {"deep": True}]}))
     assert config.detector.settings == {"anything": [1, {"deep": True}]}
+
+
+def test_a_port_that_no_machine_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"telemetry\.listen: .*a port is at most 65535"):
+        parse_config({"version": 1, "telemetry": {"listen": "127.0.0.1:99999"}}, tmp_path)

@@ -53,6 +53,8 @@ def test_the_user_part_of_a_url_is_never_shown(text: str, shown: str) -> None:
         ("connect to 'host=h password=p dbname=x'", "connect to 'host=h password=*** dbname=x'"),
         ("dsn host=h password='a b' x", "dsn host=h password=*** x"),
         ("sent Authorization: Bearer ab.cd", "sent Authorization: Bearer ***"),
+        ("sent authorization: Basic YTpi", "sent authorization: Basic ***"),
+        ("sent Authorization: ab.cd", "sent Authorization: ***"),
         ("max_distance=0.4, margin=0.1, keyframes=3", "max_distance=0.4, margin=0.1, keyframes=3"),
     ],
 )

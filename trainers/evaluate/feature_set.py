@@ -84,6 +84,8 @@ class FeatureSet:
             raise InputError(
                 f"{len(queries)} queries and {len(gallery)} gallery images: neither may be empty"
             )
+        if not queries.shape[1]:
+            raise InputError("query_features and gallery_features have rows of no numbers")
         more = {name: label.pop(name) for name in LABELS if name in label}
         opinions = opinions_of(arrays, tau)
         if opinions is not None:

@@ -187,6 +187,8 @@ def _presence_rows(rows: "csv.DictReader[str]", path: Path) -> list[Presence]:
         start_s, end_s, visible_s, height_px = (
             _number(row[name], f"{path}, line {rows.line_num}: {name}") for name in _PRESENCE_COLUMNS[2:]
         )
+        if end_s < start_s or min(visible_s, height_px) < 0:
+            raise InputError(f"{path}, line {rows.line_num}: it ends before it starts, or has a size below 0")
         stay = Appearance(row["stream_id"], row["person_id"], start_s, end_s)
         presence.append(Presence(stay, visible_s, height_px))
     return presence

@@ -108,6 +108,8 @@ def test_an_unknown_id_names_the_nearest(desk: Desk, command: str) -> None:
     code, _, err = desk.run(command, "p3")
     assert code == 3
     assert "nobody is enrolled as 'p3'" in err
+    code, _, err = desk.run(command, "\udcff")
+    assert (code, "nobody is enrolled as '\\udcff'" in err) == (3, True)
     enrol(desk, "visitor-17", RED)
     code, _, err = desk.run(command, "vistor-17")
     assert code == 3

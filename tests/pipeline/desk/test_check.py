@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,8 @@ from pipeline.cli.main import main
 from pipeline.config import parse_config
 from pipeline.desk.check import check
 from pipeline.errors import StreamError
-from pipeline.testing import StuckSource, frame
+from pipeline.messages import Frame
+from pipeline.testing import ListSource, StuckSource, frame
 from tests.pipeline.runner.rig import SCRIPTS, clip, play, plug_in
 from tests.servers.ports import free_port
 from tests.support.enrolment_desk import CODEC
@@ -61,7 +63,24 @@ def test_a_config_that_works(site: Site) -> None:
     (stream,) = answer["streams"]
     assert (stream["id"], stream["frame_size"], stream["people"]) == ("door", [320, 200], 2)
     assert stream["heights_px"] == [HEIGHT_PX] * 2
+    assert stream["notes"] == []
     assert not (site.folder / "data").exists()
+
+
+def test_what_a_source_says_of_its_opening_is_a_note(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    class Falling(ListSource):
+        note: str | None = None
+
+        def frames(self) -> Iterator[Frame]:
+            self.note = "rtsp://u:hunter2@cam/1: UDP is used"
+            yield from super().frames()
+
+    SCRIPTS["door"] = lambda: Falling(clip(30, RED))
+    site.configure("door")
+    code, answer = site.check()
+    assert (code, answer["streams"][0]["notes"]) == (0, ["rtsp://***@cam/1: UDP is used"])
+    main(["check", str(site.folder / "c.yaml")])
+    assert "rtsp://***@cam/1: UDP is used\n" in capsys.readouterr().err
 
 
 def test_the_same_in_words(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

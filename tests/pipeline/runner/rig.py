@@ -49,6 +49,10 @@ class ScriptedSource:
         self.live = self._source.live
         self.finite = getattr(self._source, "finite", False)
 
+    @property
+    def note(self) -> str | None:
+        return getattr(self._source, "note", None)
+
     def frames(self) -> Iterator[Frame]:
         return self._source.frames()  # type: ignore[no-any-return]
 

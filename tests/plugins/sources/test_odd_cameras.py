@@ -73,6 +73,9 @@ def test_a_wrong_password_is_still_a_wrong_password(units):
 def test_udp_is_taken_where_tcp_is_refused_and_the_log_says_so(units, caplog):
     with OddCamera(units, FPS, only_udp=True) as camera:
         assert len(frames(camera, 5)) == 5
+        source = RtspSource(RtspSource.Config(url=camera.url))
+        next(source.frames())
+        assert "set transport: udp" in (source.note or "")
     assert "set transport: udp" in caplog.text
 
 

@@ -98,6 +98,10 @@ def test_a_table_for_people(tmp_path, capsys):
             {"gallery_features": np.zeros((120, 3))},
             r"gallery_features has shape \(120, 3\), expected \(any, 16\)",
         ),
+        (
+            {"query_features": np.zeros((20, 0)), "gallery_features": np.zeros((120, 0))},
+            "rows of no numbers",
+        ),
         ({"p_no": None}, "candidates without p_no"),
         ({"candidates": None}, "p_no without candidates"),
         ({"candidates": np.full((20, 8), 120)}, "query 0 lists candidate 120"),

@@ -102,6 +102,8 @@ def test_broken_labels_are_named_by_line(tmp_path, line):
         (HEAD + "hall,p1,0\n", "line 2: end_s: a number is missing or wrong"),
         (HEAD + "hall,p1,0,nan,1,100\n", "line 2: end_s: a number is missing or wrong"),
         (HEAD + "hall,p1,0,1e300,1,100\n", "line 2: end_s: a number is missing or wrong"),
+        (HEAD + "hall,p1,9,1,1,100\n", "line 2: it ends before it starts"),
+        (HEAD + "hall,p1,0,1,-1,100\n", "line 2: it ends before it starts, or has a size below 0"),
         (HEAD + f"hall,{'p' * 200_000},0,1,1,100\n", "presence.csv: not CSV: field larger"),
     ],
 )
