@@ -310,6 +310,20 @@ class Manifest(_Part):
         return self.fed
 
     @property
+    def question(self) -> tuple[Prompt, tuple[str, str]]:
+        """What a verifier asks, and the words it is answered with.
+
+        Raises:
+            ManifestError: This is no verifier that asks.
+        """
+        if self.prompt is None or self.answers is None:
+            raise ManifestError(
+                f"engine {self.name} is no verifier with a prompt and answers",
+                "name a verifier's manifest here",
+            )
+        return self.prompt, self.answers
+
+    @property
     def max_distance(self) -> float | None:
         """The cut that belongs to this engine; None where the manifest names none."""
         return self.operating_point.max_distance if self.operating_point else None

@@ -44,7 +44,7 @@ def preprocess(
     tensor = np.empty((len(images), 3, *settings.size), np.float32)
     placements = []
     for image, planes in zip(images, tensor, strict=True):
-        canvas, placement = _place(image, settings)
+        canvas, placement = place(image, settings)
         channels = cv2.split(canvas)  # far quicker than a transpose
         planes[:] = channels if settings.colour == "bgr" else channels[::-1]
         placements.append(placement)
@@ -54,7 +54,7 @@ def preprocess(
     return tensor, placements
 
 
-def _place(image: NDArray[np.uint8], settings: Preprocess) -> tuple[NDArray[np.uint8], Placement]:
+def place(image: NDArray[np.uint8], settings: Preprocess) -> tuple[NDArray[np.uint8], Placement]:
     """The picture in the size of the input, and where it lies there."""
     height, width = settings.size
     if settings.resize == "stretch":

@@ -1,15 +1,10 @@
 """Hits to a web address, one POST an event."""
 
 import http.client
-import io
 import re
-import socket
-import ssl
-import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import AnyHttpUrl, Field, field_validator
 
@@ -17,6 +12,7 @@ from pipeline.deliver.events import CONTENT_TYPE, encode
 from pipeline.errors import BackpressureError, OutsideError, RefusedError
 from pipeline.secrets import remember
 from pipeline.settings import Settings
+from plugins.bounded_http import Address, receive, send
 
 _BUSY = (429, 503)
 _NOT_THIS = (
@@ -28,9 +24,7 @@ _NOT_THIS = (
 )  # what is wrong is in the event; of 401, 403, 404... it is in the settings
 _REPEATED = 409
 _LONGEST_PAUSE_S = 300.0
-_LARGEST_ANSWER_BYTES = 1_000_000
 _MOST_POSTED = 10_000  # ids remembered
-_SHORTEST_WAIT_S = 0.001
 _SHORTEST_SECRET = 8
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
@@ -82,10 +76,8 @@ class WebhookSink:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        parts = urlsplit(str(config.url))
-        self._host, self._port, self._tls = parts.hostname or "", parts.port, parts.scheme == "https"
-        self._target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-        self._where = f"{parts.scheme}://{self._host}{f':{self._port}' if self._port else ''}"
+        self._address = Address.of(str(config.url))
+        self._where = self._address.where
         ours = {} if "content-type" in map(str.lower, config.headers) else {"Content-Type": CONTENT_TYPE}
         self._headers = {**config.headers, **ours}
         self._posted: OrderedDict[str, None] = OrderedDict()
@@ -101,7 +93,7 @@ class WebhookSink:
             RefusedError: It was 400, 413, 415 or 422, or 409 to an event that was never posted before.
             OutsideError: Nobody answers, or with anything else than 2xx, or the answer does not end.
         """
-        connection = self._connection()
+        connection = self._address.connection(self._config.timeout_s)
         try:
             connection.connect()
             for event in events:
@@ -111,28 +103,12 @@ class WebhookSink:
         finally:
             connection.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
-        timeout_s = self._config.timeout_s
-        if not self._tls:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
-        else:
-            context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=timeout_s, context=context
-            )
-        connection.response_class = _LimitedAnswer
-        return connection
-
     def _post(self, connection: http.client.HTTPConnection, event: Mapping[str, Any]) -> None:
-        deadline_s = time.monotonic() + self._config.timeout_s
-        if connection.sock is None:  # the last answer ended the connection
-            connection.connect()
-        connection.sock.settimeout(self._config.timeout_s)
-        connection.request("POST", self._target, encode(event), self._headers)
+        deadline_s = send(
+            connection, self._address.target, encode(event), self._headers, self._config.timeout_s
+        )
         posted_before = self._remember(event["id"])
-        connection.sock.settimeout(max(_SHORTEST_WAIT_S, deadline_s - time.monotonic()))
-        answer = connection.getresponse()
-        answer.read()
+        answer, _ = receive(connection, deadline_s)
         if answer.status in _BUSY:
             raise BackpressureError(
                 f"webhook {self._where}: busy ({answer.status})", _pause_s(answer.getheader("Retry-After"))
@@ -152,41 +128,6 @@ class WebhookSink:
         if len(self._posted) > _MOST_POSTED:
             self._posted.popitem(last=False)
         return known
-
-
-class _LimitedAnswer(http.client.HTTPResponse):
-    """An answer that has to be read to its end within the timeout of its socket, and a size."""
-
-    def __init__(
-        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
-    ) -> None:
-        super().__init__(sock, debuglevel, method, url)
-        self.fp = io.BufferedReader(_Limited(sock, self.fp.detach()))
-
-
-class _Limited(io.RawIOBase):
-    def __init__(self, sock: socket.socket, stream: io.RawIOBase) -> None:
-        self._sock, self._stream = sock, stream
-        self._deadline_s = time.monotonic() + (sock.gettimeout() or 0.0)
-        self._left = _LARGEST_ANSWER_BYTES
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left_s = self._deadline_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("its answer does not end in time")
-        self._sock.settimeout(left_s)
-        count = self._stream.readinto(buffer)
-        self._left -= count or 0
-        if self._left < 0:
-            raise OSError(f"its answer has more than {_LARGEST_ANSWER_BYTES / 1e6:g} MB")
-        return count
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
 
 
 def _pause_s(retry_after: str | None) -> float:

@@ -159,11 +159,7 @@ def open_model(
         EngineError: Not a verifier with a question, another architecture, a file that no digest covers, lacking
             weights, a tokenizer without the answers, or pictures that do not fit the patches.
     """
-    if manifest.role != "verifier" or manifest.prompt is None or manifest.answers is None:
-        raise ManifestError(
-            f"engine {manifest.name} is no verifier with a prompt and answers",
-            "name a verifier's manifest here",
-        )
+    _, answers = manifest.question
     folder = checked_network(manifest).parent
     kind = _kind(manifest, folder)
     _refuse_strangers(manifest, folder)
@@ -178,7 +174,7 @@ def open_model(
                 "fetch it again",
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = VisionLanguageModel(network.to(device), tokenizer, manifest.answers)
+    model = VisionLanguageModel(network.to(device), tokenizer, answers)
     side = model.grid.token_px
     if any(length % side for length in manifest.preprocess.size):
         raise ManifestError(

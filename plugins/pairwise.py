@@ -1,0 +1,205 @@
+"""What verifiers that look at two pictures share: which pairs they ask about, in what order, and what comes of it."""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from engines.manifest import Manifest
+from engines.shelf import EnginePath
+from pipeline.messages import Candidate, Tracklet, Verdict
+from pipeline.protocols import Enrolled
+from pipeline.settings import Settings
+
+ALPHA, TAU = 0.2, 5.0
+REMEMBERED = 100_000  # answers to pairs of pictures
+SECOND_ORDER, VERIFIER = "second_order", "verifier"
+
+Question = tuple[Tracklet, Sequence[tuple[Candidate, Enrolled]]]
+
+
+class PairwiseSettings(Settings):
+    """Which pairs are asked about, and what the answers weigh."""
+
+    engine: EnginePath = Field(description="Manifest of a verifier with a prompt and answers.")
+    alpha: float | None = Field(
+        default=None, ge=0, le=1, description="Weight; null = the manifest's, or 0.2."
+    )
+    top_c: int = Field(
+        default=40, ge=1, le=1000, description="Candidates of a tracklet that are asked about."
+    )
+    crops: int = Field(default=1, ge=1, le=16, description="Best crops of a tracklet that are looked at.")
+    both_orders: bool = Field(default=False, description="Each pair the other way round too.")
+    budget_ms: float | None = Field(
+        default=None, gt=0, le=3.6e6, description="Longest time for one batch of tracklets; null = no limit."
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A picture (H, W, 3) BGR and its digest."""
+
+    image: NDArray[np.uint8]
+    key: bytes
+
+    @classmethod
+    def at(cls, image: NDArray[np.uint8]) -> "Look":
+        """A picture and its digest."""
+        digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(image).data)
+        return cls(image, digest.digest())
+
+
+Pair = tuple[Look, Look]
+Ask = Callable[[Sequence[Pair]], Sequence[float | None]]
+"""p_no of pairs of pictures, the first shown first; None where there is no answer that can be used."""
+
+
+@dataclass(slots=True)
+class _Case:
+    """A candidate that is asked about: the enrolled picture, the crops, and the answers in both orders."""
+
+    candidate: Candidate
+    pairs: list[Pair]
+    said: list[float | None]
+    swapped: list[float | None]
+
+
+class PairJudge:
+    """Judges shortlists by asking about pairs of pictures.
+
+    *Rule.* The enrolled picture nearest to the tracklet, shown first, is compared with each of its best crops; p_no is
+    the mean of the answers. `fused` = (1 - alpha) * distance + alpha * 2 * p_no, in [0, 2] as distances are; with both
+    orders p_no stands there for the mean of the two. Whoever is not asked about keeps the plain distance.
+
+    *Not asked about:* texts; candidates beyond `top_c`; those who, whatever is answered, stay behind the nearest one;
+    pairs of pictures that were asked about before. *In time:* the nearest candidates of all tracklets first, all of
+    them in one order before any in the other. When the budget is spent, the second order is left out first, then the
+    verifier for whoever is left; `degraded` of a verdict says which.
+
+    Source: MUSE, eq. 6; p_no is doubled to the range of the distances.
+
+    Args:
+        settings: Which pairs are asked about.
+        alpha: Weight of the answers.
+        ask: Answers.
+        at_once: Pairs in one call of it.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: PairwiseSettings,
+        alpha: float,
+        ask: Ask,
+        at_once: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._alpha, self._ask = settings, alpha, ask
+        self._at_once, self._clock = at_once, clock
+        self._known: OrderedDict[tuple[bytes, bytes], float] = OrderedDict()
+
+    def __call__(self, questions: Sequence[Question]) -> list[list[Verdict]]:
+        """For each tracklet its verdicts, nearest first."""
+        budget_ms = self._settings.budget_ms
+        deadline_s = np.inf if budget_ms is None else self._clock() + budget_ms / 1000
+        enrolled: dict[int, Look | None] = {}
+        cases = [dict(self._cases(*question, enrolled)) for question in questions]
+        in_order = [case for each in cases for case in each.values()]
+        in_order.sort(key=lambda case: case.candidate.rank)
+        self._answer([(case.said, case.pairs) for case in in_order], deadline_s)
+        if self._settings.both_orders:
+            turned = [(case.swapped, [(second, first) for first, second in case.pairs]) for case in in_order]
+            self._answer(turned, deadline_s)
+        return [
+            _ranked([self._verdict(candidate, case.get(i)) for i, (candidate, _) in enumerate(pairs)])
+            for (_, pairs), case in zip(questions, cases, strict=True)
+        ]
+
+    def _cases(
+        self,
+        tracklet: Tracklet,
+        pairs: Sequence[tuple[Candidate, Enrolled]],
+        enrolled: dict[int, Look | None],
+    ) -> Iterator[tuple[int, _Case]]:
+        """Whoever is worth asking about, by place in the shortlist; without pairs where no picture can be opened."""
+        crops = [Look.at(crop.image) for crop in tracklet.crops[: self._settings.crops] if crop.image.size]
+        nearest = min((candidate.distance for candidate, _ in pairs), default=0.0)
+        reach = nearest + (2 * self._alpha / (1 - self._alpha) if self._alpha < 1 else np.inf)
+        for i, (candidate, shown) in enumerate(pairs[: self._settings.top_c]):
+            if shown.picture is None or candidate.distance > reach:
+                continue
+            if shown.enrolment_id not in enrolled:
+                enrolled[shown.enrolment_id] = _opened(shown.picture)
+            first = enrolled[shown.enrolment_id]
+            asked = [(first, crop) for crop in crops] if first is not None else []
+            yield i, _Case(candidate, asked, [None] * len(asked), [None] * len(asked))
+
+    def _answer(self, wanted: Sequence[tuple[list[float | None], list[Pair]]], deadline_s: float) -> None:
+        """Fills in answers, the known ones first, until the time is over."""
+        places: list[tuple[list[float | None], int, Pair]] = []
+        for answers, pairs in wanted:
+            for i, pair in enumerate(pairs):
+                answers[i] = self._known.get(_key(pair))
+                if answers[i] is None:
+                    places.append((answers, i, pair))
+        for start in range(0, len(places), self._at_once):
+            if self._clock() >= deadline_s:
+                return
+            some = places[start : start + self._at_once]
+            for (answers, i, pair), p in zip(some, self._ask([pair for *_, pair in some]), strict=True):
+                answers[i] = p
+                if p is not None:
+                    self._remember(_key(pair), p)
+
+    def _remember(self, key: tuple[bytes, bytes], p: float) -> None:
+        self._known[key] = p
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _verdict(self, candidate: Candidate, case: _Case | None) -> Verdict:
+        if case is None:
+            return Verdict(candidate, candidate.distance)
+        p_no, swapped = _mean(case.said), _mean(case.swapped)
+        if p_no is None:
+            return Verdict(candidate, candidate.distance, degraded=(VERIFIER,))
+        missing = self._settings.both_orders and swapped is None
+        p = p_no if swapped is None else (p_no + swapped) / 2
+        fused = (1 - self._alpha) * candidate.distance + self._alpha * 2 * p
+        return Verdict(candidate, fused, p_no, swapped, degraded=(SECOND_ORDER,) if missing else ())
+
+
+def weight(settings: PairwiseSettings, manifest: Manifest) -> float:
+    """The config's alpha, or the manifest's, or the usual one."""
+    if settings.alpha is not None:
+        return settings.alpha
+    return ALPHA if manifest.alpha is None else manifest.alpha
+
+
+def _key(pair: Pair) -> tuple[bytes, bytes]:
+    return pair[0].key, pair[1].key
+
+
+def _opened(data: bytes) -> Look | None:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    return None if image is None else Look.at(np.asarray(image, np.uint8))
+
+
+def _mean(answers: Sequence[float | None]) -> float | None:
+    """The mean of what was answered."""
+    said = [answer for answer in answers if answer is not None]
+    return sum(said) / len(said) if said else None
+
+
+def _ranked(verdicts: list[Verdict]) -> list[Verdict]:
+    order = sorted(verdicts, key=lambda verdict: (verdict.fused, verdict.candidate.rank))
+    return [
+        Verdict(v.candidate, v.fused, v.p_no, v.p_no_swapped, rank, v.degraded)
+        for rank, v in enumerate(order, start=1)
+    ]
