@@ -17,8 +17,8 @@ the shape 0, but only at the very end; the shape that is measured higher up is t
 `many` in [0, 1] is measured.
 
 **The likelihood** is logistic, log p(d | same) / p(d | different) = a + b d with b < 0 (Platt), both kinds weighing the
-same. Isotonic regression, the other monotone choice, has steps, says 0 or 1 beyond the last pair of one kind, and has
-the fewest pairs where decisions fall; docs/experiments.md has both on held-out people.
+same. Isotonic regression, the other monotone choice, has a little less log loss on held-out people, see
+docs/experiments.md, but steps on which nearer is no likelier, and says 0 or 1 beyond the last pair of a kind.
 
 Source: Pickands, 1975; Hosking and Wallis, 1987 (probability-weighted moments); Platt, 1999.
 """
@@ -239,14 +239,16 @@ def cut_bands(searches: Searches, fpir: float) -> NDArray[np.float64]:
 def many_pictures(searches: Searches) -> float:
     """`many` in [0, 1]: the false alarms by k pictures of one person are those by k^many people.
 
-    From the share of searches within the lowest hundredth of all impostor distances; 1 where everybody has one picture.
+    From how many searches have a person in the tail of the impostor distances, against how many pictures; 1 where
+    everybody has one picture. The nearer, the less alike are two pictures of one person.
     """
     d = np.where(searches.impostor, searches.distances, np.inf)
     group = np.unique(searches.identities, return_inverse=True)[1]
     pictures = np.bincount(group)
     if pictures.max() == 1:
         return 1.0
-    near = d <= np.quantile(searches.distances[searches.impostor], 0.01)
+    counted = searches.distances[searches.impostor]
+    near = d <= np.quantile(counted, min(1.0, _TAIL / len(counted) ** 0.5))
     several = np.flatnonzero(pictures > 1)
     rows = np.array([near[:, group == i].sum() for i in several])
     people = np.array([near[:, group == i].any(axis=1).sum() for i in several])
