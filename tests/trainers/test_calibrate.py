@@ -1,6 +1,7 @@
 """`musewatch calibrate` on a file of features, as a script calls it; what it leaves is what a run decides by."""
 
 import json
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline import build
+from pipeline import build, registry
 from pipeline.cli.main import main
 from pipeline.config import load_config
 from pipeline.identify.calibration import Calibration
+from pipeline.messages import Verdict
+from pipeline.settings import Settings
 from plugins.embedders.colour import ColourEmbedder
 from trainers.evaluate.feature_set import FeatureSet
 from trainers.evaluate.pairs import searches_of
@@ -133,6 +136,34 @@ def test_what_is_asked_for_must_be_clear(lab: Lab, options: list[str], code: int
 def test_pairs_that_say_too_little_are_refused(lab: Lab, changes: dict[str, Any], problem: str) -> None:
     assert problem in lab.calibrate(code=3, **changes)["error"]
     assert not lab.out.exists()
+
+
+class Fusing:
+    """A verifier whose word is mixed into the distance."""
+
+    needs_pictures, fuses, alpha, tau, engine_digest = False, True, 0.2, 1.0, "sha256:judge"
+
+    class Config(Settings):
+        """Nothing to set."""
+
+    def __init__(self, config: Config) -> None:
+        del config
+
+    def verify(self, questions: Any) -> list[list[Verdict]]:
+        raise NotImplementedError
+
+
+def test_a_verifier_that_fuses_is_calibrated_with_its_answers(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("fusing", f"{__name__}:Fusing", "musewatch.verifier")
+    monkeypatch.setitem(registry.known("verifier"), "fusing", point)
+    lab.config.write_text("version: 1\nverifier: {use: fusing}\n")
+    answers = {"candidates": np.arange(80)[None].repeat(40, 0), "p_no": np.full((40, 80), 0.5)}
+    document = lab.calibrate(**answers)
+    told = {"fuses": True, "verifier": "sha256:judge", "alpha": 0.2, "tau": 1.0}
+    assert told.items() <= document["engines"].items()
+    assert "has no verifier's answers" in lab.calibrate(code=3)["error"]
 
 
 def test_with_a_verifiers_answers_the_distance_is_fused() -> None:
