@@ -14,6 +14,7 @@ from pipeline.follow.follow import TrackStage
 from pipeline.messages import Clock, Detected, Detections, EndReason, Frame, Seen, StreamEnd, Tracklet
 from pipeline.plugged import PluggedTracker
 from pipeline.testing import FakeCodec, FakeDetector, FakeEmbedder, frame
+from plugins.codec_opencv import OpenCVCodec
 
 LEFT, RIGHT = (10.0, 10.0, 40.0, 90.0), (60.0, 10.0, 90.0, 90.0)
 CONFIG = TracksConfig(ripe_crops=2, ripe_s=0.0, min_quality=0.0)
@@ -112,6 +113,13 @@ def test_people_become_tracklets_with_crop_scene_and_vector() -> None:
     assert one.scene.size == (100, 100)
     assert (one.clock, one.best.captured_at) == (Clock.FILE, seen(0).frame.captured_at)
     assert np.linalg.norm(one.embedding) == pytest.approx(1.0)
+
+
+def test_a_frame_is_kept_at_a_lower_quality_than_crops_are() -> None:
+    f, codec = Fixture(), OpenCVCodec(OpenCVCodec.Config())
+    f.stage._codec = codec
+    (one,) = f.feed(seen(0, LEFT), seen(1, LEFT))
+    assert len(one.scene.jpeg) < len(codec.encode(picture()))
 
 
 def test_crops_of_all_streams_are_embedded_together() -> None:

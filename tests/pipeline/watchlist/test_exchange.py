@@ -300,9 +300,12 @@ def test_what_is_wrong_is_named_and_what_to_do(
             import_watchlist(other, wrong, codec)
         return refused.value
 
+    store.add(Identity("p3", None, None, None, NOW), [NewPicture(CODEC.encode(person(70)), NOW)])
     export_watchlist(store, tmp_path / "w.zip")
     many = refusal(lambda members: members.update({f"a{n}": b"x" for n in range(5)}))
     assert many.problem.endswith("it also holds a0, a1, a2")
+    bare = refusal(lambda members: [members.pop(name) for name in [*members] if name.startswith("pictures/")])
+    assert bare.problem.split("it lacks ")[1].count("pictures/") == 3
     nothing = refusal(WRONG["no listing"][0])
     assert nothing.problem.endswith("wrong.zip is not what 'watchlist export' wrote")
     assert nothing.fix == "it must hold one watchlist.json"

@@ -97,6 +97,14 @@ def test_what_is_no_row_is_refused(
         from_row(key, b"\xff")
 
 
+def test_the_reason_of_a_refusal_has_an_end(office: WatchlistStore) -> None:
+    row = json.loads(to_row(office, "anna", CODEC) or b"")
+    row["pictures"][0]["vectors"] = {"e" * 400: 1}
+    with pytest.raises(InputError, match="not an identity") as refused:
+        from_row(b"anna", json.dumps(row).encode())
+    assert len(refused.value.problem) == 300
+
+
 def test_pictures_of_too_many_pixels_are_refused_before_they_are_unpacked_and_never_sent(
     office: WatchlistStore,
 ) -> None:
