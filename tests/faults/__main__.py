@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=200, help="injections")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--long", action="store_true", help="also keep the broker down for ten minutes")
-    parser.add_argument("--only", action="append", metavar="FAULT", help="this fault; repeatable")
+    parser.add_argument(
+        "--only", action="append", choices=[*every_fault()], metavar="FAULT", help="this fault; repeatable"
+    )
     parser.add_argument("--table", action="store_true", help="print the table of what there is, play nothing")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers and mounts are cleared away

@@ -104,7 +104,7 @@ class Topic:
             event = json.loads(value or b"")
             entry = Entry(str(event["id"]), bytes(value or b""))
             _ = event["data"]["stream_id"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             self.unreadable += 1
         else:
             self.messages.append(entry)

@@ -144,13 +144,13 @@ def clock_jumps(site: Site, dice: Dice) -> None:
     site.start()
 
 
-def put(site: Site, topic: str, values: list[bytes]) -> None:
+def put(site: Site, topic: str, values: list[bytes], key: bytes = b"stranger") -> None:
     """Publishes what nobody of ours would."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         producer = KafkaProducer(bootstrap_servers=site.broker.bootstrap)
         for value in values:
-            producer.send(topic, value, key=b"stranger").get(timeout=20)
+            producer.send(topic, value, key=key).get(timeout=20)
         producer.close()
 
 
