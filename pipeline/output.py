@@ -1,18 +1,24 @@
 """How commands speak: one JSON document or text for people on stdout, everything about it on stderr; no secrets."""
 
 import json
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from pipeline.errors import OutsideError, words_of
 from pipeline.secrets import redact
 
 FREE_TEXT = {"problem", "fix", "error", "warnings"}
 """Keys of an answer whose values are written for people; all others are never rewritten."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+
+
+class OutputError(OutsideError):
+    """Nobody takes the answer: the disk is full, or the reader has gone."""
 
 
 def console(stderr: bool = False) -> Console:
@@ -23,15 +29,39 @@ def console(stderr: bool = False) -> Console:
 
 
 def print_json(document: Any) -> None:
-    """The one document on stdout; free text in it is without secrets."""
-    plain = json.loads(json.dumps(document, default=str))
-    sys.stdout.write(json.dumps(_redacted(plain), ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    """The one document on stdout; free text in it is without secrets.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    plain = _redacted(json.loads(json.dumps(document, default=str)))
+    text = json.dumps(plain, ensure_ascii=False)
+    if not _is_text(text):  # as in file names that are not UTF-8
+        text = json.dumps(plain)
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        abandon_stdout()
+        raise OutputError(f"the answer cannot be written to stdout: {words_of(error)}") from None
+
+
+def abandon_stdout() -> None:
+    """Nothing that is left in it is flushed at the end into where nobody takes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:
-    """A line for the operator, on stderr."""
-    sys.stderr.write(redact(text) + "\n")
+    """A line for the operator, on stderr where there is one."""
+    if sys.stderr is not None:  # closed by whoever started us; print would take stdout instead
+        print(redact(text), file=sys.stderr)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _redacted(document: Any, *, free: bool = False) -> Any:

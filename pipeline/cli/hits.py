@@ -1,6 +1,5 @@
 """`musewatch hits`: what left, whether the sinks take it, what they refused."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from pipeline.deliver import outbox
 from pipeline.deliver.events import encode, trial_event
 from pipeline.deliver.relay import publish_once
 from pipeline.errors import ConfigError, InputError, words_of
-from pipeline.output import JsonOption, console, print_json, say
+from pipeline.output import JsonOption, abandon_stdout, console, print_json, say
 from pipeline.protocols import Readable, Sink
 from pipeline.secrets import redact
 from pipeline.settings import PluginChoice, choose
@@ -58,7 +57,7 @@ def tail(
     except KeyboardInterrupt:
         return
     except BrokenPipeError:  # the reader of our output has gone; nothing is left to be flushed into it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
 
 
 @app.command("test")

@@ -124,7 +124,7 @@ def _add(app: typer.Typer, name: str) -> None:
 
 def _report(error: Exception, *, as_json: bool) -> int:
     """One clear message instead of a traceback; the exit code that the error carries."""
-    from pipeline.output import print_json, say
+    from pipeline.output import OutputError, print_json, say
 
     show = getattr(error, "format_message", None)
     code = getattr(error, "exit_code", None)
@@ -137,6 +137,6 @@ def _report(error: Exception, *, as_json: bool) -> int:
         say(text)
     elif text:
         say(f"musewatch: {text}")
-    if as_json:
+    if as_json and not isinstance(error, OutputError):
         print_json({"ok": False, "error": text})
     return code

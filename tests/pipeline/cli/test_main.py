@@ -13,6 +13,7 @@ import pytest
 from pipeline.cli import main as module
 from pipeline.cli.main import main
 from pipeline.errors import ConfigError, InputError, MusewatchError, OutsideError
+from pipeline.output import print_json
 from tests.support.strangers import MUSEWATCH
 
 
@@ -179,6 +180,29 @@ def test_debug_lets_it_through(run: Run, failing: Failing) -> None:
 def test_ctrl_c_ends_with_130(run: Run, failing: Failing) -> None:
     failing(KeyboardInterrupt())
     assert run("plugins").code == 130
+
+
+def test_an_answer_that_nobody_takes_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["engines", "list", "--json"]) == 4
+    told = capsys.readouterr().err
+    assert told.startswith("musewatch: the answer cannot be written to stdout: ")
+    assert len(told.splitlines()) == 1
+
+
+def test_a_name_that_is_no_text_leaves_the_answer_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"file": "x\udcff.jpg"})
+    assert json.loads(capsys.readouterr().out.encode("utf-8", "strict")) == {"file": "x\udcff.jpg"}
+
+
+def test_without_stderr_the_answer_is_still_alone_on_stdout(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert json.loads(run("engines", "show", "nobody", "--json").out)["ok"] is False
 
 
 def test_the_console_script_is_the_same() -> None:
