@@ -98,7 +98,12 @@ class WebhookSink:
             connection.connect()
             for event in events:
                 self._post(connection, event)
-        except (OSError, http.client.HTTPException) as error:
+        except (
+            OSError,
+            http.client.HTTPException,
+            ValueError,
+            OverflowError,
+        ) as error:  # sizes that cannot be
             raise OutsideError(f"webhook {self._where}: {error or type(error).__name__}") from error
         finally:
             connection.close()

@@ -3,11 +3,15 @@
 import json
 import logging
 import os
+import re
 import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
 from pipeline.secrets import redact
+
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+"""What begins a new line, steers a terminal or turns text round: others' words may hold it."""
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
@@ -31,7 +35,7 @@ class _Lines(logging.Formatter):
         if self._as_json:
             time = moment.isoformat(timespec="milliseconds")
             return json.dumps({"time": time, "level": level, "logger": record.name, "message": text})
-        return f"{moment:%H:%M:%S} {level} {text}"
+        return f"{moment:%H:%M:%S} {level} {_UNSHOWN.sub(' ', text)}"
 
 
 def start_logging() -> None:

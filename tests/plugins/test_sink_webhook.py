@@ -119,6 +119,13 @@ def test_an_answer_of_any_size_is_not_read_to_its_end() -> None:
         webhook(url, timeout_s=60).publish([event(1)])
 
 
+@pytest.mark.parametrize("size", [b"f" * 20, b"-5"])
+def test_an_answer_of_a_size_that_cannot_be_is_the_receivers_fault(size: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n"
+    with receiver(answer) as (url, _), pytest.raises(OutsideError, match=r"^webhook http://127\.0\.0\.1:"):
+        webhook(url).publish([event(1)])
+
+
 def test_an_answer_that_ends_the_connection_is_read_and_the_next_event_has_a_new_one() -> None:
     answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nyes"
     with receiver(answer, answer, NO_CONTENT, NO_CONTENT) as (url, got):
