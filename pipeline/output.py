@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pipeline.errors import OutsideError, words_of
 from pipeline.secrets import redact
 
 FREE_TEXT = {"problem", "fix", "error", "warnings"}
@@ -17,8 +16,10 @@ FREE_TEXT = {"problem", "fix", "error", "warnings"}
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
 
-class OutputError(OutsideError):
+class OutputError(Exception):
     """Nobody takes the answer: the disk is full, or the reader has gone."""
+
+    exit_code = 4
 
 
 def console(stderr: bool = False) -> Console:
@@ -38,11 +39,14 @@ def print_json(document: Any) -> None:
     text = json.dumps(plain, ensure_ascii=False)
     if not _is_text(text):  # as in file names that are not UTF-8
         text = json.dumps(plain)
+    if sys.stdout is None:  # closed by whoever started us
+        return
     try:
-        print(text, flush=True)
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
     except OSError as error:
         abandon_stdout()
-        raise OutputError(f"the answer cannot be written to stdout: {words_of(error)}") from None
+        raise OutputError(f"the answer cannot be written to stdout: {error}") from None
 
 
 def abandon_stdout() -> None:
@@ -52,8 +56,8 @@ def abandon_stdout() -> None:
 
 def say(text: str) -> None:
     """A line for the operator, on stderr where there is one."""
-    if sys.stderr is not None:  # closed by whoever started us; print would take stdout instead
-        print(redact(text), file=sys.stderr)
+    if sys.stderr is not None:
+        sys.stderr.write(redact(text) + "\n")
 
 
 def _is_text(text: str) -> bool:
