@@ -200,7 +200,8 @@ class StreamReader:
                 self._remark_on(rate.too_low(frame.pts_s))
                 if self._frames == 1:
                     self._came_up()
-                stamped = replace(frame, stream_id=self.stream_id, epoch=epoch)
+                plain_s = float(frame.pts_s)  # a library's own numbers are no times elsewhere
+                stamped = replace(frame, stream_id=self.stream_id, epoch=epoch, pts_s=plain_s)
                 if not self._gate.put(self._inlet, stamped, newest_only=source.live):
                     return
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, InputError, StreamError
@@ -241,6 +242,15 @@ def test_a_source_that_ends_the_process_as_it_is_closed_ends_nothing() -> None:
     assert world.drained() == [(0, "e1"), EndReason.TRACK_ENDED]
     world.reader.stop()
     assert world.reader.failure is None
+
+
+def test_times_are_plain_numbers_whatever_the_source_reckons_in() -> None:
+    world = World(ListSource([replace(frame(1), pts_s=np.float32(0.5))]))
+    world.reader.start()
+    world.reader.join(5)
+    [arrived] = world.gate.take(1, 1.0) or []
+    assert isinstance(arrived, Arrived)
+    assert type(arrived.frame.pts_s) is float
 
 
 def test_a_source_may_give_any_iterator() -> None:
