@@ -17,6 +17,7 @@ REQUIRED = (
 )  # fmt: skip
 _MOST_BYTES = 2**30
 _MOST_RATIO = 20  # unpacked over packed, above _MOST_BYTES: features hardly shrink
+PATHS = ("query_paths", "gallery_paths")
 LABELS = ("query_clothes", "gallery_clothes", "gallery_scenes", "gallery_is_text")
 
 
@@ -51,6 +52,8 @@ class FeatureSet:
         gallery_cameras: (G,) int64.
         opinions: Of a verifier, if the file has them.
         labels: More labels by name, each one for each query or gallery image.
+        query_paths: (Q,) names of the pictures in some folder, if the file has them.
+        gallery_paths: (G,) the same.
     """
 
     query_features: NDArray[np.float32]
@@ -61,6 +64,8 @@ class FeatureSet:
     gallery_cameras: NDArray[np.int64]
     opinions: Opinions | None = None
     labels: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    query_paths: tuple[str, ...] | None = None
+    gallery_paths: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, arrays: dict[str, NDArray[Any]], tau: float = 5.0) -> "FeatureSet":
@@ -90,7 +95,21 @@ class FeatureSet:
         opinions = opinions_of(arrays, tau)
         if opinions is not None:
             MuEntries(opinions.candidates, opinions.p_no, 0.0).check_range(len(queries), len(gallery))
-        return cls(queries, gallery, opinions=opinions, labels=more, **label)
+        paths = {
+            name: _names(name, arrays[name], size[name.partition("_")[0]]) for name in PATHS if name in arrays
+        }
+        return cls(
+            queries,
+            gallery,
+            label["query_ids"],
+            label["gallery_ids"],
+            label["query_cameras"],
+            label["gallery_cameras"],
+            opinions,
+            more,
+            paths.get("query_paths"),
+            paths.get("gallery_paths"),
+        )
 
     def save(self, path: Path) -> None:
         """Writes features and labels as `evaluate features` reads them."""
@@ -108,6 +127,14 @@ class FeatureSet:
     def distances(self, metric: Any = "euclidean", memory_mb: float = 256) -> Distances:
         """The set for the re-rankers."""
         return Distances.from_features(self.query_features, self.gallery_features, metric, memory_mb)
+
+
+def _names(name: str, values: NDArray[Any], size: int) -> tuple[str, ...]:
+    if values.shape != (size,) or values.dtype.kind != "U":
+        raise InputError(
+            f"{name} is {values.dtype} {values.shape}, expected ({size},) texts: one for each image"
+        )
+    return tuple(values.tolist())
 
 
 def opinions_of(arrays: dict[str, NDArray[Any]], tau: float = 5.0) -> Opinions | None:

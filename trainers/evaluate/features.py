@@ -10,11 +10,12 @@ import typer
 from rich.table import Table
 
 from pipeline.errors import ConfigError
+from pipeline.extras import cure
 from pipeline.output import JsonOption, console, print_json, say
 from pipeline.rerank import Distances, MuEntries, checks
 from pipeline.rerank.distances import Metric
 from trainers.evaluate.det import draw, rates
-from trainers.evaluate.feature_set import FeatureSet, read_features
+from trainers.evaluate.feature_set import FeatureSet, Opinions, read_features
 from trainers.evaluate.peak import peak_mb, reset_peak
 from trainers.evaluate.rerankers import Reranker, choose
 from trainers.evaluate.result_table import need_plots
@@ -37,6 +38,14 @@ def features(
     ] = None,
     alpha: Annotated[float, typer.Option(help="Weight of p_no, where the file has it.")] = 0.2,
     raw: Annotated[bool, typer.Option("--raw", help="Where the file has p_no, also without it.")] = False,
+    verifier: Annotated[
+        Path | None,
+        typer.Option(metavar="M", help="Ask this verifier (its manifest) about the shortlists..."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="...whose pictures the file names, in this folder.")
+    ] = None,
+    top_c: Annotated[int, typer.Option(min=1, help="Candidates of a query that it is asked about.")] = 40,
     metric: Annotated[Metric, typer.Option(help="euclidean or cosine.")] = "euclidean",
     open_set: Annotated[
         bool,
@@ -58,12 +67,13 @@ def features(
     chosen = choose(rerank or ["none"], param or ())
     data = read_features(file)
     d = data.distances(metric, memory_mb)
-    opinions = data.opinions
+    asked = None if verifier is None else _asked(verifier, images, top_c, data, d, device)
+    opinions, raw = asked or data.opinions, raw or asked is not None
     mu = MuEntries(opinions.candidates, opinions.p_no, alpha) if opinions else None
     if window is not None and (mu is not None or save is not None):
         raise ConfigError("--window goes without a verifier's answers and without --save", "leave them out")
     if save is not None:
-        _make(save)
+        _make(save, asked)
     if open_set:
         need_plots()
     kinds = [(reranker, opinion) for reranker in chosen for opinion in ((None, mu) if raw and mu else (mu,))]
@@ -90,11 +100,29 @@ def features(
             say(f"DET curve: {document['det']}")
 
 
-def _make(folder: Path) -> None:
+def _asked(
+    verifier: Path, images: Path | None, top_c: int, data: FeatureSet, d: Distances, device: str
+) -> Opinions:
+    """What a verifier says of the shortlists."""
+    if images is None:
+        raise ConfigError("--verifier needs the pictures", "name their folder: --images DIR")
+    try:
+        from trainers.evaluate.asking import PairAnswers, ask
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"a verifier needs {error.name}", cure(["mllm"])) from None
+    say(f"asking {verifier} about {d.n_queries} x {min(top_c, d.n_gallery)} pairs")
+    return ask(data, d, images, top_c, PairAnswers(verifier, device))
+
+
+def _make(folder: Path, asked: Opinions | None) -> None:
+    """The folder, with what a verifier was asked."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if asked is not None:
+            np.save(folder / "candidates.npy", asked.candidates)
+            np.save(folder / "p_no.npy", asked.p_no)
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be made: {error.strerror}") from None
+        raise ConfigError(f"{folder} cannot be written: {error.strerror}") from None
 
 
 def _row(
