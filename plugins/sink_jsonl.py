@@ -62,10 +62,12 @@ class JsonlSink:
         Raises:
             InputError: A whole line is not JSON.
         """
-        place = 0 if from_start else _size(self._path)
+        size, known = _state(self._path)
+        place = 0 if from_start else size
         while True:
-            if _size(self._path) < place:  # moved away and begun anew
-                place = 0
+            size, file = _state(self._path)
+            if size < place or file != known:  # emptied, or moved away and begun anew
+                place, known = 0, file
             for line in _whole_lines(self._path, place):
                 place += len(line)
                 yield _parse(line, self._path)
@@ -97,8 +99,13 @@ def _write(handle: int, data: bytes) -> None:
         data = data[os.write(handle, data) :]
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+def _state(path: Path) -> tuple[int, int | None]:
+    """Size in bytes, and which file it is; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, None
+    return found.st_size, found.st_ino
 
 
 def _whole_lines(path: Path, place: int) -> Iterator[bytes]:

@@ -238,6 +238,21 @@ def test_a_whole_last_line_without_its_end_is_kept(tmp_path: Path) -> None:
     assert path.read_bytes().splitlines() == [b'{"id":"x"}', encode(events(1)[0])]
 
 
+def test_a_reader_goes_on_in_a_file_that_took_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "hits.jsonl"
+    path.write_bytes(b'{"id":"a"}\n')
+    events = registry.build("sink", choose("jsonl", path=path), tmp_path, "sinks.0").read(from_start=True)
+    assert [next(events), next(events)] == [{"id": "a"}, None]
+    path.rename(tmp_path / "hits.jsonl.1")
+    assert next(events) is None
+    path.write_bytes(b'{"id":"b"}\n{"id":"c"}\n')
+    assert [next(events), next(events), next(events)] == [{"id": "b"}, {"id": "c"}, None]
+    path.write_bytes(b"")
+    assert next(events) is None
+    path.write_bytes(b'{"id":"d"}\n')
+    assert next(events) == {"id": "d"}
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
         build("jsonl", tmp_path, path=".")
