@@ -13,10 +13,12 @@ import pytest
 from pipeline.errors import ConfigError, InputError, OutsideError
 from pipeline.testing import FakeCodec
 from pipeline.testing.contracts import HolderContract
+from pipeline.watchlist.changes import Remove
 from pipeline.watchlist.records import Identity, NewPicture, NewText
 from pipeline.watchlist.roster import WatchlistStore
 from pipeline.watchlist.sqlite_roster import SqliteRoster
 from tests.support.pictures import BLUE, GREEN, RED, person
+from tests.tools.byte_search import traces
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 PICTURES = [NewPicture(FakeCodec().encode(person(60, shirt)), NOW) for shirt in (RED, GREEN, BLUE)]
@@ -93,6 +95,27 @@ def test_removal_leaves_no_byte_of_picture_or_vector_on_the_disk(tmp_path: Path)
         for gone in (b"FACEFACE", vector, b"Somebody Special"):
             assert gone not in on_disk()
         assert [identity.id for identity in store.identities()] == ["p2"]
+
+
+def test_of_what_was_replaced_no_byte_is_left_either(tmp_path: Path) -> None:
+    with WatchlistStore.in_folder(tmp_path) as store:
+        store.add(someone(), [NewText("all in vermilion", NOW)])
+        assert any(traces(tmp_path, {"text": b"vermilion"}).values())
+        store.replace([(someone(), [NewText("all in red", NOW)])])
+        assert traces(tmp_path, {"text": b"vermilion"}) == {"text": []}
+
+
+def test_who_was_removed_is_named_and_a_vector_of_no_engine_is_not_kept(tmp_path: Path) -> None:
+    vector = np.array([0.6, 0.8], np.float32)
+    with (
+        WatchlistStore.in_folder(tmp_path) as store,
+        closing(SqliteRoster(tmp_path / "watchlist.db")) as roster,
+    ):
+        store.add(
+            someone(), [NewPicture(PICTURES[0].picture, NOW, None, vector), NewText("red", NOW, "sha256:e")]
+        )
+        assert list(roster.vectors().values()) == []
+        assert roster.apply([Remove("p1"), Remove("p2")]).removed == ["p1"]
 
 
 def test_readers_see_one_version_while_others_write(tmp_path: Path) -> None:
