@@ -12,7 +12,6 @@ from engines.compile.cli import register
 from engines.errors import EngineError, ManifestError
 from engines.examine import examine
 from engines.manifest import Manifest, load_manifest
-from engines.sessions.base import Session
 from engines.sessions.open import open_session
 from engines.shelf import open_shelf
 from pipeline.output import JsonOption, print_json
@@ -64,7 +63,7 @@ def check(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> 
     path = open_shelf(config).find(m)
     manifest = load_manifest(path)
     try:
-        session = _opened(manifest)
+        tensors = _opened(manifest)
     except EngineError as error:
         problem = _problem(path, error)
         if as_json:
@@ -72,10 +71,6 @@ def check(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> 
         else:
             sys.stdout.write(f"{problem['where']}: {problem['problem']}\n  {problem['fix']}\n")
         raise typer.Exit(ANSWER_IS_NO) from None
-    tensors = {
-        "inputs": [str(spec) for spec in session.inputs],
-        "outputs": [str(spec) for spec in session.outputs],
-    }
     if as_json:
         print_json({"ok": True, "problems": [], "name": manifest.name, **tensors})
     else:
@@ -100,11 +95,18 @@ def add(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> No
 register(app)
 
 
-def _opened(manifest: Manifest) -> Session:
-    """The engine, loaded and tried on pictures; raises `EngineError` when it is of no use."""
+def _opened(manifest: Manifest) -> dict[str, list[str]]:
+    """What goes in and comes out of an engine, once tried on pictures; raises `EngineError` when it is of no use."""
+    if manifest.prompt is not None:
+        from engines.lmm.trial import try_verifier
+
+        return try_verifier(manifest)
     session = open_session(manifest)
     examine(manifest, session)
-    return session
+    return {
+        "inputs": [str(spec) for spec in session.inputs],
+        "outputs": [str(spec) for spec in session.outputs],
+    }
 
 
 def _summary(manifest: Manifest, path: Path) -> dict[str, Any]:

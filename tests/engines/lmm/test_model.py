@@ -16,6 +16,7 @@ from engines.lmm.model import open_model
 from engines.lmm.pictures import prepare
 from engines.lmm.scorer import Scorer
 from engines.manifest import load_manifest
+from pipeline.cli.main import main
 from tests.support.tiny_lmm import KINDS, tiny_verifier, write_manifest
 
 pytestmark = pytest.mark.torch
@@ -134,3 +135,12 @@ def test_the_question_is_part_of_the_engines_identity_and_the_weight_is_not(tmp_
     assert digest(alpha=0.7) == usual
     others = [digest(tau=1.0), digest(layout="rules_last"), digest(answers=["No", "Yes"]), digest(prompt={})]
     assert len({usual, *others}) == 5
+
+
+def test_the_command_tries_a_verifier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tiny_verifier(tmp_path)
+    assert main(["engines", "check", str(path)]) == 0
+    assert "two pictures of 56x28 -> logits of Yes and No" in capsys.readouterr().out
+    another_architecture(tmp_path)
+    assert main(["engines", "check", str(path)]) == 1
+    assert "is a llama" in capsys.readouterr().out
