@@ -6,7 +6,8 @@
 draws mutants of decision, delivery, following and watchlist by the seed, has mutmut run them (its settings are in
 pyproject.toml, what it says goes to mutants/mutmut.log), and prints the killed by room and every one that lived.
 `--again` runs only those that an earlier run did not see killed. Mutants that change nothing anybody could notice are
-listed in docs/experiments.md by the names that are printed here, and not counted.
+listed in docs/experiments.md by the names that are printed here, and not counted; a name goes with the function as
+it was, so look again when that has changed.
 """
 
 import argparse
