@@ -54,6 +54,7 @@ def test_it_asks_when_ripe_again_when_there_is_more_and_last_when_the_track_is_o
     assert buffer.due("door", 4.7) == []  # 1.0 + 2.0 s unseen are not over
     (last,) = buffer.due("door", 4.9)
     assert (last.number, last.end, last.last_pts_s) == (3, EndReason.TRACK_ENDED, 1.8)
+    assert last.decided_pts_s == 4.9
     assert last.engines == {"embedder": "sha256:x"}
     assert len(buffer) == 0
 

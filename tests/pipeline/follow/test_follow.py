@@ -236,6 +236,16 @@ def test_a_new_track_that_continues_a_lost_one_keeps_its_id() -> None:
     assert told[0].track_ids.tolist() == [1], "the first frame shows the old id already"
 
 
+def test_a_lost_track_that_is_continued_leaves_the_others_their_ids() -> None:
+    f = Fixture(relink=0.3)
+    f.feed(seen(0, LEFT, RIGHT), seen(1, LEFT, RIGHT))
+    f.trackers[0].update = lambda frame, found, _: np.array([77, 1][-len(found) :])  # type: ignore[method-assign, assignment]
+    f.feed(seen(2, RIGHT), seen(3, RIGHT))
+    told = f.watch()
+    f.feed(seen(4, LEFT, RIGHT))
+    assert told[0].track_ids.tolist() == [1, 2]
+
+
 def test_a_lost_track_is_continued_at_the_first_look_or_never() -> None:
     f = Fixture(relink=2.0)
     wide, far = (600, 100), (500.0, 10.0, 530.0, 90.0)
