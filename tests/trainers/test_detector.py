@@ -66,7 +66,7 @@ def test_a_killed_run_goes_on_with_the_identical_curve(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        "from pipeline.cli.main import run; run()",
+        "from pipeline.cli.entry import run; run()",
         "train",
         "detector",
         str(config),

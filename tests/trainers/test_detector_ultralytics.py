@@ -20,7 +20,7 @@ from pipeline.settings import choose  # noqa: E402
 from tests.trainers.detection.pictures import write_pictures  # noqa: E402
 from trainers.detection.picture_store import PictureStore  # noqa: E402
 
-COMMAND = [sys.executable, "-c", "from pipeline.cli.main import run; run()", "train", "ultralytics"]
+COMMAND = [sys.executable, "-c", "from pipeline.cli.entry import run; run()", "train", "ultralytics"]
 
 
 def _config(folder: Path) -> Path:
