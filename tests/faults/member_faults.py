@@ -112,9 +112,9 @@ def _changed_tracklets(value: bytes) -> list[bytes]:
         {"crops": []},
         {"first_pts_s": "NaN"},
         {"epoch": "e" * 100_000},
-        {"engines": {"embedder": "sha256:" + "0" * 64}},
     ]
     document = json.loads(value)
+    wrong.append({"embedding": document["data"]["embedding"] | {"engine": "sha256:" + "0" * 64}})
     return [
         json.dumps(
             document | {"id": f"wrong-{i}", "data": document["data"] | {"track_id": 2**40 + i} | each}
