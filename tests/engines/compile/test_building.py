@@ -252,9 +252,12 @@ def test_a_damaged_checkpoint_is_one_line(home, call, tmp_path):
         for words in (("export", "net", "--out", "out"), ("compare", "net")):
             code, out, err = call(*words)
             assert (code, out) == (2, "")
-            assert err.startswith("musewatch: engine tiny: ")
+            told = [
+                line for line in err.splitlines() if not line.startswith("exporting")
+            ]  # what takes so long
+            assert told[0].startswith("musewatch: engine tiny: ")
             assert says in err
-            assert len(err.splitlines()) <= 2
+            assert len(told) <= 2
     assert not (tmp_path / "out").exists()
 
 
