@@ -53,7 +53,10 @@ def _change(rng: random.Random, document: Any) -> None:
     elif how == 3 and isinstance(holder, list):
         holder.extend(copy.deepcopy(holder) * rng.choice((1, 1, 40)))
     elif how == 4 and isinstance(holder[key], int | float):
-        holder[key] = holder[key] * rng.choice((-1, 0.5, 2, 1000, 1e6, 1e20)) + rng.choice((0, 1, -1))
+        factor = rng.choice((-1, 0.5, 2, 1000, 1e6, 1e20))
+        if abs(holder[key]) > 1e300:  # some are whole numbers beyond any float
+            factor = -1
+        holder[key] = holder[key] * factor + rng.choice((0, 1, -1))
     else:
         holder[key] = copy.deepcopy(rng.choice(ODD))
 
