@@ -17,6 +17,7 @@ MAX_NUMBER = 64
 
 _NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 _MERGE = "tag:yaml.org,2002:merge"
+_BINARY = "tag:yaml.org,2002:binary"
 _TWO_READINGS = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 """Numbers that YAML 1.1 takes for octal or for minutes and seconds, and people do not."""
 
@@ -92,6 +93,8 @@ class _Loader(Composer, CParser, SafeConstructor, Resolver):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         _refuse_odd_number(node)
+        if node.tag == _BINARY:
+            raise _refused("bytes cannot stand here: write text", node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ValueError, TypeError, OverflowError, KeyError, AttributeError):

@@ -42,7 +42,7 @@ def test_what_says_one_thing_is_read(text: str, document: Any) -> None:
         ("b: !!float x", (1, 4), "cannot be read as float"),
         ("b: !!bool x", (1, 4), "cannot be read as bool"),
         ("b: !!timestamp x", (1, 4), "cannot be read as timestamp"),
-        ("b: !!binary '\u00e9'", (1, 4), "ascii"),
+        ("b: !!binary '\u00e9'", (1, 4), "bytes"),
         ("b: !!python/object:os.system x", (1, 4), "constructor"),
         ("site: &a [*a]", (1, 11), "inside of what it repeats"),
         ("site: &a {<<: *a}", (1, 15), "inside of what it repeats"),
@@ -82,3 +82,9 @@ def test_a_file_is_named_with_the_place(tmp_path: Path, content: bytes, says: st
     with pytest.raises(ConfigError) as caught:
         read_yaml(tmp_path / "c.yaml")
     assert says in str(caught.value)
+
+
+def test_bytes_are_refused_with_their_place() -> None:
+    with pytest.raises(YamlError, match="bytes cannot stand here") as refused:
+        parse_yaml("a: 1\nb: {!!binary pictures: 128}")
+    assert refused.value.line == 2
