@@ -53,12 +53,13 @@ class OperatingPoint(Facts):
 
 
 class VerifierFacts(EngineFacts):
-    """Of a verifier: whether it looks at pictures, and whether its `fused` is something else than the distance.
+    """Of a verifier: whether it looks at pictures, keeps something of them, and gives a `fused` of its own.
 
     `alpha` and `tau` are what it works with now.
     """
 
     needs_pictures: bool = True
+    remembers: bool = False
     fuses: bool = False
     operating_point: OperatingPoint | None = None
     alpha: float | None = None

@@ -279,6 +279,15 @@ class PluggedVerifier(Plugged):
 
         return self.calls.ask(check, self.plugin.verify, questions)
 
+    def forget(self) -> None:
+        """Has one that `remembers` keep nothing of any picture.
+
+        Raises:
+            HangingError: It does not answer.
+        """
+        if self.facts.remembers:
+            self.calls.ask(_ignore, self.plugin.forget)
+
 
 @dataclass(frozen=True, slots=True)
 class PluggedMasker(Plugged):

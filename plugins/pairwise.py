@@ -122,6 +122,10 @@ class PairJudge:
             for (_, pairs), case in zip(questions, cases, strict=True)
         ]
 
+    def forget(self) -> None:
+        """Keeps no answer to any pair."""
+        self._known.clear()
+
     def _cases(
         self,
         tracklet: Tracklet,

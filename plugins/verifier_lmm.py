@@ -33,6 +33,7 @@ class LmmVerifier:
 
     needs_pictures = True
     fuses = True
+    remembers = True
 
     class Config(PairwiseSettings):
         """Which engine, which pairs, and how it is run."""
@@ -71,6 +72,11 @@ class LmmVerifier:
             OutputError: The network gives something that is not a number.
         """
         return self._judge(questions)
+
+    def forget(self) -> None:
+        """Keeps nothing of any picture that was looked at."""
+        self._judge.forget()
+        self._scorer.clear()
 
     def p_no(self, pairs: Sequence[Pair]) -> list[float]:
         """Probability that the pictures of each pair show two people.

@@ -72,6 +72,7 @@ class OpenAIVerifier:
 
     needs_pictures = True
     fuses = True
+    remembers = True
 
     class Config(PairwiseSettings):
         """Which server, which model there, and how long it may take."""
@@ -119,6 +120,10 @@ class OpenAIVerifier:
             OutsideError: The server gives no answer that can be used.
         """
         return self._judge(questions)
+
+    def forget(self) -> None:
+        """Keeps no answer; what the server keeps is the server's."""
+        self._judge.forget()
 
     def close(self) -> None:
         """Ends its threads; a request under way is not waited for."""

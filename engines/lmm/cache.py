@@ -53,6 +53,11 @@ class ByteCache(Generic[V]):
         while self.nbytes > self._limit:
             self.drop(next(iter(self._kept)))
 
+    def clear(self) -> None:
+        """Forgets all values."""
+        self._kept.clear()
+        self.nbytes = 0
+
     def drop(self, key: bytes) -> None:
         """Forgets a value, where it is kept."""
         value = self._kept.pop(key, None)

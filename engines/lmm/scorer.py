@@ -80,6 +80,11 @@ class Scorer:
         for picture in _pictures([prefix.parts]):
             self._vision.drop(picture.key)
 
+    def clear(self) -> None:
+        """Keeps nothing of any prefix or picture."""
+        self._prefixes.clear()
+        self._vision.clear()
+
     def score(self, prefix: Prefix, suffixes: Sequence[Parts]) -> NDArray[np.float32]:
         """(n, 2) float32 logits of the two answers after each suffix.
 

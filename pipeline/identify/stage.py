@@ -1,7 +1,10 @@
 """From tracklets to hits: shortlist, verify, decide, show, report."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+
+import numpy as np
 
 from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import accept
@@ -44,11 +47,15 @@ class IdentifyStage:
         self._cuts = self._all_cuts = cuts
         self._margin = margin
         self._watchlist: WatchlistSnapshot | None = None
+        self._somebody_left = False  # and the verifier has not forgotten them yet
         self._latest: dict[TrackKey, Tracklet] = {}
 
     def use(self, watchlist: WatchlistSnapshot) -> Iterable[Hit]:
         """Asks against this watchlist from now on, the people in view at once; what comes of that."""
-        self._watchlist = watchlist
+        before, self._watchlist = self._watchlist, watchlist
+        if before is not None and not np.isin(before.enrolment_ids, watchlist.enrolment_ids).all():
+            self._somebody_left = True
+        self._forget_who_left()
         self._cuts = self._all_cuts.at(watchlist.identity_ids, watchlist.is_text)
         self._matcher.use(watchlist)
         return self._ask(list(self._latest.values()))
@@ -85,6 +92,13 @@ class IdentifyStage:
         for hit in hits:
             self._book.adopt(hit)
 
+    def _forget_who_left(self) -> None:
+        """Has the verifier forget; where it cannot, the door tells, and it is asked again with the next question."""
+        if self._somebody_left:
+            with suppress(Exception):
+                self._verifier.forget()
+                self._somebody_left = False
+
     def _ask(self, items: Sequence[Tracklet]) -> Iterator[Hit]:
         shortlists = self._matcher.shortlist(items)
         verdicts = self._judge(items, shortlists)
@@ -107,6 +121,7 @@ class IdentifyStage:
     def _judge(
         self, items: Sequence[Tracklet], shortlists: Sequence[Sequence[Candidate]]
     ) -> list[list[Verdict]]:
+        self._forget_who_left()
         asked = [i for i, shortlist in enumerate(shortlists) if shortlist]
         if not asked:
             return [[] for _ in items]

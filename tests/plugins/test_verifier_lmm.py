@@ -57,3 +57,14 @@ def test_both_orders_are_two_questions_and_the_smallest_crop_is_answered(tmp_pat
 def test_an_engine_of_another_role_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no verifier with a prompt"):
         made(Path("engines/zoo/person-nano.yaml").resolve())
+
+
+def test_nothing_is_kept_of_anybody_once_it_forgets(tmp_path: Path) -> None:
+    verifier = made(tiny_verifier(tmp_path))
+    enrolled = Enrolled("p1", 1, cv2.imencode(".png", person())[1].tobytes(), np.array([1, 0], np.float32))
+    question = [(tracklet(), [(Candidate("p1", 1, 0.5, 1), enrolled)])]
+    before = verifier.verify(question)
+    assert verifier._scorer.nbytes > 0
+    verifier.forget()
+    assert (verifier._scorer.nbytes, len(verifier._judge._known)) == (0, 0)
+    assert verifier.verify(question)[0][0].fused == pytest.approx(before[0][0].fused, abs=1e-6)

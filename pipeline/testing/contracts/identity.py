@@ -170,6 +170,18 @@ class VerifierContract:
                 assert verdict.p_no is None or 0 <= verdict.p_no <= 1
                 assert verdict.p_no_swapped is None or 0 <= verdict.p_no_swapped <= 1
 
+    def test_one_that_remembers_forgets_and_says_the_same_again(
+        self, verifier: Any, questions: list[Question]
+    ) -> None:
+        """Somebody who leaves the watchlist leaves the verifier, which loses no ability by that."""
+        if not getattr(verifier, "remembers", False):
+            return
+        before = verifier.verify(questions)
+        verifier.forget()
+        for first, again in zip(before, verifier.verify(questions), strict=True):
+            fused = [verdict.fused for verdict in first]
+            assert [verdict.fused for verdict in again] == pytest.approx(fused, abs=1e-4)
+
     def test_company_changes_nothing(self, verifier: Any, questions: list[Question]) -> None:
         """A question's answer does not depend on the others of its batch."""
         alone = [verifier.verify([question])[0] for question in questions]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -357,3 +358,40 @@ def test_a_guided_masker_is_told_who_was_found(tmp_path: Path) -> None:
     (hit,) = world.stage.on_batch([world.sight(RED)])
     assert hit.best.mask is not None
     assert seen == [("anna", True)]
+
+
+class Remembering(DistanceVerifier):
+    """Keeps something of everybody it is shown; forgetting fails as often as it is told to."""
+
+    remembers = True
+
+    def __init__(self, failures: int = 0) -> None:
+        super().__init__(DistanceVerifier.Config())
+        self.kept: set[str] = set()
+        self._failures = failures
+
+    def verify(self, questions: Sequence[Any]) -> list[list[Verdict]]:
+        self.kept |= {candidate.identity_id for _, pairs in questions for candidate, _ in pairs}
+        return super().verify(questions)
+
+    def forget(self) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise RuntimeError("busy")
+        self.kept.clear()
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_who_leaves_the_watchlist_leaves_the_verifier(tmp_path: Path, failures: int) -> None:
+    verifier = Remembering(failures)
+    world = World(tmp_path, verifier)
+    world.enrol("anna", RED)
+    world.refresh()
+    list(world.stage.on_batch([world.sight(RED)]))
+    world.enrol("luca", BLUE)
+    world.refresh()
+    assert verifier.kept == {"anna", "luca"}, "nobody left yet"
+    world.store.remove("anna")
+    world.refresh()
+    list(world.stage.on_batch([world.sight(BLUE, 2)]))
+    assert verifier.kept == {"luca"}
