@@ -1,9 +1,13 @@
 """What happens to the members of a group, and to the topics between two machines."""
 
+import base64
 import json
 import random
 import time
 from typing import Any
+
+import cv2
+import numpy as np
 
 from tests.faults.faults import Dice, fault
 from tests.faults.machine_faults import put
@@ -115,12 +119,19 @@ def _changed_tracklets(value: bytes) -> list[bytes]:
     ]
     document = json.loads(value)
     wrong.append({"embedding": document["data"]["embedding"] | {"engine": "sha256:" + "0" * 64}})
+    wrong.append({"crops": [document["data"]["crops"][0] | {"jpeg": _picture_bomb()}] * 8})
     return [
         json.dumps(
             document | {"id": f"wrong-{i}", "data": document["data"] | {"track_id": 2**40 + i} | each}
         ).encode()
         for i, each in enumerate(wrong)
     ]
+
+
+def _picture_bomb() -> str:
+    """Some kilobytes that are 16 megapixels once they are decoded."""
+    _, png = cv2.imencode(".png", np.zeros((4000, 4000), np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return base64.b64encode(png.tobytes()).decode()
 
 
 def _row(**wrong: Any) -> bytes:
