@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from trainers.world.looks import Look, sample_look
 from trainers.world.names import name_of
 from trainers.world.person import kept_person
 from trainers.world.render import Seen, render
+from trainers.world.rig import Pose
 from trainers.world.video import VideoWriter
 from trainers.world.view import CAREFUL, View
 
@@ -78,6 +79,20 @@ class ClipsPlan:
             sites += make_sites(place, len(numbers), self.size)
         return sites, [where[number] for number in range(self.cameras)]
 
+    def walks(
+        self, sites: Sequence[Site], looks: Sequence[Look], camera: tuple[int, int]
+    ) -> Iterator[Mapping[int, Pose]]:
+        """For every frame, who is at a camera's site and how, by index. The poses are the live ones.
+
+        Args:
+            sites: All.
+            looks: Everybody.
+            camera: Its site, and its lens there.
+        """
+        site, together = camera[0], 2 if self.hardness.groups else 1
+        itinerary = Itinerary(sites, looks, self.seed, together)
+        return (everybody[site] for everybody in itinerary.frames(self.seconds, self.fps))
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -95,15 +110,14 @@ class Label:
 
 def make_clips(plan: ClipsPlan, workers: int | None = None) -> None:
     """Renders what is still missing in the folder, one camera a process."""
-    missing = [
-        number for number, stream in enumerate(plan.streams) if not _labels_file(plan, stream).exists()
-    ]
+    missing = [number for number, stream in enumerate(plan.streams) if not labels_file(plan, stream).exists()]
     run_jobs(_render, [(plan, number) for number in missing], "frames", len(missing) * plan.frames, workers)
     _write_presence(plan)
     _write_people(plan)
 
 
-def _labels_file(plan: ClipsPlan, stream: str) -> Path:
+def labels_file(plan: ClipsPlan, stream: str) -> Path:
+    """Where the labels of a clip are written."""
     return plan.out / f"{stream}.gt.txt"
 
 
@@ -120,12 +134,10 @@ def _render(job: tuple[ClipsPlan, int], report: Report) -> None:
         seed=1000 * plan.seed + number,
         rays=CAREFUL,
     )
-    itinerary = Itinerary(sites, looks, plan.seed, together=2 if plan.hardness.groups else 1)
     rng = np.random.default_rng([50, plan.seed, number])
     labels: list[Label] = []
     with VideoWriter(plan.out / f"{plan.streams[number]}.mp4", plan.fps, plan.size) as video:
-        for frame, everybody in enumerate(itinerary.frames(plan.seconds, plan.fps), start=1):
-            poses = everybody[site]
+        for frame, poses in enumerate(plan.walks(sites, looks, (site, lens)), start=1):
             crowd.pose(poses)
             picture = render(view, crowd, poses, crowd.shadows(view, poses), rng)
             video.write(picture.image)
@@ -133,7 +145,7 @@ def _render(job: tuple[ClipsPlan, int], report: Report) -> None:
             if frame % REPORT_EVERY == 0:
                 report(REPORT_EVERY)
     report(plan.frames % REPORT_EVERY)
-    write_whole(_labels_file(plan, plan.streams[number]), "".join(f"{label.text()}\n" for label in labels))
+    write_whole(labels_file(plan, plan.streams[number]), "".join(f"{label.text()}\n" for label in labels))
 
 
 def _labels(frame: int, seen: Iterable[Seen]) -> list[Label]:
@@ -145,7 +157,8 @@ def _labels(frame: int, seen: Iterable[Seen]) -> list[Label]:
     return found
 
 
-def _read_labels(text: str) -> list[Label]:
+def labels_of(text: str) -> list[Label]:
+    """The labels of a clip, as they were written."""
     rows = [line.split(",") for line in text.splitlines()]
     return [
         Label(int(row[0]), int(row[1]), (int(row[2]), int(row[3]), int(row[4]), int(row[5])), float(row[8]))
@@ -180,7 +193,7 @@ def _write_presence(plan: ClipsPlan) -> None:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
     for stream in plan.streams:
-        labels = _read_labels(_labels_file(plan, stream).read_text(encoding="utf-8"))
+        labels = labels_of(labels_file(plan, stream).read_text(encoding="utf-8"))
         for number, start_s, end_s, visible_s, height_px in stays(labels, plan.fps):
             times = (f"{seconds:.2f}" for seconds in (start_s, end_s, visible_s))
             table.writerow([stream, f"p{number}", *times, height_px])
