@@ -160,20 +160,10 @@ def open_model(
             weights, a tokenizer without the answers, or pictures that do not fit the patches.
     """
     _, answers = manifest.question
-    folder = checked_network(manifest).parent
-    kind = _kind(manifest, folder)
+    folder, who = checked_network(manifest).parent, f"engine {manifest.name}"
+    kind = _kind(folder, who)
     _refuse_strangers(manifest, folder)
-    with opening(f"engine {manifest.name}", folder):
-        network, told = getattr(transformers, KINDS[kind]).from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
-        )
-        lacking = sorted(told["missing_keys"])
-        if lacking or told["mismatched_keys"]:
-            raise EngineError(
-                f"engine {manifest.name}: {folder} lacks weights, such as {(lacking or ['?'])[0]}",
-                "fetch it again",
-            )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    network, tokenizer = _loaded(folder, kind, who, dtype)
     model = VisionLanguageModel(network.to(device), tokenizer, answers)
     side = model.grid.token_px
     if any(length % side for length in manifest.preprocess.size):
@@ -185,17 +175,40 @@ def open_model(
     return model
 
 
-def _kind(manifest: Manifest, folder: Path) -> str:
+def load_folder(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
+    """Network and tokenizer of a folder as transformers saves it, whose digests nobody knows: where training begins.
+
+    Raises:
+        EngineError: Another architecture, lacking weights, or a library that cannot read them.
+    """
+    return _loaded(folder, _kind(folder, "training"), "training", dtype)
+
+
+def _loaded(folder: Path, kind: str, who: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    with opening(who, folder):
+        network, told = getattr(transformers, KINDS[kind]).from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+        )
+        lacking = sorted(told["missing_keys"])
+        if lacking or told["mismatched_keys"]:
+            raise EngineError(
+                f"{who}: {folder} lacks weights, such as {(lacking or ['?'])[0]}", "fetch it again"
+            )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return network, tokenizer
+
+
+def _kind(folder: Path, who: str) -> str:
     """The architecture that config.json names."""
     try:
         kind = json.loads((folder / "config.json").read_bytes())["model_type"]
     except (OSError, ValueError, KeyError, TypeError):
         raise EngineFileError(
-            f"engine {manifest.name}: {folder / 'config.json'} names no architecture", "fetch it again"
+            f"{who}: {folder / 'config.json'} names no architecture", "fetch it again"
         ) from None
     if kind not in KINDS:
         raise EngineError(
-            f"engine {manifest.name} is a {str(kind)[:60]}, and this reads {', '.join(KINDS)}",
+            f"{who}: {folder} is a {str(kind)[:60]}, and this reads {', '.join(KINDS)}",
             "take a checkpoint of one of these",
         )
     return str(kind)
