@@ -15,10 +15,6 @@ PROMPT = Prompt(
     system="Be brief.", task="Same person?", rules="Look at clothes.", form="Yes or No.", first="First:",
     second="Second:", cue="So?",
 )  # fmt: skip
-_MARKS = [
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
-    "<|video_pad|>",
-]  # fmt: skip
 
 
 def tiny_verifier(
@@ -51,57 +47,20 @@ def write_manifest(folder: Path, kind: str, **keys: Any) -> Path:
 
 def tiny_tokenizer(words: tuple[str, ...] = ("Yes", "No")) -> Any:
     """Reads bytes, and these words as one token each."""
-    from tokenizers.pre_tokenizers import ByteLevel
-    from transformers import Qwen2Tokenizer
+    from trainers.verification.small_model import small_tokenizer
 
-    pieces, merges = dict.fromkeys(sorted(ByteLevel.alphabet())), []
-    for word in words:
-        for length in range(2, len(word) + 1):
-            merges.append((word[: length - 1], word[length - 1]))
-            pieces[word[:length]] = None
-    return Qwen2Tokenizer(
-        vocab={piece: number for number, piece in enumerate(pieces)}, merges=merges, eos_token="<|im_end|>",
-        pad_token="<|endoftext|>", unk_token="<|endoftext|>", extra_special_tokens=_MARKS,
-    )  # fmt: skip
+    return small_tokenizer([], words)
 
 
 def network(kind: str, tokenizer: Any, width: int = 64, layers: int = 2) -> Any:
     """One of `KINDS` with random weights large enough that its answers differ from picture to picture."""
     import torch
-    import transformers
+
+    from trainers.verification.small_model import Geometry, small_network
 
     torch.manual_seed(7)
-    heads = width // 32
-    marks = {
-        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{mark}|>")
-        for name, mark in (("image", "image_pad"), ("video", "video_pad"), ("vision_start", "vision_start"),
-                           ("vision_end", "vision_end"))
+    geometry = {
+        "kind": kind, "width": width, "layers": layers, "heads": width // 32, "inner": 2 * width, "vision_width": 32,
+        "vision_layers": 2, "patch_px": 16 if kind == "qwen3_vl" else 14, "gain": 2.0,
     }  # fmt: skip
-    text = {
-        "vocab_size": len(tokenizer), "hidden_size": width, "intermediate_size": 2 * width,
-        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": 32,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]},
-        "bos_token_id": None, "eos_token_id": None, "pad_token_id": None,
-    }  # fmt: skip
-    vision: dict[str, Any] = {"depth": 2, "num_heads": 2}
-    if kind == "qwen2_vl":
-        vision |= {"embed_dim": 32, "hidden_size": width, "mlp_ratio": 2}
-        name = "Qwen2VL"
-    elif kind == "qwen2_5_vl":
-        vision |= {
-            "hidden_size": 32, "out_hidden_size": width, "intermediate_size": 64, "fullatt_block_indexes": [1],
-            "window_size": 56,
-        }  # fmt: skip
-        name = "Qwen2_5_VL"
-    else:
-        vision |= {
-            "hidden_size": 32, "out_hidden_size": width, "intermediate_size": 64, "deepstack_visual_indexes": [0, 1],
-            "num_position_embeddings": 64,
-        }  # fmt: skip
-        name = "Qwen3VL"
-    config = getattr(transformers, f"{name}Config")(text_config=text, vision_config=vision, **marks)
-    model = getattr(transformers, f"{name}ForConditionalGeneration")(config).eval()
-    for weights in model.parameters():
-        if weights.dim() > 1:
-            torch.nn.init.xavier_uniform_(weights.data.view(len(weights), -1), gain=2.0)
-    return model
+    return small_network(Geometry.model_validate(geometry), tokenizer).eval()
