@@ -89,6 +89,8 @@ class PluggedDetector(Plugged):
             _need(all(isinstance(each, Detections) for each in found), "Detections", found)
             edges = max((float(np.abs(each.xyxy).max(initial=0.0)) for each in found), default=0.0)
             _need(edges <= MAX_EDGE_PX, f"boxes within {MAX_EDGE_PX:g} px", found)
+            sure = all(_within(float(score), 1) for each in found for score in each.score)
+            _need(sure, "scores in [0, 1]", found)
             return [
                 Detections(
                     each.xyxy.astype(np.float32, copy=False), each.score.astype(np.float32, copy=False)

@@ -101,6 +101,7 @@ RUBBISH = [
     ("detector", [PEOPLE]),
     ("detector", [(1, 2, 3, 4), PEOPLE]),
     ("detector", [Detections(np.array([[-1e30, 0, 1e30, 9]], np.float32), np.ones(1, np.float32)), PEOPLE]),
+    ("detector", [Detections(PEOPLE.xyxy, np.array([0.5, 1.5], np.float32)), PEOPLE]),
     ("tracker", [1, 2]),
     ("tracker", np.array([1])),
     ("tracker", np.array([1.0, 2.0])),
