@@ -4,7 +4,7 @@ Boxes are xyxy in source pixels. `pts_s` is the stream's own time in seconds; `c
 Messages are frozen and checked once, when they are made.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -170,6 +170,14 @@ class TrackKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Scene:
+    """A whole frame, as JPEG; `size` is width, height of the source."""
+
+    jpeg: bytes
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Crop:
     """One person cut out of one frame.
 
@@ -180,6 +188,7 @@ class Crop:
         captured_at: Wall clock of the frame.
         quality: In [0, 1]: size, sharpness, truncation, overlap.
         embedding: (D,) float32 unit vector.
+        scene: The frame, where it is kept.
     """
 
     image: NDArray[np.uint8]
@@ -188,14 +197,7 @@ class Crop:
     captured_at: datetime
     quality: float
     embedding: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """The whole frame of a track's best crop, as JPEG; `size` is width, height of the source."""
-
-    jpeg: bytes
-    size: tuple[int, int]
+    scene: Scene | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,18 @@ class Tracklet:
     def best(self) -> Crop:
         """The crop shown as evidence."""
         return self.crops[0]
+
+    @property
+    def sights(self) -> tuple[Crop, ...]:
+        """The crops that may be shown, best first: those whose frame is kept."""
+        return self.best, *(crop for crop in self.crops[1:] if crop.scene is not None)
+
+    def showing(self, sight: Crop) -> "Tracklet":
+        """The same with another of its `sights` as the best crop."""
+        if sight is self.best or sight.scene is None:
+            return self
+        others = tuple(crop for crop in self.crops if crop is not sight)
+        return replace(self, crops=(sight, *others), scene=sight.scene)
 
     @property
     def pixels(self) -> int:
@@ -313,7 +327,10 @@ class HitIdentity:
 
 @dataclass(frozen=True, slots=True)
 class HitBest:
-    """The best sight of the person. Box: xyxy in pixels of `frame_size` (width, height)."""
+    """The best sight of the person. Box: xyxy in pixels of `frame_size` (width, height).
+
+    `distance` is that of the crop alone to the enrolment, in [0, 2]; None where it is not known.
+    """
 
     pts_s: StreamSeconds
     frame_size: tuple[Side, Side]
@@ -321,6 +338,7 @@ class HitBest:
     crop: PictureRef | None
     frame: PictureRef | None
     mask: Mask | None
+    distance: Finite | None = None
 
 
 @dataclass(frozen=True, slots=True)

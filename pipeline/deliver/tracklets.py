@@ -2,8 +2,8 @@
 
 What is too large shrinks in this order, and no further than it must:
 
-1. the scene: its sides to 70, 50, 35 and 25 %, then its quality to 50 and 30 (`scene.size` stays the source's);
-2. the worst crops go, one by one; the best stays;
+1. the scenes: their sides to 70, 50, 35 and 25 %, then their quality to 50 and 30 (`scene.size` stays the source's);
+2. the worst crops go, one by one, with their scenes; the best stays;
 3. the best crop: its sides by 30 % again and again.
 
 Where an outbox of them is full, those that wait longest lose the pictures that a hit can do without.
@@ -81,6 +81,9 @@ class CropMessage(_Part):
     captured_at: Moment
     quality: float = Field(ge=0, le=1)
     float16: Base64 = Field(description="Vector of this crop alone.")
+    scene: Jpeg | None = Field(
+        default=None, description="The frame of a crop behind the best, of the same size; null = not kept."
+    )
 
 
 class SceneMessage(_Part):
@@ -178,7 +181,7 @@ def to_message(
             "decided_pts_s": float(tracklet.decided_pts_s),
             "clock": str(tracklet.clock),
             "embedding": {"engine": engine, "float16": _vector_text(tracklet.embedding)},
-            "crops": [_crop_message(crop, codec) for crop in crops],
+            "crops": [_crop_message(crops[0], codec), *(_other_crop(crop, codec) for crop in crops[1:])],
             "scene": {
                 "jpeg": _text(_unpackable_scene(tracklet.scene, codec)),
                 "size": list(tracklet.scene.size),
@@ -205,12 +208,15 @@ def from_message(body: bytes | None, codec: Codec) -> Arrival:
     jpegs = [_bytes(crop.jpeg, "crop") for crop in data.crops]
     scene = Scene(_bytes(data.scene.jpeg, "scene"), data.scene.size)
     refuse_large_pictures(jpegs)
-    refuse_large_pictures([scene.jpeg])
+    scenes = [scene, *(_other_scene(crop, scene) for crop in data.crops[1:])]
+    for each in scenes:
+        if each is not None:
+            refuse_large_pictures([each.jpeg])
     embedding = _vector(data.embedding.float16, "embedding")
     tracklet = Tracklet(
         key=TrackKey(data.stream_id, data.epoch, data.track_id),
         number=data.number,
-        crops=tuple(_crop(crop, jpeg, codec) for crop, jpeg in zip(data.crops, jpegs, strict=True)),
+        crops=tuple(_crop(*part, codec) for part in zip(data.crops, jpegs, scenes, strict=True)),
         scene=scene,
         embedding=embedding,
         first_pts_s=data.first_pts_s,
@@ -324,8 +330,12 @@ def _within_bounds(event: dict[str, Any], tracklet: Tracklet, codec: Codec) -> d
     if _fits(event):
         return event
     data = event["data"]
-    for jpeg in _smaller_scenes(tracklet.scene, codec):
-        data["scene"]["jpeg"] = _text(jpeg)
+    scenes = [tracklet.scene, *(crop.scene for crop in tracklet.crops[1 : len(data["crops"])])]
+    places = [data["scene"], *data["crops"][1:]]
+    for smaller in zip(*(_smaller_scenes(scene, codec) for scene in scenes), strict=True):
+        for place, name, jpeg in zip(places, ("jpeg", *["scene"] * len(smaller)), smaller, strict=False):
+            if jpeg is not None:
+                place[name] = _text(jpeg)
         if _fits(event):
             return event
     while len(data["crops"]) > 1:
@@ -339,7 +349,10 @@ def _within_bounds(event: dict[str, Any], tracklet: Tracklet, codec: Codec) -> d
     return event
 
 
-def _smaller_scenes(scene: Scene, codec: Codec) -> Iterator[bytes]:
+def _smaller_scenes(scene: Scene | None, codec: Codec) -> Iterator[bytes | None]:
+    if scene is None:
+        yield from [None] * len(_SCENE_STEPS)
+        return
     image = codec.decode(scene.jpeg)
     size = image.shape[1], image.shape[0]
     for share, quality in _SCENE_STEPS:
@@ -377,7 +390,19 @@ def _crop_message(crop: Crop, codec: Codec) -> dict[str, Any]:
     }
 
 
-def _crop(message: CropMessage, jpeg: bytes, codec: Codec) -> Crop:
+def _other_crop(crop: Crop, codec: Codec) -> dict[str, Any]:
+    """The message of a crop behind the best, with its frame where that is kept."""
+    message = _crop_message(crop, codec)
+    return (
+        message if crop.scene is None else {**message, "scene": _text(_unpackable_scene(crop.scene, codec))}
+    )
+
+
+def _other_scene(message: CropMessage, best: Scene) -> Scene | None:
+    return None if message.scene is None else Scene(_bytes(message.scene, "scene"), best.size)
+
+
+def _crop(message: CropMessage, jpeg: bytes, scene: Scene | None, codec: Codec) -> Crop:
     return Crop(
         image=codec.decode(jpeg),
         box=message.box,
@@ -385,6 +410,7 @@ def _crop(message: CropMessage, jpeg: bytes, codec: Codec) -> Crop:
         captured_at=message.captured_at,
         quality=message.quality,
         embedding=_vector(message.float16, "crop"),
+        scene=scene,
     )
 
 

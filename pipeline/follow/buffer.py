@@ -6,7 +6,8 @@ time; nothing here reads another.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from pipeline.config import TracksConfig
 from pipeline.follow.geometry import Box
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 
-BEST_LEAD = 1.05  # a new best crop must be this much better: its whole frame is kept as evidence
+BETTER = 1.05  # a crop must be this much better to replace one that shows the same, or the worst
+SCENES = 3  # best crops of a track whose whole frame is kept: what a hit may show
 FRESH_GAIN = 1.25  # the evidence must have grown by this much before the same question is asked again
 CROP_GAP_S = 0.15  # crops nearer in time show the same picture
 SAMPLE_S = 1.0  # a crop no better than the others, but so much later, still makes the mean a better one
@@ -35,7 +37,6 @@ class Record:
     last_pts_s: float
     last_box: Box
     crops: list[Crop] = field(default_factory=list)
-    scene: Scene | None = None
     taken_pts_s: float = -np.inf
     weight: float = 0.0
     weighted: NDArray[np.float32] | None = None
@@ -84,26 +85,26 @@ class TrackBuffer:
             return True
         near = [crop for crop in record.crops if abs(crop.pts_s - pts_s) < CROP_GAP_S]
         if near:
-            return quality > BEST_LEAD * max(crop.quality for crop in near)
-        return len(record.crops) < self._config.crops or quality > record.crops[-1].quality * BEST_LEAD
+            return quality > BETTER * max(crop.quality for crop in near)
+        return len(record.crops) < self._config.crops or quality > record.crops[-1].quality * BETTER
 
-    def add(self, record: Record, crop: Crop, scene: Callable[[], Scene]) -> bool:
-        """Takes a crop into the mean and, if it is good enough, among the kept; whether it is the new best.
+    def add(self, record: Record, crop: Crop, scene: Callable[[], Scene]) -> None:
+        """Takes a crop into the mean and, if it is good enough, among the kept.
 
         Args:
             record: The track.
             crop: What `wants` would take.
-            scene: Makes the frame of the crop, kept with a new best one; what it raises leaves the track as it was.
+            scene: Makes the frame of the crop, kept with one of the best; what it raises leaves the track as it was.
         """
-        leads = _would_lead(record, crop)
-        shown = scene() if leads else record.scene
+        others = [kept for kept in record.crops if abs(kept.pts_s - crop.pts_s) >= CROP_GAP_S]
+        rank = sum(kept.quality >= crop.quality for kept in others)
+        if rank < SCENES and crop.scene is None:
+            crop = replace(crop, scene=scene())
         _weigh_in(record, crop.quality, crop.quality * crop.embedding)
         record.taken_pts_s = max(record.taken_pts_s, crop.pts_s)
-        others = [kept for kept in record.crops if abs(kept.pts_s - crop.pts_s) >= CROP_GAP_S]
-        best, rest = (crop, others) if leads else (others[0], [*others[1:], crop])
-        rest.sort(key=lambda kept: -kept.quality)
-        record.crops, record.scene = [best, *rest][: self._config.crops], shown
-        return leads
+        others.insert(rank, crop)
+        record.crops = [*others[:SCENES], *(replace(kept, scene=None) for kept in others[SCENES:])]
+        del record.crops[self._config.crops :]
 
     def relink(self, new: Record, max_distance: float) -> Record | None:
         """Makes a new track the continuation of the lost one that it continues: same id, the best crops of both.
@@ -122,7 +123,7 @@ class TrackBuffer:
         del self._streams[new.key.stream_id][new.key.track_id]
         old.last_pts_s, old.last_box = new.last_pts_s, new.last_box
         for crop in new.crops:
-            self.add(old, crop, lambda: _scene_of(new))
+            self.add(old, crop, partial(_scene_of, crop))
         return old
 
     def due(self, stream_id: str, pts_s: float) -> list[Tracklet]:
@@ -167,7 +168,7 @@ class TrackBuffer:
             key=record.key,
             number=record.questions,
             crops=tuple(record.crops),
-            scene=_scene_of(record),
+            scene=_scene_of(record.crops[0]),
             embedding=record.embedding,
             first_pts_s=record.first_pts_s,
             last_pts_s=record.last_pts_s,
@@ -194,15 +195,9 @@ def _weigh_in(record: Record, weight: float, weighted: NDArray[np.float32]) -> N
     record.weighted = weighted if record.weighted is None else record.weighted + weighted
 
 
-def _would_lead(record: Record, crop: Crop) -> bool:
-    if not record.crops or abs(record.crops[0].pts_s - crop.pts_s) < CROP_GAP_S:
-        return True
-    return crop.quality > record.crops[0].quality * BEST_LEAD
-
-
-def _scene_of(record: Record) -> Scene:
-    assert record.scene is not None, "a track with crops has the scene of the best"
-    return record.scene
+def _scene_of(crop: Crop) -> Scene:
+    assert crop.scene is not None, "the best crops of a track have theirs"
+    return crop.scene
 
 
 def find_predecessor(new: Record, lost: Sequence[Record], max_distance: float) -> Record | None:

@@ -7,6 +7,7 @@ from pipeline.follow.geometry import area, clip, intersection
 
 FULL_HEIGHT_PX = 160.0  # a person so tall is as good as any taller one
 EDGE_PX = 2.0  # a box this near the border of the frame is taken as cut off
+MAX_COVERED = 0.35  # of a person's box behind others' boxes; more, and it is no evidence of that person
 
 NETWORK_SIZE = (128, 64)
 """Height, width in pixels at which sharpness is judged: about what embedders look at."""
@@ -35,13 +36,24 @@ def view(size: tuple[int, int], boxes: NDArray[np.float32], row: int) -> float:
         boxes: All people of the frame, (N, 4) xyxy.
         row: Which of them.
     """
-    own = boxes[row : row + 1]
-    box = clip(own, size)[0]
+    box = clip(boxes[row : row + 1], size)[0]
     tall = min(1.0, float(box[3] - box[1]) / FULL_HEIGHT_PX)
-    in_front = boxes[boxes[:, 3] > boxes[row, 3]]
-    covered = float(intersection(own, in_front).sum()) / max(float(area(own)[0]), 1.0)
     edges = int((box[:2] <= EDGE_PX).sum() + (box[2:] >= np.array(size, np.float32) - EDGE_PX).sum())
-    return tall * max(0.0, 1.0 - covered) * 0.5**edges
+    return tall * (1.0 - covered(boxes, row)) * 0.5**edges
+
+
+def covered(boxes: NDArray[np.float32], row: int) -> float:
+    """Share of a box that others cover, in [0, 1]: those that reach further down, they stand in front.
+
+    Args:
+        boxes: All people of the frame, (N, 4) xyxy.
+        row: Which of them.
+
+    >>> covered(np.float32([[0, 0, 10, 20], [4, 10, 14, 30]]), 0)
+    0.30000001192092896
+    """
+    own, in_front = boxes[row : row + 1], boxes[boxes[:, 3] > boxes[row, 3]]
+    return min(1.0, float(intersection(own, in_front).sum()) / max(float(area(own)[0]), 1.0))
 
 
 def quality(image: NDArray[np.uint8], boxes: NDArray[np.float32], row: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.follow.buffer import Record, TrackBuffer
-from pipeline.follow.crops import cut, quality, view
+from pipeline.follow.crops import MAX_COVERED, covered, cut, quality, view
 from pipeline.follow.detect import OnError
 from pipeline.follow.geometry import Box, inside_any
 from pipeline.follow.squared import widened
@@ -240,7 +240,7 @@ class TrackStage:
                     logger.error("an observer failed and is told no more: %s", redact(str(error)))
 
     def _wanted(self, item: Detected, ids: NDArray[np.int64]) -> list[Wanted]:
-        """Rows of the detections whose crop would improve their track."""
+        """Rows of the detections whose crop would improve their track; nobody whom others cover."""
         frame, detections = item.frame, item.detections
         stream = self._streams[frame.stream_id]
         counts = self._in_zone(frame, detections)
@@ -250,6 +250,8 @@ class TrackStage:
             box = _box(detections.xyxy[row])
             record = self._buffer.see(key, box, frame.pts_s, frame.clock)
             if not counts[row] or box[3] - box[1] < self._min_height_px:
+                continue
+            if covered(detections.xyxy, int(row)) > MAX_COVERED:
                 continue
             if not self._buffer.wants(record, view(frame.size, detections.xyxy, int(row)), frame.pts_s):
                 continue

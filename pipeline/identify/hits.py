@@ -27,12 +27,21 @@ Sight = tuple[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was found out about one tracklet: who it is, on whose word; `accepted` None = nobody known."""
+    """What was found out about one tracklet.
+
+    Attributes:
+        tracklet: The question, what shows who was found as its best crop.
+        accepted: On whose word; None = nobody known.
+        identity: Who it is.
+        purpose: Of looking for them.
+        sight_distance: Of that crop alone to the enrolment; None where nobody compared.
+    """
 
     tracklet: Tracklet
     accepted: Accepted | None
     identity: HitIdentity | None
     purpose: str | None
+    sight_distance: float | None = None
 
 
 def nobody(tracklet: Tracklet) -> Answer:
@@ -61,8 +70,8 @@ class HitBook:
     number updates, the last number + 1 closes; a close that does not follow from the stream alone (stopped,
     stream lost) lies above `LAST_REVISION`.
 
-    A hit is opened and updated by the excess of its verdict, whatever kind of distance that was. Its pictures are made
-    outside, and given back to `keep`.
+    A hit is opened and updated by the excess of its verdict, whatever kind of distance that was. What it shows changes
+    only to what is nearer to the identity. Its pictures are made outside, and given back to `keep`.
 
     Args:
         site: Goes into the hit's id.
@@ -145,7 +154,7 @@ class HitBook:
             decided_pts_s=tracklet.decided_pts_s,
             captured_at=tracklet.best.captured_at,
             clock=tracklet.clock,
-            best=_without_pictures(tracklet),
+            best=_without_pictures(answer),
             decision=_decision(tracklet, accepted),
             engines=dict(tracklet.engines),
         )
@@ -157,29 +166,40 @@ class HitBook:
         assert accepted is not None
         if tracklet.number <= known.revision or tracklet.decided_pts_s < known.decided_pts_s:
             return None
-        seen_better = tracklet.best.pts_s != known.best.pts_s
+        seen_better = _shows_better(answer, known.best)
         nearer = accepted.excess <= excess_of(known.decision) - NEARER
         if not (seen_better or nearer):
             return None
-        decision = _decision(tracklet, accepted)
-        if not seen_better:
-            missing = tuple(part for part in known.decision.degraded if part in PICTURES)
-            decision = replace(decision, degraded=(*decision.degraded, *missing))
+        decision = (
+            _decision(tracklet, accepted) if accepted.excess <= excess_of(known.decision) else known.decision
+        )
+        missing = () if seen_better else tuple(p for p in known.decision.degraded if p in PICTURES)
+        others = tuple(part for part in decision.degraded if part not in PICTURES)
+        decision = replace(decision, degraded=(*others, *missing))
         hit = replace(
             known,
             revision=tracklet.number,
             state=HitState.UPDATED,
             last_pts_s=tracklet.last_pts_s,
-            captured_at=tracklet.best.captured_at,
-            best=_without_pictures(tracklet) if seen_better else known.best,
+            captured_at=tracklet.best.captured_at if seen_better else known.captured_at,
+            best=_without_pictures(answer) if seen_better else known.best,
             decision=decision,
         )
         return Report(hit, answer if seen_better else None)
 
 
-def _without_pictures(tracklet: Tracklet) -> HitBest:
+def _shows_better(answer: Answer, known: HitBest) -> bool:
+    """Whether the answer has another sight, nearer to the identity than what is shown."""
+    best = answer.tracklet.best
+    if best.pts_s == known.pts_s or answer.sight_distance is None:
+        return False
+    return known.distance is None or answer.sight_distance <= known.distance - NEARER
+
+
+def _without_pictures(answer: Answer) -> HitBest:
     """The best sight of a tracklet as long as its pictures are not made."""
-    return HitBest(tracklet.best.pts_s, tracklet.scene.size, tracklet.best.box, None, None, None)
+    best, size = answer.tracklet.best, answer.tracklet.scene.size
+    return HitBest(best.pts_s, size, best.box, None, None, None, answer.sight_distance)
 
 
 def _decision(tracklet: Tracklet, accepted: Accepted) -> HitDecision:

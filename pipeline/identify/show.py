@@ -1,10 +1,13 @@
-"""What a hit shows: crop, frame and mask of the best sight, made in one batch when it has been decided."""
+"""What a hit shows: the sight nearest to who was found; its crop, frame and mask are made when all is decided."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.errors import HangingError
-from pipeline.messages import HitBest, Mask, PictureRef, Tracklet
+from pipeline.messages import Crop, Mask, PictureRef, Tracklet
 from pipeline.plugged import MaskQuestion, PluggedMasker
 from pipeline.protocols import Codec
 from pipeline.store.pictures import EvidenceStore
@@ -12,13 +15,32 @@ from pipeline.store.pictures import EvidenceStore
 CROP, MASK = PICTURES = ("crop", "mask")
 """What may be missing of a hit, as `degraded` names it."""
 
+GOOD_SHARE = 0.5  # of the best crop's quality: a poorer one is not shown, however near
+AS_NEAR = 0.02  # of sights that differ by no more the clearest is shown
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The best sight of a tracklet with its pictures; `degraded` names those that could not be made."""
+    """The pictures of a tracklet's best sight; `degraded` names those that could not be made."""
 
-    best: HitBest
+    crop: PictureRef | None
+    frame: PictureRef | None
+    mask: Mask | None
     degraded: tuple[str, ...]
+
+
+def nearest_sight(tracklet: Tracklet, identity: NDArray[np.float32]) -> tuple[Crop, float]:
+    """Which sight of a tracklet shows somebody best, and its distance to them.
+
+    Args:
+        tracklet: The question.
+        identity: (D,) unit vector of the enrolment.
+    """
+    good = [crop for crop in tracklet.sights if crop.quality >= GOOD_SHARE * tracklet.best.quality]
+    distances = [float(np.linalg.norm(crop.embedding - identity)) for crop in good]
+    as_near = [i for i, distance in enumerate(distances) if distance <= min(distances) + AS_NEAR]
+    clearest = max(as_near, key=lambda i: good[i].quality)
+    return good[clearest], distances[clearest]
 
 
 class Evidence:
@@ -50,19 +72,10 @@ class Evidence:
         return [self._look(tracklet, mask) for (tracklet, _), mask in zip(sights, masks, strict=True)]
 
     def _look(self, tracklet: Tracklet, mask: Mask | Exception | None) -> Look:
-        best = tracklet.best
         crop, missing = self._crop(tracklet)
         if isinstance(mask, Exception):
             mask, missing = None, (*missing, MASK)
-        shown = HitBest(
-            pts_s=best.pts_s,
-            frame_size=tracklet.scene.size,
-            box=best.box,
-            crop=crop,
-            frame=self._store.put(tracklet.scene.jpeg, self._now()),
-            mask=mask,
-        )
-        return Look(shown, missing)
+        return Look(crop, self._store.put(tracklet.scene.jpeg, self._now()), mask, missing)
 
     def _crop(self, tracklet: Tracklet) -> tuple[PictureRef | None, tuple[str, ...]]:
         """The crop where it can be encoded, else what is missing; the door has told why."""

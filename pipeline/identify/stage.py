@@ -10,7 +10,7 @@ from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import accept
 from pipeline.identify.hits import Answer, HitBook, Report, nobody
 from pipeline.identify.shortlist import Matcher
-from pipeline.identify.show import Evidence, Look
+from pipeline.identify.show import Evidence, Look, nearest_sight
 from pipeline.messages import Candidate, EndReason, Hit, HitIdentity, TrackKey, Tracklet, Verdict
 from pipeline.plugged import MaskQuestion, PluggedVerifier
 from pipeline.watchlist.snapshot import WatchlistSnapshot
@@ -145,9 +145,12 @@ class IdentifyStage:
         accepted = accept(verdicts, self._cuts, self._margin, len(watchlist.identities))
         if accepted is None:
             return nobody(tracklet)
-        identity = watchlist.identities[accepted.verdict.candidate.identity_id]
+        candidate = accepted.verdict.candidate
+        identity = watchlist.identities[candidate.identity_id]
         who = HitIdentity(identity.id, identity.name, watchlist.version)
-        return Answer(tracklet, accepted, who, identity.purpose)
+        enrolled = watchlist.look_up([candidate.enrolment_id], pictures=False)[candidate.enrolment_id]
+        sight, distance = nearest_sight(tracklet, enrolled.embedding)
+        return Answer(tracklet.showing(sight), accepted, who, identity.purpose, distance)
 
     def _shown(self, reports: Sequence[Report]) -> list[Hit]:
         """The hits with what they show, all that is new of it made in one batch."""
@@ -174,8 +177,9 @@ def _as_seen(hit: Hit, look: Look | None) -> Hit:
     """The hit with the pictures of its best sight, when they have just been made."""
     if look is None:
         return hit
+    best = replace(hit.best, crop=look.crop, frame=look.frame, mask=look.mask)
     degraded = (*hit.decision.degraded, *look.degraded)
-    return replace(hit, best=look.best, decision=replace(hit.decision, degraded=degraded))
+    return replace(hit, best=best, decision=replace(hit.decision, degraded=degraded))
 
 
 def _by_distance(shortlist: Sequence[Candidate]) -> list[Verdict]:

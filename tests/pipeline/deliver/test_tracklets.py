@@ -93,6 +93,32 @@ def test_what_arrives_is_what_was_sent() -> None:
         np.testing.assert_allclose(got.embedding, gave.embedding, atol=1e-3)
 
 
+def test_the_frames_of_other_sights_go_with_them() -> None:
+    lossless = FakeCodec()
+    frames = [Scene(lossless.encode(noise(48, 64)), (64, 48)) for _ in range(2)]
+    plain = tracklet(3, scene=(48, 64))
+    crops = (plain.crops[0], replace(plain.crops[1], scene=frames[1]), plain.crops[2])
+    before = replace(plain, crops=crops, scene=frames[0])
+    after = from_message(encode(sent(before, lossless)), lossless).tracklet
+    assert [crop.scene for crop in after.crops] == [frames[0], frames[1], None]
+    shown = after.showing(after.sights[1])
+    assert (shown.best.quality, shown.scene, len(shown.crops)) == (0.8, frames[1], 3)
+    assert [crop.scene for crop in shown.sights] == [frames[1], frames[0]]
+
+
+def test_all_frames_shrink_alike_and_a_crop_goes_with_its_own() -> None:
+    plain = tracklet(3, 700, (1080, 1920))
+    frame = Scene(CODEC.encode(noise(1080, 1920), 80), (1920, 1080))
+    before = replace(plain, crops=tuple(replace(crop, scene=frame) for crop in plain.crops))
+    event = sent(before)
+    assert len(encode(event)) <= MAX_BYTES
+    after = from_message(encode(event), CODEC).tracklet
+    assert len(after.crops) == 2
+    assert [CODEC.decode(crop.scene.jpeg).shape[:2] for crop in after.sights if crop.scene] == [
+        (270, 480)
+    ] * 2
+
+
 def test_the_id_follows_from_what_is_asked() -> None:
     one = sent(tracklet())
     assert one["id"] == sent(tracklet(crops=1))["id"] == message_id("hall", TrackKey("door", "e1", 7), 3)

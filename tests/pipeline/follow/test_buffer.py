@@ -1,6 +1,7 @@
 """What is kept of a track, when it is asked about, and which lost track a new one continues."""
 
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -86,23 +87,26 @@ def test_it_keeps_the_best_crops_apart_in_time_and_the_mean_of_all(buffer: Track
 
 def test_crops_as_far_apart_as_the_gap_are_two(buffer: TrackBuffer) -> None:
     record = see(buffer, 0.0)
-    assert buffer.add(record, crop(0.0, 0.5), lambda: SCENE)
+    buffer.add(record, crop(0.0, 0.5), lambda: SCENE)
     assert not buffer.wants(record, 0.5, 0.1)
     assert buffer.wants(record, 0.5, CROP_GAP_S)
-    assert not buffer.add(record, crop(CROP_GAP_S, 0.5), lambda: SCENE)
+    buffer.add(record, crop(CROP_GAP_S, 0.5), lambda: SCENE)
     assert [c.pts_s for c in record.crops] == [0.0, CROP_GAP_S]
 
 
-def test_the_scene_follows_the_best_crop_only(buffer: TrackBuffer) -> None:
-    record = see(buffer, 0.0)
-    scenes = [Scene(b"scene %d" % n, (640, 480)) for n in range(4)]
-    shown = [(0.0, 0.5), (0.3, 0.51), (0.6, 0.6), (0.9, 0.2)]
-    leads = [
-        buffer.add(record, crop(t, q), lambda scene=scene: scene)  # type: ignore[misc]
-        for (t, q), scene in zip(shown, scenes, strict=True)
-    ]
-    assert leads == [True, False, True, False]
-    assert (record.crops[0].pts_s, record.scene) == (0.6, scenes[2])
+def test_each_of_the_best_crops_keeps_its_frame_and_no_other() -> None:
+    buffer = TrackBuffer(TracksConfig(crops=5))
+    record, made = see(buffer, 0.0), []
+
+    def scene(of_s: float) -> Scene:
+        made.append(of_s)
+        return Scene(b"%f" % of_s, (640, 480))
+
+    for pts_s, quality in [(0.0, 0.5), (0.3, 0.51), (0.6, 0.6), (0.9, 0.2), (1.2, 0.7), (1.5, 0.1)]:
+        buffer.add(record, crop(pts_s, quality), partial(scene, pts_s))
+    assert made == [0.0, 0.3, 0.6, 1.2], "the frames of poorer crops are never encoded"
+    kept = [(c.pts_s, c.scene and float(c.scene.jpeg)) for c in record.crops]
+    assert kept == [(1.2, 1.2), (0.6, 0.6), (0.3, 0.3), (0.0, None), (0.9, None)]
 
 
 def test_a_frame_that_cannot_be_kept_leaves_the_track_as_it_was(buffer: TrackBuffer) -> None:
@@ -111,10 +115,10 @@ def test_a_frame_that_cannot_be_kept_leaves_the_track_as_it_was(buffer: TrackBuf
 
     record = see(buffer, 0.0)
     buffer.add(record, crop(0.0, 0.5), lambda: SCENE)
-    before = (list(record.crops), record.scene, record.weight, record.taken_pts_s)
+    before = (list(record.crops), record.weight, record.taken_pts_s)
     with pytest.raises(ValueError, match="too large"):
         buffer.add(record, crop(1.0, 0.9), fail)
-    assert (record.crops, record.scene, record.weight, record.taken_pts_s) == before
+    assert (record.crops, record.weight, record.taken_pts_s) == before
 
 
 def test_poor_crops_are_no_evidence(buffer: TrackBuffer) -> None:
@@ -184,7 +188,7 @@ def test_a_lost_track_that_is_continued_goes_on_under_its_id(buffer: TrackBuffer
     buffer.add(new, crop(2.0, 0.9), lambda: later)
     assert buffer.relink(new, max_distance=0.1) is old
     assert buffer.track_ids("door") == {1}
-    assert (old.last_pts_s, old.crops[0].pts_s, old.scene) == (2.0, 2.0, later)
+    assert (old.last_pts_s, old.crops[0].pts_s, old.crops[0].scene) == (2.0, 2.0, later)
 
 
 def test_a_track_that_was_still_seen_is_not_continued(buffer: TrackBuffer) -> None:

@@ -122,6 +122,14 @@ def test_a_frame_is_kept_at_a_lower_quality_than_crops_are() -> None:
     assert len(one.scene.jpeg) < len(codec.encode(picture()))
 
 
+@pytest.mark.parametrize(("left_px", "covered"), [(10.0, True), (22.0, False)])
+def test_a_person_whom_another_covers_is_no_evidence(left_px: float, covered: bool) -> None:
+    f, in_front = Fixture(), (left_px, 15.0, left_px + 30, 95.0)
+    told = f.feed(seen(0, LEFT, in_front), seen(1, LEFT, in_front))
+    assert [one.best.box for one in told] == ([in_front] if covered else [LEFT, in_front])
+    assert f.embedder.embedded == (2 if covered else 4), "nobody looks at what is not taken"
+
+
 def test_crops_of_all_streams_are_embedded_together() -> None:
     f = Fixture()
     f.feed(seen(0, LEFT, RIGHT), seen(0, LEFT, stream="yard"))

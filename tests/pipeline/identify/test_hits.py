@@ -40,13 +40,13 @@ def book(cooldown_s: float = 30.0) -> Book:
     return Book(cooldown_s)
 
 
-def answer(of: Tracklet, verdict: Verdict, cut: float = 0.85) -> Answer:
+def answer(of: Tracklet, verdict: Verdict, cut: float = 0.85, sight: float = 0.6) -> Answer:
     identity = HitIdentity(verdict.candidate.identity_id, None, 1)
-    return Answer(of, Accepted(verdict, None, cut), identity, "test")
+    return Answer(of, Accepted(verdict, None, cut), identity, "test", sight)
 
 
-def found(of: Tracklet, identity: str = "anna", distance: float = 0.5) -> Answer:
-    return answer(of, Verdict(Candidate(identity, 1, distance, 1), fused=distance))
+def found(of: Tracklet, identity: str = "anna", distance: float = 0.5, sight: float = 0.6) -> Answer:
+    return answer(of, Verdict(Candidate(identity, 1, distance, 1), fused=distance), sight=sight)
 
 
 def found_by_text(of: Tracklet, identity: str, distance: float) -> Answer:
@@ -69,9 +69,9 @@ def test_a_hit_is_opened_updated_while_evidence_improves_and_closed_with_its_tra
     assert told(b.record(found(tracklet(number=2)))) == [("opened", 1, None)]
     # Nothing new to say: same crop, same distance.
     assert told(b.record(found(tracklet(number=3)))) == []
-    # A better crop; then a nearer distance.
-    assert told(b.record(found(tracklet(number=4, best_pts_s=1.5)))) == [("updated", 4, None)]
-    nearer = found(tracklet(number=5, best_pts_s=1.5), distance=0.4)
+    # A nearer sight; then a nearer distance.
+    assert told(b.record(found(tracklet(number=4, best_pts_s=1.5), sight=0.5))) == [("updated", 4, None)]
+    nearer = found(tracklet(number=5, best_pts_s=1.5), distance=0.4, sight=0.5)
     assert told(b.record(nearer)) == [("updated", 5, None)]
     # Doubt does not close it.
     assert told(b.record(nobody(tracklet(number=6)))) == []
@@ -128,7 +128,7 @@ def test_pictures_are_asked_for_once_a_sight_and_kept() -> None:
     b.keep(replace(opened.hit, best=shown))
     (nearer,) = b.record(found(tracklet(number=2), distance=0.3))
     assert (nearer.shows, nearer.hit.best) == (None, shown)
-    (better,) = b.record(found(tracklet(number=3, best_pts_s=1.5), distance=0.3))
+    (better,) = b.record(found(tracklet(number=3, best_pts_s=1.5), distance=0.3, sight=0.5))
     assert better.shows is not None
     assert better.hit.best.mask is None
     b.keep(nearer.hit)
@@ -137,13 +137,25 @@ def test_pictures_are_asked_for_once_a_sight_and_kept() -> None:
     assert closed.hit.best.mask is None, "the pictures of another sight are not its own"
 
 
+def test_what_a_hit_shows_changes_only_to_what_is_nearer() -> None:
+    b = book()
+    b.record(found(tracklet(number=1), distance=0.5, sight=0.6))
+    assert b.record(found(tracklet(number=2, best_pts_s=1.5), distance=0.5, sight=0.6)) == []
+    (surer,) = b.record(found(tracklet(number=3, best_pts_s=1.6), distance=0.4, sight=0.7))
+    assert (surer.best.pts_s, surer.best.distance, surer.decision.distance) == (1.0, 0.6, 0.4)
+    assert surer.captured_at == tracklet(best_pts_s=1.0).best.captured_at
+    (nearer,) = b.record(found(tracklet(number=4, best_pts_s=1.7), distance=0.5, sight=0.55))
+    assert (nearer.best.pts_s, nearer.best.distance) == (1.7, 0.55)
+    assert nearer.decision.distance == 0.4, "no worse than what it was told by"
+
+
 def test_what_could_not_be_shown_is_told_as_long_as_that_sight_is_shown() -> None:
     b = HitBook("hall", CoolDown(30.0))
     (opened,) = b.record(found(tracklet(number=1)))
     b.keep(replace(opened.hit, decision=replace(opened.hit.decision, degraded=("mask",))))
     (nearer,) = b.record(found(tracklet(number=2), distance=0.3))
     assert nearer.hit.decision.degraded == ("mask",)
-    (better,) = b.record(found(tracklet(number=3, best_pts_s=1.5), distance=0.3))
+    (better,) = b.record(found(tracklet(number=3, best_pts_s=1.5), distance=0.3, sight=0.5))
     assert better.hit.decision.degraded == ()
 
 
@@ -156,7 +168,7 @@ def test_the_last_question_brings_its_better_evidence_into_the_close() -> None:
     b = book()
     b.record(found(tracklet(number=1)))
     end = tracklet(number=2, best_pts_s=1.7, end=EndReason.TRACK_ENDED)
-    (closed,) = b.record(found(end, distance=0.3))
+    (closed,) = b.record(found(end, distance=0.3, sight=0.5))
     assert (closed.state, closed.best.pts_s, closed.decision.distance) == (HitState.CLOSED, 1.7, 0.3)
 
 

@@ -1,10 +1,12 @@
 """From tracklets to hits."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.identify.calibration import Cuts
@@ -12,7 +14,7 @@ from pipeline.identify.decide import CoolDown
 from pipeline.identify.hits import Answer, HitBook, Report
 from pipeline.identify.shortlist import Matcher
 from pipeline.identify.stage import IdentifyStage
-from pipeline.messages import Candidate, EndReason, HitState, Mask, TrackKey, Tracklet, Verdict
+from pipeline.messages import Candidate, EndReason, HitState, Mask, Scene, TrackKey, Tracklet, Verdict
 from pipeline.plugged import PluggedEmbedder, PluggedVerifier
 from pipeline.protocols import Codec, Enrolled, Verifier
 from pipeline.testing import FakeCodec, FakeEmbedder, tracklet
@@ -28,8 +30,6 @@ RED, BLUE = (0, 0, 220), (220, 0, 0)
 
 
 def painted(colour: tuple[int, int, int]) -> bytes:
-    import numpy as np
-
     return FakeCodec().encode(np.full((8, 4, 3), colour, np.uint8))
 
 
@@ -328,8 +328,8 @@ def test_what_is_opened_updated_and_closed_in_one_batch_is_shown_once_a_sight(tm
     hits = list(
         world.stage.on_batch(
             [
-                world.sight(RED, 1, best_pts_s=1.0),
-                world.sight(RED, 2, best_pts_s=1.5),
+                world.sight((30, 30, 220), 1, best_pts_s=1.0),
+                world.sight((15, 15, 220), 2, best_pts_s=1.5),
                 world.sight(RED, 3, best_pts_s=1.8, end=EndReason.TRACK_ENDED),
             ]
         )
@@ -341,6 +341,27 @@ def test_what_is_opened_updated_and_closed_in_one_batch_is_shown_once_a_sight(tm
     ]
     assert asked == [1.0, 1.5, 1.8]
     assert all(hit.best.mask and hit.best.crop for hit in hits)
+
+
+def test_a_hit_shows_the_sight_nearest_to_who_was_found(tmp_path: Path) -> None:
+    masked: list[tuple[float, bytes]] = []
+
+    def mask(tracklets: Sequence[Tracklet]) -> list[Mask | None]:
+        masked.extend((tracklet.best.pts_s, tracklet.scene.jpeg) for tracklet in tracklets)
+        return [None for _ in tracklets]
+
+    world = World(tmp_path, masker=Cutting(mask))
+    world.enrol("anna", RED)
+    world.refresh()
+    near = world.sight(RED, best_pts_s=1.6)
+    own = replace(
+        near.best, quality=0.3, scene=Scene(FakeCodec().encode(np.full((48, 64, 3), 9, np.uint8)), (64, 48))
+    )
+    (large,) = world.sight((60, 60, 220), best_pts_s=1.2).crops
+    small = replace(own, pts_s=1.9, quality=0.2, embedding=large.embedding)
+    (hit,) = world.stage.on_batch([replace(near, crops=(large, own, small))])
+    assert (hit.best.pts_s, hit.best.distance) == (1.6, pytest.approx(0, abs=1e-2))
+    assert masked == [(1.6, own.scene.jpeg)], "with its own frame"
 
 
 def test_a_guided_masker_is_told_who_was_found(tmp_path: Path) -> None:
