@@ -122,7 +122,7 @@ def test_a_frame_is_kept_at_a_lower_quality_than_crops_are() -> None:
     assert len(one.scene.jpeg) < len(codec.encode(picture()))
 
 
-@pytest.mark.parametrize(("left_px", "covered"), [(10.0, True), (22.0, False)])
+@pytest.mark.parametrize(("left_px", "covered"), [(10.0, True), (31.0, False)])
 def test_a_person_whom_another_covers_is_no_evidence(left_px: float, covered: bool) -> None:
     f, in_front = Fixture(), (left_px, 15.0, left_px + 30, 95.0)
     told = f.feed(seen(0, LEFT, in_front), seen(1, LEFT, in_front))
