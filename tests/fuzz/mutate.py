@@ -46,7 +46,7 @@ def _change(rng: random.Random, document: Any) -> None:
     if how == 0:
         del holder[key]
     elif how == 1 and isinstance(holder, dict):
-        holder[rng.choice((f"{key}x", "zzz", "", "use", 7))] = rng.choice(ODD)
+        holder[rng.choice((f"{key}x", "zzz", "", "use", 7))] = copy.deepcopy(rng.choice(ODD))
     elif how == 2:
         other, there = rng.choice(places)
         holder[key] = copy.deepcopy(other[there]) if there in _keys(other) else None
