@@ -1,7 +1,6 @@
-"""`musewatch engines`: networks listed, tried, made, judged and compared."""
+"""`musewatch engines`: networks listed, fetched, tried, made, judged and compared."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +10,16 @@ import yaml
 from engines.compile.cli import register
 from engines.errors import EngineError, ManifestError
 from engines.examine import examine
+from engines.fetch.cli import fetch
 from engines.manifest import Manifest, load_manifest
 from engines.sessions.open import open_session
 from engines.shelf import open_shelf
+from engines.table import print_table
 from pipeline.output import JsonOption, print_json
 
-app = typer.Typer(no_args_is_help=True, help="Networks: list, show, add, check; made, judged and compared.")
+app = typer.Typer(
+    no_args_is_help=True, help="Networks: list, fetch, show, add, check; made, judged and compared."
+)
 
 ANSWER_IS_NO = 1
 
@@ -39,7 +42,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"engines": rows, "problems": problems})
         return
-    _print_table(("name", "role", "max_distance", "licence", "manifest"), rows)
+    print_table(("name", "role", "max_distance", "licence", "manifest"), rows)
     for problem in problems:
         sys.stderr.write(f"musewatch: {problem['problem']}\n")
 
@@ -92,6 +95,7 @@ def add(m: Name, config: ConfigOption = None, as_json: JsonOption = False) -> No
         sys.stdout.write(f"{manifest.name} is now {kept}\n")
 
 
+app.command()(fetch)
 register(app)
 
 
@@ -123,11 +127,3 @@ def _summary(manifest: Manifest, path: Path) -> dict[str, Any]:
 
 def _problem(path: Path, error: EngineError) -> dict[str, str]:
     return {"where": str(path), "problem": error.problem, "fix": error.fix}
-
-
-def _print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    lines = [columns, *(["-" if row[name] is None else str(row[name]) for name in columns] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    for line in lines:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        sys.stdout.write("  ".join(padded).rstrip() + "\n")

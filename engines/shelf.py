@@ -24,11 +24,11 @@ class Shelf:
     """Bundled engines, and a folder with one folder for each engine added."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def manifests(self) -> list[Path]:
         """All manifests, the bundled first."""
-        return sorted(ZOO.glob("*.yaml")) + sorted(self._folder.glob("*/*.yaml"))
+        return sorted(ZOO.glob("*.yaml")) + sorted(self.folder.glob("*/*.yaml"))
 
     def find(self, name: str) -> Path:
         """The manifest meant: a file, that of a checkpoint's folder, or the name of an engine on the shelf.
@@ -47,21 +47,25 @@ class Shelf:
             )
         return known[name]
 
+    def home_of(self, name: str) -> Path:
+        """The folder of an added engine, whether it is there or not."""
+        return self.folder / name
+
     def keep(self, manifest: Manifest) -> Path:
         """Copies a manifest and its files, whole or not at all; returns the copy's path.
 
         Raises:
             EngineError: An engine of that name is there already, or the folder cannot be written.
         """
-        home = self._folder / manifest.name
+        home = self.home_of(manifest.name)
         if home.exists():
             raise EngineError(
                 f"there is an engine {manifest.name} already: {home}",
                 "give it another name, or remove that one",
             )
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._folder, prefix=".") as draft:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".") as draft:
                 copy = Path(draft, manifest.name)
                 kept = manifest.derived(copy, file=manifest.file.name)
                 for source, place in zip(manifest.paths, kept.paths, strict=True):
