@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import torch
 from engines.errors import EngineError, EngineFileError, ManifestError
 from engines.files import checked_network
 from engines.libraries import offline, opening
+from engines.lmm.decoder import Decoder
+from engines.lmm.pack import PICTURE_BEGINS, PICTURE_ENDS, Features
 from engines.lmm.pictures import PatchGrid, Picture, patches
 from engines.manifest import Manifest
 
@@ -24,32 +25,8 @@ KINDS = {
     "qwen3_vl": "Qwen3VLForConditionalGeneration",
 }
 """`model_type` of config.json, and transformers' class for it."""
-MARKS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+MARKS = ("<|im_start|>", "<|im_end|>", PICTURE_BEGINS, "<|image_pad|>", PICTURE_ENDS)
 _READ = {".json", ".txt", ".jinja", ".model", ".safetensors"}
-KeyValues = tuple[tuple[torch.Tensor, torch.Tensor], ...]
-"""Of each layer: keys and values (1, heads, tokens, width)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Features:
-    """One picture's vision tokens.
-
-    Attributes:
-        tokens: (n, D).
-        deep: (n, D) of each layer of the decoder that they are added to; Qwen3-VL has such.
-        rows: Tokens from top to bottom.
-        columns: Tokens from left to right.
-    """
-
-    tokens: torch.Tensor
-    deep: tuple[torch.Tensor, ...]
-    rows: int
-    columns: int
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all its tokens."""
-        return sum(each.nbytes for each in (self.tokens, *self.deep))
 
 
 class VisionLanguageModel:
@@ -60,8 +37,14 @@ class VisionLanguageModel:
         tokenizer: Its own.
         answers: The two words it is to answer with.
 
+    Attributes:
+        grid: How its tower cuts pictures up.
+        decoder: What reads words and vision tokens.
+        answer_tokens: Ids of the answers.
+
     Raises:
-        EngineError: The tokenizer lacks one of the answers, or a mark of the conversation.
+        EngineError: The tokenizer lacks one of the answers, or a mark of the conversation; or the decoder is of a kind
+            that is not run here.
     """
 
     def __init__(self, network: Any, tokenizer: Any, answers: tuple[str, str]) -> None:
@@ -72,6 +55,7 @@ class VisionLanguageModel:
         self.grid = PatchGrid(vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
         rows = torch.tensor([self._only_token(word) for word in answers])
         self.answer_tokens: tuple[int, int] = (int(rows[0]), int(rows[1]))
+        self.decoder = Decoder(network.model.language_model)
         self._answer_rows: torch.Tensor = network.lm_head.weight.detach()[rows.to(network.device)].float()
 
     @property
@@ -85,9 +69,9 @@ class VisionLanguageModel:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def embed(self, tokens: Sequence[int]) -> torch.Tensor:
-        """(n, D) input vectors of tokens."""
-        ids = torch.tensor(tokens, dtype=torch.long, device=self.device)
+    def embed(self, text: str) -> torch.Tensor:
+        """(n, D) input vectors of a piece of text, which may hold marks."""
+        ids = torch.tensor(self.tokens(text), dtype=torch.long, device=self.device)
         vectors: torch.Tensor = self._network.model.language_model.embed_tokens(ids)
         return vectors
 
@@ -107,34 +91,6 @@ class VisionLanguageModel:
             )
             for i, (tokens, (_, rows, columns)) in enumerate(zip(seen.pooler_output, grids, strict=True))
         ]
-
-    def read(
-        self,
-        vectors: torch.Tensor,
-        positions: torch.Tensor,
-        seen: torch.Tensor,
-        deep: Sequence[torch.Tensor],
-        past: KeyValues = (),
-    ) -> tuple[torch.Tensor, KeyValues]:
-        """Runs the decoder.
-
-        Args:
-            vectors: (B, n, D) inputs.
-            positions: (3, B, n) in time, down and across.
-            seen: (B, n) whether it is a vision token.
-            deep: (vision tokens, D) of each layer, row by row.
-            past: What stands before, of B rows; of equal length.
-
-        Returns:
-            Hidden states (B, n, D), and keys and values of all tokens, those of `past` included.
-        """
-        text = self._network.config.text_config
-        cache = transformers.DynamicCache(ddp_cache_data=past or None, config=text)
-        more = {"visual_pos_masks": seen, "deepstack_visual_embeds": list(deep)} if len(deep) else {}
-        answer = self._network.model.language_model(
-            inputs_embeds=vectors, position_ids=positions, past_key_values=cache, use_cache=True, **more
-        )
-        return answer.last_hidden_state, tuple((layer.keys, layer.values) for layer in cache.layers)
 
     def answer_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(n, 2) float32 logits of the two answers after hidden states (n, D); no other row of the head is used."""

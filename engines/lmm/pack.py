@@ -1,15 +1,37 @@
 """Words and pictures as one sequence of vectors with their places."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from engines.lmm.model import Features, VisionLanguageModel
 from engines.lmm.pictures import Picture
 
 Parts = Sequence[str | Picture]
 """What is said and shown, in order."""
+PICTURE_BEGINS, PICTURE_ENDS = "<|vision_start|>", "<|vision_end|>"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """One picture's vision tokens.
+
+    Attributes:
+        tokens: (n, D).
+        deep: (n, D) of each layer of the decoder that they are added to; Qwen3-VL has such.
+        rows: Tokens from top to bottom.
+        columns: Tokens from left to right.
+    """
+
+    tokens: torch.Tensor
+    deep: tuple[torch.Tensor, ...]
+    rows: int
+    columns: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its tokens."""
+        return sum(each.nbytes for each in (self.tokens, *self.deep))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,19 +56,24 @@ class Packed:
         return len(self.vectors)
 
 
-def pack(parts: Parts, features: Mapping[bytes, Features], model: VisionLanguageModel) -> Packed:
-    """One sequence of parts; `features` holds each picture's by its key.
+def pack(parts: Parts, features: Mapping[bytes, Features], embed: Callable[[str], torch.Tensor]) -> Packed:
+    """One sequence of parts.
 
     A picture takes as many steps of time as its longer side has tokens; its tokens share the first of them.
+
+    Args:
+        parts: Words, with all marks, and pictures.
+        features: Each picture's by its key.
+        embed: (n, D) inputs of words.
 
     Source: Qwen2-VL, 2.1 (multimodal rotary position embedding).
     """
     vectors, positions, seen = [], [], []
     deep: list[tuple[torch.Tensor, ...]] = []
     start = 0
-    for part in _marked(parts):
+    for part in parts:
         if isinstance(part, str):
-            block = model.embed(model.tokens(part))
+            block = embed(part)
             places = torch.arange(len(block)).expand(3, -1)
             steps = len(block)
         else:
@@ -62,54 +89,17 @@ def pack(parts: Parts, features: Mapping[bytes, Features], model: VisionLanguage
     return Packed(torch.cat(vectors), torch.cat(positions, dim=1), torch.cat(seen), layers, start)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Sequences side by side, the shorter ones filled up at their end: what is there is seen by nothing before it.
-
-    Attributes:
-        vectors: (B, n, D).
-        positions: (3, B, n).
-        seen: (B, n).
-        deep: (vision tokens, D) of each layer, row by row.
-        last: (B,) place of each one's last token.
-    """
-
-    vectors: torch.Tensor
-    positions: torch.Tensor
-    seen: torch.Tensor
-    deep: tuple[torch.Tensor, ...]
-    last: torch.Tensor
-
-
-def side_by_side(sequences: Sequence[Packed], starts: Sequence[int]) -> Batch:
-    """Sequences, each moved to where its own prefix ends."""
-    first = sequences[0].vectors
-    count, longest = len(sequences), max(map(len, sequences))
-    vectors = first.new_zeros((count, longest, first.shape[1]))
-    positions = torch.zeros((3, count, longest), dtype=torch.long, device=first.device)
-    seen = torch.zeros((count, longest), dtype=torch.bool, device=first.device)
-    for row, (sequence, start) in enumerate(zip(sequences, starts, strict=True)):
-        vectors[row, : len(sequence)] = sequence.vectors
-        positions[:, row, : len(sequence)] = sequence.positions + start
-        seen[row, : len(sequence)] = sequence.seen
-    deep = tuple(
-        torch.cat(layer) for layer in zip(*(each.deep for each in sequences if each.deep), strict=True)
-    )
-    last = torch.tensor([len(each) - 1 for each in sequences], device=first.device)
-    return Batch(vectors, positions, seen, deep, last)
-
-
-def _marked(parts: Parts) -> list[str | Picture]:
+def marked(parts: Parts) -> list[str | Picture]:
     """The parts with each picture between its marks; neighbouring words are one text."""
-    marked: list[str | Picture] = [""]
+    joined: list[str | Picture] = [""]
     for part in parts:
-        more: list[str | Picture] = ["<|vision_start|>", part, "<|vision_end|>"]
-        for piece in more if isinstance(part, Picture) else [part]:
-            if isinstance(piece, str) and isinstance(marked[-1], str):
-                marked[-1] += piece
+        more: Parts = [PICTURE_BEGINS, part, PICTURE_ENDS] if isinstance(part, Picture) else [part]
+        for piece in more:
+            if isinstance(piece, str) and isinstance(joined[-1], str):
+                joined[-1] += piece
             else:
-                marked.append(piece)
-    return [part for part in marked if part != ""]
+                joined.append(piece)
+    return [part for part in joined if part != ""]
 
 
 def _raster(rows: int, columns: int) -> torch.Tensor:

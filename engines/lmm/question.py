@@ -23,9 +23,9 @@ class PairQuestion:
         self._after = f"{words.after}<|im_end|>\n<|im_start|>assistant\n"
 
     def until_first(self, picture: Picture) -> Parts:
-        """All up to the first picture, which is the same for whatever it is compared with."""
-        return [self._before, picture]
+        """All up to the second picture, which is the same for whatever the first is compared with."""
+        return [self._before, picture, self._between]
 
     def from_second(self, picture: Picture) -> Parts:
         """The rest: the second picture, and what makes the model answer."""
-        return [self._between, picture, self._after]
+        return [picture, self._after]

@@ -1,11 +1,12 @@
-"""Times the exact scores of pairs beside plain forwards, in processor time of one thread; prints, asserts nothing.
+"""Times the exact scores of pairs beside plain `generate`, in processor time of one thread; prints, asserts nothing.
 
-    python -m tests.bench.lmm [--candidates 40] [--queries 1 4] [--layers 8] [--width 512]
+    python -m tests.bench.lmm [--candidates 40] [--queries 1 4]
 
-A random Qwen2-VL, pictures of 280 x 140, rules first. Its tokenizer reads bytes, so the question is cut to the number
-of tokens that the shipped one has for a real tokenizer. Each way answers the same pairs in turn: the library's forward
-over the whole prompt a pair, the same in batches, ours with nothing kept, and ours with the enrolled side kept (as in
-the stream, where the crops are new and the enrolled pictures are not).
+A random model of the shape of Qwen2-VL-2B, all widths by three and all depths by three and a half or four; pictures of
+280 x 140, the question of configs/prompts/pair.yaml, rules first. The words of the question are
+one token each, as in a real vocabulary. Each way answers the same pairs in turn:
+the library's `generate` of one token a pair, the same in batches, ours with nothing kept, and ours with the enrolled
+side kept (as in the stream, where the crops are new and the enrolled pictures are not).
 """
 
 import argparse
@@ -23,17 +24,22 @@ from engines.lmm.question import PairQuestion
 from engines.lmm.scorer import Scorer
 from engines.manifest import Preprocess
 from engines.prompts import Prompt
-from tests.support.tiny_lmm import network, tiny_tokenizer
+from tests.support.tiny_lmm import network
+from trainers.verification.small_model import small_tokenizer
 
 SETTINGS = Preprocess(
     colour="rgb", scale=1 / 255, mean=(0.481, 0.458, 0.408), std=(0.269, 0.261, 0.276), resize="stretch",
     size=(280, 140),
 )  # fmt: skip
 BATCH = 8
+GEOMETRY = {
+    "width": 512, "layers": 8, "heads": 4, "key_heads": 1, "inner": 2976, "vision_width": 432, "vision_layers": 8,
+    "vision_heads": 6, "vision_ratio": 4,
+}  # fmt: skip
 
 
 def plain(model, library, tokenizer, question, pairs, batch):
-    """The library's own forward over whole prompts, which are all of one length."""
+    """The library's own `generate` after whole prompts, which are all of one length."""
     pad, grid, answers = "<|image_pad|>", (1, 20, 10), tokenizer.convert_tokens_to_ids(["Yes", "No"])
     logits = []
     for start in range(0, len(pairs), batch):
@@ -45,15 +51,18 @@ def plain(model, library, tokenizer, question, pairs, batch):
             ids.append(tokenizer.encode(text, add_special_tokens=False))
             pixels += [patches(picture.pixels, model.grid) for picture in pair]
         tokens = torch.tensor(ids)
-        with torch.inference_mode():
-            answer = library(
-                input_ids=tokens,
-                mm_token_type_ids=(tokens == tokenizer.convert_tokens_to_ids(pad)).int(),
-                pixel_values=torch.from_numpy(np.concatenate(pixels)),
-                image_grid_thw=torch.tensor([grid] * len(pixels)),
-                logits_to_keep=1,
-            ).logits[:, -1, answers]
-        logits.append(answer.numpy())
+        answer = library.generate(
+            input_ids=tokens,
+            attention_mask=torch.ones_like(tokens),
+            mm_token_type_ids=(tokens == tokenizer.convert_tokens_to_ids(pad)).int(),
+            pixel_values=torch.from_numpy(np.concatenate(pixels)),
+            image_grid_thw=torch.tensor([grid] * len(pixels)),
+            max_new_tokens=1,
+            do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        logits.append(answer.logits[0][:, answers].numpy())
     return np.concatenate(logits)
 
 
@@ -105,22 +114,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--candidates", type=int, default=40)
     parser.add_argument("--queries", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--width", type=int, default=512)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    tokenizer = tiny_tokenizer()
-    library = network("qwen2_vl", tokenizer, options.width, options.layers)
+    prompt = Prompt.model_validate(yaml.safe_load(Path("configs/prompts/pair.yaml").read_text()))
+    tokenizer = small_tokenizer(["assistant\nuser\nsystem", *prompt.model_dump().values()], ("Yes", "No"))
+    library = network("qwen2_vl", tokenizer, **GEOMETRY)
     model = VisionLanguageModel(library, tokenizer, ("Yes", "No"))
-    shipped = Prompt.model_validate(yaml.safe_load(Path("configs/prompts/pair.yaml").read_text()))
-    shorter = Prompt(
-        task=shipped.task[:40], rules=shipped.rules[:110], first="First:", second="Second:", cue="Same?"
-    )
+    question = PairQuestion(prompt, "rules_first")
     print(
         f"{sum(p.numel() for p in library.parameters()) / 1e6:.1f} M parameters, {options.candidates} candidates"
     )
     for queries in options.queries:
-        compare(model, library, tokenizer, PairQuestion(shorter, "rules_first"), queries, options.candidates)
+        compare(model, library, tokenizer, question, queries, options.candidates)
 
 
 if __name__ == "__main__":

@@ -52,15 +52,21 @@ def tiny_tokenizer(words: tuple[str, ...] = ("Yes", "No")) -> Any:
     return small_tokenizer([], words)
 
 
-def network(kind: str, tokenizer: Any, width: int = 64, layers: int = 2) -> Any:
-    """One of `KINDS` with random weights large enough that its answers differ from picture to picture."""
+def network(kind: str, tokenizer: Any, **geometry: Any) -> Any:
+    """One of `KINDS` with random weights large enough that its answers differ from picture to picture.
+
+    Args:
+        kind: Of `KINDS`.
+        tokenizer: Its own.
+        geometry: Keys of `Geometry`, where it is not to be tiny.
+    """
     import torch
 
     from trainers.verification.small_model import Geometry, small_network
 
     torch.manual_seed(7)
-    geometry = {
-        "kind": kind, "width": width, "layers": layers, "heads": width // 32, "inner": 2 * width, "vision_width": 32,
-        "vision_layers": 2, "patch_px": 16 if kind == "qwen3_vl" else 14, "gain": 2.0,
+    tiny = {
+        "kind": kind, "width": 64, "layers": 2, "heads": 2, "inner": 128, "vision_width": 32, "vision_layers": 2,
+        "patch_px": 16 if kind == "qwen3_vl" else 14, "gain": 2.0,
     }  # fmt: skip
-    return small_network(Geometry.model_validate(geometry), tokenizer).eval()
+    return small_network(Geometry.model_validate(tiny | geometry), tokenizer).eval()

@@ -24,6 +24,9 @@ class Geometry(Settings):
     width: int = Field(default=128, ge=16, le=8192, description="Of the decoder.")
     layers: int = Field(default=4, ge=1, le=128, description="Of the decoder.")
     heads: int = Field(default=4, ge=1, le=128, description="Of the decoder; each of an even width.")
+    key_heads: int | None = Field(
+        default=None, ge=1, le=128, description="Of keys and values, shared by the heads; null = as many."
+    )
     inner: int = Field(default=256, ge=8, le=65_536, description="Width inside the decoder's layers.")
     vision_width: int = Field(default=64, ge=16, le=8192)
     vision_layers: int = Field(default=4, ge=1, le=128)
@@ -39,6 +42,8 @@ class Geometry(Settings):
     def _heads_fit(self) -> Self:
         if self.width % (2 * self.heads) or self.width // self.heads < 8:
             raise ValueError("width must be heads times an even number from 8")
+        if self.heads % (self.key_heads or 1):
+            raise ValueError("heads must be a multiple of key_heads")
         if self.vision_width % (4 * self.vision_heads):
             raise ValueError("vision_width must be vision_heads times a multiple of 4")
         return self
@@ -90,7 +95,7 @@ def _text(geometry: Geometry, tokens: int) -> dict[str, Any]:
         "intermediate_size": geometry.inner,
         "num_hidden_layers": geometry.layers,
         "num_attention_heads": geometry.heads,
-        "num_key_value_heads": geometry.heads,
+        "num_key_value_heads": geometry.key_heads or geometry.heads,
         "head_dim": 2 * half,
         "rope_parameters": {
             "rope_type": "default",

@@ -16,6 +16,7 @@ from engines.errors import OutputError
 from engines.lmm.model import VisionLanguageModel
 from engines.lmm.pack import Parts
 from engines.lmm.pictures import Picture, patches, prepare
+from engines.lmm.question import PairQuestion
 from engines.lmm.scorer import Scorer, p_no
 from engines.manifest import Preprocess
 from engines.prompts import Layout
@@ -80,8 +81,8 @@ def plain(request: pytest.FixtureRequest) -> Plain:
 
 
 def parts(layout: Layout, first: Picture, second: Picture) -> tuple[Parts, Parts]:
-    words = PROMPT.words(layout)
-    return [words.before, first], [words.between, second, words.after]
+    question = PairQuestion(PROMPT, layout)
+    return question.until_first(first), question.from_second(second)
 
 
 @pytest.mark.parametrize("layout", ["rules_first", "rules_last"])
@@ -97,6 +98,31 @@ def test_scores_are_those_of_a_plain_forward(plain: Plain, layout: Layout, batch
     np.testing.assert_allclose(scores, expected, atol=TOLERANCE)
     assert expected.std(axis=0).min() > 100 * TOLERANCE  # the pictures matter
     np.testing.assert_array_equal(scores[:, 0] > scores[:, 1], expected[:, 0] > expected[:, 1])
+
+
+def test_it_is_cut_before_a_picture_or_among_words(plain: Plain) -> None:
+    first, second, scorer = plain.picture(1), plain.picture(2, 3), Scorer(plain.model)
+    whole = ["Two: ", first, " and ", second, ". One?"]
+    expected = plain.logits(whole)
+    for cut in ([whole[:3], whole[3:]], [whole[:2], whole[2:]]):
+        scores = scorer.score(scorer.prefix(cut[0]), [cut[1]])
+        np.testing.assert_allclose(scores[0], expected, atol=TOLERANCE)
+    with pytest.raises(ValueError, match="begins with a picture"):
+        scorer.score(scorer.prefix(whole[:3]), [whole[4:]])
+    with pytest.raises(ValueError, match="begins with a picture"):
+        scorer.score(scorer.prefix(whole[:2]), [whole[3:]])
+
+
+def test_the_words_that_all_begin_with_are_kept_once(plain: Plain) -> None:
+    scorer = Scorer(plain.model)
+    sizes = []
+    for i in range(4):
+        before, after = parts("rules_first", plain.picture(i), plain.picture(9))
+        scorer.score(scorer.prefix(before), [after])
+        sizes.append(scorer.nbytes)
+    grown = np.diff(sizes)
+    assert (grown == grown[0]).all()
+    assert sizes[0] > 3 * grown[0]
 
 
 def test_one_query_against_many(plain: Plain) -> None:
