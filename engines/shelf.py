@@ -17,6 +17,10 @@ ZOO = Path(__file__).parent / "zoo"
 ADDED = "engines"
 """Folder of the added ones in a data_dir."""
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+FOR_TRYING_OUT = (
+    "the bundled engines are for trying out: made without labels of real people, they miss many of them "
+    "(docs/experiments.md); for real cameras: musewatch engines fetch real"
+)
 SUFFIXES = {".yaml", ".yml", ".json"}
 
 
@@ -78,6 +82,11 @@ class Shelf:
                 f"{home} cannot be written: {error.strerror}", "choose another data_dir"
             ) from None
         return home / f"{manifest.name}.yaml"
+
+
+def remark_on(manifest: Path) -> str | None:
+    """What an operator should know of an engine: where it is a bundled one, what it is good for."""
+    return FOR_TRYING_OUT if manifest.resolve().parent == ZOO else None
 
 
 def open_shelf(config: Path | None) -> Shelf:

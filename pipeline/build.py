@@ -73,7 +73,7 @@ class Judges:
 
 def plugin(config: Config, role: str, choice: PluginChoice, where: str | None = None) -> Any:
     """One plugin of the config."""
-    return registry.build(role, choice, config.base_dir, where or role, config.data_dir)
+    return registry.build(role, choice, config.base_dir, where or role, config.engines_dir)
 
 
 def guests(config: Config) -> Guests:
@@ -158,6 +158,12 @@ def open_judges(config: Config, opened: ExitStack, known: Guests) -> Judges:
         max_age_days=limits.max_age_days,
     )
     return Judges(verifier, masker, watchlist, evidence)
+
+
+def notes_of(*parts: PluggedDetector | PluggedEmbedder | None) -> list[str]:
+    """What parts say of themselves to whoever sets up a site, each thing once."""
+    said = [part.facts.note for part in parts if part is not None and part.facts.note]
+    return list(dict.fromkeys(said))
 
 
 def known_max_distance(config: Config, embedder: PluggedEmbedder) -> float | None:

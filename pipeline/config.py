@@ -234,6 +234,7 @@ class Config(Settings):
     runner: RunnerConfig = RunnerConfig()
 
     _base_dir: Path = PrivateAttr(default=Path())
+    _engines_dir: Path = PrivateAttr(default=DATA_DIR)
 
     @field_validator("streams")
     @classmethod
@@ -245,8 +246,9 @@ class Config(Settings):
         return streams
 
     @model_validator(mode="after")
-    def _remember_base_dir(self, info: ValidationInfo) -> Self:
+    def _remember_folders(self, info: ValidationInfo) -> Self:
         self._base_dir = Path((info.context or {}).get("base_dir") or ".")
+        self._engines_dir = self.data_dir
         return self
 
     @property
@@ -258,6 +260,11 @@ class Config(Settings):
     def base_dir(self) -> Path:
         """Folder of the config file."""
         return self._base_dir
+
+    @property
+    def engines_dir(self) -> Path:
+        """The data folder that the file names, where engines are found by name; a copy with another one keeps it."""
+        return self._engines_dir
 
 
 def load_config(path: Path) -> Config:

@@ -22,9 +22,13 @@ class Facts(BaseModel):
 
 
 class EngineFacts(Facts):
-    """Of a plugin with a network; `engine_digest` None = it names none."""
+    """Of a plugin with a network; `engine_digest` None = it names none.
+
+    `note` is a line for whoever sets up a site: what the plugin is good for, and what to take instead.
+    """
 
     engine_digest: str | None = None
+    note: str | None = None
 
 
 class EmbedderFacts(EngineFacts):

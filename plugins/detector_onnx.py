@@ -10,7 +10,7 @@ from engines.manifest import load_manifest
 from engines.network import BoxNetwork
 from engines.sessions.base import Device
 from engines.sessions.open import open_session
-from engines.shelf import EnginePath
+from engines.shelf import EnginePath, remark_on
 from pipeline.follow import geometry
 from pipeline.messages import Detections, Frame
 from pipeline.settings import Settings
@@ -21,6 +21,7 @@ class OnnxDetector:
 
     Attributes:
         engine_digest: `sha256:...` of the network.
+        note: What to know of a bundled engine; None of others.
 
     Raises:
         EngineError: The engine cannot be used; nothing has started.
@@ -48,6 +49,7 @@ class OnnxDetector:
         )
         self._min_height_px = config.min_height_px
         self.engine_digest: str = manifest.digest
+        self.note = remark_on(config.engine)
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """One result a frame, in order, clipped to the frame, best score first.

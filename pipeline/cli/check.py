@@ -10,7 +10,7 @@ from pipeline import build
 from pipeline.cli.common import ANSWER_IS_NO
 from pipeline.cli.logs import start_logging
 from pipeline.config import load_config
-from pipeline.desk.check import Problem, Sight, check, save_snapshots
+from pipeline.desk.check import Problem, Report, check, save_snapshots
 from pipeline.errors import ConfigError
 from pipeline.output import JsonOption, print_json, say
 from pipeline.plugged import PluggedCodec
@@ -29,18 +29,18 @@ def command(
     try:
         loaded = load_config(config)
     except ConfigError as error:
-        return _report([Problem.of("config", error)], [], [], as_json=json, code=error.exit_code)
-    problems, sights = check(loaded)
+        failed = Report([Problem.of("config", error)], [], [])
+        return _show(failed, [], as_json=json, code=error.exit_code)
+    report = check(loaded)
     pictures: list[Path] = []
     if snapshot is not None:
         codec = build.guest(PluggedCodec, loaded, loaded.codec)
-        pictures = save_snapshots(sights, snapshot, codec.encode)
-    return _report(problems, sights, pictures, as_json=json, code=ANSWER_IS_NO)
+        pictures = save_snapshots(report.sights, snapshot, codec.encode)
+    return _show(report, pictures, as_json=json, code=ANSWER_IS_NO)
 
 
-def _report(
-    problems: list[Problem], sights: list[Sight], pictures: list[Path], *, as_json: bool, code: int
-) -> int:
+def _show(report: Report, pictures: list[Path], *, as_json: bool, code: int) -> int:
+    problems, sights, notes = report
     if as_json:
         streams = [
             {
@@ -53,7 +53,15 @@ def _report(
             for s in sights
         ]
         found = [asdict(problem) for problem in problems]
-        print_json({"ok": not problems, "problems": found, "streams": streams, "snapshots": pictures})
+        print_json(
+            {
+                "ok": not problems,
+                "problems": found,
+                "streams": streams,
+                "snapshots": pictures,
+                "notes": notes,
+            }
+        )
         return code if problems else 0
     for sight in sights:
         width, height = sight.frame.size
@@ -61,6 +69,8 @@ def _report(
         typer.echo(f"{sight.stream_id}: {width}x{height}, in view: {people}")
         if sight.note:
             say(sight.note)
+    for note in notes:
+        say(note)
     for path in pictures:
         typer.echo(f"wrote {path}")
     for problem in problems:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +78,16 @@ class Sight:
         return sorted((int(h) for h in boxes[:, 3] - boxes[:, 1]), reverse=True)
 
 
-def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list[Sight]]:
-    """Problems found, and what each stream that opened shows.
+class Report(NamedTuple):
+    """Problems found, what each stream that opened shows, and what the parts say of themselves."""
+
+    problems: list[Problem]
+    sights: list[Sight]
+    notes: list[str]
+
+
+def check(config: Config, patience_s: float = 20.0) -> Report:
+    """Opens all that a config names.
 
     Args:
         config: What to open. Where its bus leads out of the process, a config with streams is one for `run`, which
@@ -116,7 +124,7 @@ def check(config: Config, patience_s: float = 20.0) -> tuple[list[Problem], list
         sights = _look_at_streams(config, find, patience_s, trial.problems)
     wanted_px = build.min_height_px(config, embedder)
     too_small = [problem for sight in sights if (problem := _too_small(sight, wanted_px))]
-    return trial.problems + too_small, sights
+    return Report(trial.problems + too_small, sights, build.notes_of(detector, embedder))
 
 
 def _calibrated(

@@ -1,5 +1,6 @@
 """What a process with cameras consists of, wherever people are identified."""
 
+import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pipeline.runner.front import Front
 from pipeline.runner.gate import FrameGate
 from pipeline.runner.process import Failures
 from pipeline.runner.telemetry import Telemetry
+
+logger = logging.getLogger("musewatch.runner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,9 @@ def open_cameras(config: Config, bus: Bus, opened: ExitStack) -> Cameras:
     failures, guests = Failures(telemetry), build.guests(config)
     telemetry.watch(guests)
     detector, looks = build.open_detector(config, opened, guests), build.open_looks(config, opened, guests)
+    if not config.outbox_path.exists():  # the first run here
+        for note in build.notes_of(detector, looks.embedder):
+            logger.info("%s", note)
     detect, track = build.front_stages(config, detector, looks, failures.report)
     front = Front(config, gate, detect, track, bus, telemetry, failures)
     return Cameras(telemetry, failures, looks, front)

@@ -10,7 +10,7 @@ from engines.manifest import load_manifest
 from engines.network import VectorNetwork
 from engines.sessions.base import Device
 from engines.sessions.open import open_session
-from engines.shelf import EnginePath
+from engines.shelf import EnginePath, remark_on
 from pipeline.settings import Settings
 
 
@@ -20,6 +20,7 @@ class OnnxEmbedder:
     Attributes:
         dimension: Length of a vector.
         engine_digest: `sha256:...` of the network.
+        note: What to know of a bundled engine; None of others.
         max_distance: Cut of the manifest's operating point; None where it names none.
         min_height_px: Crops less tall are not worth embedding.
 
@@ -44,6 +45,7 @@ class OnnxEmbedder:
         )
         self.dimension: int = self._network.dimension
         self.engine_digest: str = manifest.digest
+        self.note = remark_on(config.engine)
         self.max_distance = manifest.max_distance
         self.min_height_px: int = config.min_height_px
 

@@ -202,8 +202,7 @@ def summarise(scores: AlertScores, seconds: float) -> dict[str, Any]:
 
 
 def _check() -> None:
-    problems, _ = check(load_demo())
-    for problem in problems:
+    for problem in check(load_demo()).problems:
         raise ConfigError(f"{problem.where}: {problem.problem}", problem.fix)
 
 

@@ -135,7 +135,7 @@ def test_silent_streams_are_waited_for_together(site: Site) -> None:
     assert not asking.is_alive()
     for source in silent:
         source.release()
-    problems, sights = answers[0]
+    problems, sights, _ = answers[0]
     assert [p.where for p in problems] == [f"streams.s{i}" for i in range(4)]
     assert problems[0].problem == "no frame within 2 s"
     assert [sight.stream_id for sight in sights] == ["door"]
