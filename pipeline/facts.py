@@ -59,7 +59,8 @@ class OperatingPoint(Facts):
 class VerifierFacts(EngineFacts):
     """Of a verifier: whether it looks at pictures, keeps something of them, and gives a `fused` of its own.
 
-    `alpha` and `tau` are what it works with now.
+    `alpha` and `tau` are what it works with now. One that says its alpha gives `(1 - alpha) * distance + alpha * 2 *
+    p_no`, and is not asked where no p_no could lead to a hit.
     """
 
     needs_pictures: bool = True

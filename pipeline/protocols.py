@@ -145,7 +145,8 @@ class Verifier(Protocol):
     Optional attributes: `needs_pictures: bool` False says that it looks at vectors alone: then no enrolled picture is
     fetched. `fuses: bool` True says that its `fused` is not the plain distance; then `operating_point` is where its
     cut lies, an object with `max_distance` and, each optional, `embedder` (its digest), `alpha` and `tau` that it was
-    chosen with; `alpha` and `tau` of the verifier are those it works with. `remembers: bool` True says that it keeps
+    chosen with; `alpha` and `tau` of the verifier are those it works with;
+    one that says its alpha gives `(1 - alpha) * distance + alpha * 2 * p_no`. `remembers: bool` True says that it keeps
     something of enrolled pictures from call to call; then it has `forget() -> None`, which is called when somebody has
     left the watchlist, and after which nothing of any picture is kept.
     """

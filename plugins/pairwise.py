@@ -1,6 +1,7 @@
 """What verifiers that look at two pictures share: which pairs they ask about, in what order, and what comes of it."""
 
 import hashlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,9 @@ class PairwiseSettings(Settings):
     budget_ms: float | None = Field(
         default=None, gt=0, le=3.6e6, description="Longest time for one batch of tracklets; null = no limit."
     )
+    budget_pairs: int | None = Field(
+        default=None, ge=1, le=10**6, description="Most pairs asked for one batch; null = no limit."
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +66,27 @@ Ask = Callable[[Sequence[Pair]], Sequence[float | None]]
 
 
 @dataclass(slots=True)
+class _Budget:
+    """What is left for one batch of tracklets."""
+
+    deadline_s: float
+    pairs: float
+    clock: Callable[[], float]
+
+    @classmethod
+    def of(cls, settings: PairwiseSettings, clock: Callable[[], float]) -> "_Budget":
+        limit_ms, pairs = settings.budget_ms, settings.budget_pairs
+        deadline_s = math.inf if limit_ms is None else clock() + limit_ms / 1000
+        return cls(deadline_s, math.inf if pairs is None else pairs, clock)
+
+    def take(self, wanted: int) -> int:
+        """How many of these pairs may be asked now; 0 = it is spent."""
+        given = 0 if self.clock() >= self.deadline_s else int(min(wanted, self.pairs))
+        self.pairs -= given
+        return given
+
+
+@dataclass(slots=True)
 class _Case:
     """A candidate that is asked about: the enrolled picture, the crops, and the answers in both orders."""
 
@@ -78,10 +103,11 @@ class PairJudge:
     the mean of the answers. `fused` = (1 - alpha) * distance + alpha * 2 * p_no, in [0, 2] as distances are; with both
     orders p_no stands there for the mean of the two. Whoever is not asked about keeps the plain distance.
 
-    *Not asked about:* texts; candidates beyond `top_c`; those who, whatever is answered, stay behind the nearest one;
-    pairs of pictures that were asked about before. *In time:* the nearest candidates of all tracklets first, all of
-    them in one order before any in the other. When the budget is spent, the second order is left out first, then the
-    verifier for whoever is left; `degraded` of a verdict says which.
+    *Not asked about:* tracklets of which no hit can come, whatever is answered (the stage leaves these out); texts;
+    candidates beyond `top_c`; those who, whatever is answered, stay behind the nearest one; pairs of pictures that were
+    asked about before. *In time:* the nearest candidates of all tracklets first, all of them in one order before any in
+    the other. When the budget is spent, the second order is left out first, then the verifier for whoever is left;
+    `degraded` of a verdict says which.
 
     Source: MUSE, eq. 6; p_no is doubled to the range of the distances.
 
@@ -107,16 +133,15 @@ class PairJudge:
 
     def __call__(self, questions: Sequence[Question]) -> list[list[Verdict]]:
         """For each tracklet its verdicts, nearest first."""
-        budget_ms = self._settings.budget_ms
-        deadline_s = np.inf if budget_ms is None else self._clock() + budget_ms / 1000
+        budget = _Budget.of(self._settings, self._clock)
         enrolled: dict[int, Look | None] = {}
         cases = [dict(self._cases(*question, enrolled)) for question in questions]
         in_order = [case for each in cases for case in each.values()]
         in_order.sort(key=lambda case: case.candidate.rank)
-        self._answer([(case.said, case.pairs) for case in in_order], deadline_s)
+        self._answer([(case.said, case.pairs) for case in in_order], budget)
         if self._settings.both_orders:
             turned = [(case.swapped, [(second, first) for first, second in case.pairs]) for case in in_order]
-            self._answer(turned, deadline_s)
+            self._answer(turned, budget)
         return [
             _ranked([self._verdict(candidate, case.get(i)) for i, (candidate, _) in enumerate(pairs)])
             for (_, pairs), case in zip(questions, cases, strict=True)
@@ -145,18 +170,18 @@ class PairJudge:
             asked = [(first, crop) for crop in crops] if first is not None else []
             yield i, _Case(candidate, asked, [None] * len(asked), [None] * len(asked))
 
-    def _answer(self, wanted: Sequence[tuple[list[float | None], list[Pair]]], deadline_s: float) -> None:
-        """Fills in answers, the known ones first, until the time is over."""
+    def _answer(self, wanted: Sequence[tuple[list[float | None], list[Pair]]], budget: _Budget) -> None:
+        """Fills in answers, the known ones first, until the budget is spent."""
         places: list[tuple[list[float | None], int, Pair]] = []
         for answers, pairs in wanted:
             for i, pair in enumerate(pairs):
                 answers[i] = self._known.get(_key(pair))
                 if answers[i] is None:
                     places.append((answers, i, pair))
-        for start in range(0, len(places), self._at_once):
-            if self._clock() >= deadline_s:
-                return
-            some = places[start : start + self._at_once]
+        start = 0
+        while given := budget.take(min(self._at_once, len(places) - start)):
+            some = places[start : start + given]
+            start += given
             for (answers, i, pair), p in zip(some, self._ask([pair for *_, pair in some]), strict=True):
                 answers[i] = p
                 if p is not None:

@@ -167,6 +167,11 @@ class Cuts:
         """What a verdict is compared by: its `fused` less its cut."""
         return verdict.fused - self.of(verdict.candidate, judged=verdict.judged)
 
+    def least_excess(self, candidate: Candidate, alpha: float) -> float:
+        """The least excess of a candidate, whatever a verifier of that weight says, or if it says nothing."""
+        plain = candidate.distance - self.of(candidate)
+        return min(plain, (1 - alpha) * candidate.distance - self.of(candidate, judged=True))
+
     def probability(self, verdict: Verdict) -> float | None:
         """That the tracklet is who the verdict says; None where nothing says so of this kind of distance."""
         if self.calibration is None or (self.calibration.engines.fuses and not verdict.judged):

@@ -106,6 +106,11 @@ class HitBook:
             del self._open[tracklet.key]
         return news
 
+    def may_report(self, tracklet: Tracklet, identity_id: str, excess: float) -> bool:
+        """Whether anything may come of this identity for a tracklet, found with such an excess."""
+        hits = self._open.get(tracklet.key, {})
+        return identity_id in hits or self._may_open(hits, tracklet, identity_id, excess)
+
     def keep(self, hit: Hit) -> None:
         """Remembers the pictures of a hit that was reported."""
         hits = self._open.get(TrackKey(hit.stream_id, hit.epoch, hit.track_id), {})
@@ -129,16 +134,13 @@ class HitBook:
         self._open.pop(key, None)
 
     def _opened(self, hits: dict[str, Hit], answer: Answer) -> Report | None:
-        """A new hit, unless the track already stands nearer to somebody else or the cool-down forbids it."""
+        """A new hit, where one may be opened."""
         tracklet, accepted, identity = answer.tracklet, answer.accepted, answer.identity
         assert accepted is not None
         assert identity is not None
-        if any(excess_of(hit.decision) <= accepted.excess for hit in hits.values()):
+        if not self._may_open(hits, tracklet, identity.id, accepted.excess):
             return None
-        at = decided_at(tracklet)
-        if not self._cooldown.allows(identity.id, tracklet.key.stream_id, at):
-            return None
-        self._cooldown.start(identity.id, tracklet.key.stream_id, at)
+        self._cooldown.start(identity.id, tracklet.key.stream_id, decided_at(tracklet))
         hit = Hit(
             hit_id=hit_id(self._site, tracklet.key, identity.id),
             revision=1,
@@ -159,6 +161,12 @@ class HitBook:
             engines=dict(tracklet.engines),
         )
         return Report(hit, answer)
+
+    def _may_open(self, hits: dict[str, Hit], tracklet: Tracklet, identity_id: str, excess: float) -> bool:
+        """Unless the track already stands nearer to somebody else or the cool-down forbids it."""
+        if any(excess_of(hit.decision) <= excess for hit in hits.values()):
+            return False
+        return self._cooldown.allows(identity_id, tracklet.key.stream_id, decided_at(tracklet))
 
     def _better(self, known: Hit, answer: Answer) -> Report | None:
         """The hit with newer evidence, when that says more than the old."""

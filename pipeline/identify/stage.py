@@ -122,7 +122,7 @@ class IdentifyStage:
         self, items: Sequence[Tracklet], shortlists: Sequence[Sequence[Candidate]]
     ) -> list[list[Verdict]]:
         self._forget_who_left()
-        asked = [i for i, shortlist in enumerate(shortlists) if shortlist]
+        asked = [i for i, shortlist in enumerate(shortlists) if self._matters(items[i], shortlist)]
         if not asked:
             return [[] for _ in items]
         assert self._watchlist is not None
@@ -137,6 +137,17 @@ class IdentifyStage:
         except Exception:  # the door has told
             judged = {i: _by_distance(shortlists[i]) for i in asked}
         return [judged.get(i, []) for i in range(len(items))]
+
+    def _matters(self, tracklet: Tracklet, shortlist: Sequence[Candidate]) -> bool:
+        """Whether any answer could lead to a hit: not beyond all cuts, in a cool-down, or nearer to somebody else."""
+        alpha = self._verifier.facts.alpha
+        if alpha is None:
+            return bool(shortlist)
+        least = [(self._cuts.least_excess(candidate, alpha), candidate) for candidate in shortlist]
+        return any(
+            excess <= 0 and self._book.may_report(tracklet, candidate.identity_id, excess)
+            for excess, candidate in least
+        )
 
     def _answer(self, tracklet: Tracklet, verdicts: Sequence[Verdict]) -> Answer:
         watchlist = self._watchlist

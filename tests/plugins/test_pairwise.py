@@ -108,23 +108,27 @@ def test_both_orders_count_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget_ms", "degraded"),
+    ("budget", "degraded"),
     [
-        (4000, [(), (), (), ()]),
-        (3000, [(), (), ("second_order",), ("second_order",)]),
-        (2000, [("second_order",)] * 4),
-        (1000, [("second_order",)] * 2 + [("verifier",)] * 2),
+        ({"budget_ms": 4000}, [(), (), (), ()]),
+        ({"budget_ms": 3000}, [(), (), ("second_order",), ("second_order",)]),
+        ({"budget_ms": 2000}, [("second_order",)] * 4),
+        ({"budget_ms": 1000}, [("second_order",)] * 2 + [("verifier",)] * 2),
+        ({"budget_pairs": 8}, [(), (), (), ()]),
+        ({"budget_pairs": 5}, [(), ("second_order",), ("second_order",), ("second_order",)]),
+        ({"budget_pairs": 3}, [("second_order",)] * 3 + [("verifier",)]),
+        ({"budget_pairs": 8, "budget_ms": 1000}, [("second_order",)] * 2 + [("verifier",)] * 2),
     ],
 )
-def test_without_time_the_second_order_goes_first_and_the_farthest_before_the_nearest(
-    budget_ms: float, degraded: list[tuple[str, ...]]
+def test_without_budget_the_second_order_goes_first_and_the_farthest_before_the_nearest(
+    budget: dict[str, float], degraded: list[tuple[str, ...]]
 ) -> None:
     asked = Asked()
     questions = [
         question(shown(10, 0.3, 1), shown(30, 0.5, 2)),
         question(shown(20, 0.3, 1), shown(40, 0.5, 2), who=tracklet(2)),
     ]
-    judged = asked.judge(at_once=2, both_orders=True, budget_ms=budget_ms)(questions)
+    judged = asked.judge(at_once=2, both_orders=True, **budget)(questions)
     verdicts = by_name([verdict for each in judged for verdict in each])
     assert [verdicts[name].degraded for name in ("p10", "p20", "p30", "p40")] == degraded
     for verdict in verdicts.values():
