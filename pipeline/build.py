@@ -300,7 +300,7 @@ def front_stages(
         tracker_factory(config, looks.guests),
         looks.embedder,
         looks.codec,
-        TrackBuffer(config.tracks, engines),
+        TrackBuffer(config.tracks, engines, looks.max_distance),
         zones(config),
         RELINK_SHARE * looks.max_distance,
         on_error,

@@ -42,12 +42,24 @@ class EndReason(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class RetractReason(StrEnum):
+    """Why a hit is taken back."""
+
+    IDENTITY_CHANGED = "identity_changed"  # what it shows is somebody else
+
+
 class HitState(StrEnum):
     """Where a hit stands in its life."""
 
     OPENED = "opened"
     UPDATED = "updated"
     CLOSED = "closed"
+    RETRACTED = "retracted"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more is to come of it."""
+        return self in (HitState.OPENED, HitState.UPDATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +385,7 @@ class Hit:
     hit_id: str
     revision: Count
     state: HitState
-    reason: EndReason | None
+    reason: EndReason | RetractReason | None
     stream_id: str
     epoch: str
     track_id: Count

@@ -23,6 +23,9 @@ A clip run again opens the same hit; were these closes numbered like the others,
 payloads.
 """
 
+RETRACTED_REVISION = 2_000_000
+"""Lowest revision of what is taken back: above any close, which it may follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class HitEvent:
@@ -31,7 +34,9 @@ class HitEvent:
     specversion: Literal["1.0"]
     id: Annotated[str, Field(min_length=1, description="<hit_id>-<revision>; repeats are dropped by it.")]
     source: Annotated[str, Field(pattern="^/[^/]+/[^/]+$", description="/<site>/<stream id>")]
-    type: Literal["musewatch.hit.opened", "musewatch.hit.updated", "musewatch.hit.closed"]
+    type: Literal[
+        "musewatch.hit.opened", "musewatch.hit.updated", "musewatch.hit.closed", "musewatch.hit.retracted"
+    ]
     subject: Annotated[str, Field(min_length=1, description="Identity id.")]
     time: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
     datacontenttype: Literal["application/json"]

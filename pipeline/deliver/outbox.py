@@ -292,7 +292,7 @@ class Outbox:
     @staticmethod
     def _note_open_hit(db: sqlite3.Connection, event: Mapping[str, Any], body: bytes) -> None:
         state, hit_id = event["data"].get("state"), event["data"].get("hit_id")
-        if state == HitState.CLOSED:
+        if state in (HitState.CLOSED, HitState.RETRACTED):
             db.execute("DELETE FROM open_hits WHERE hit_id = ?", (hit_id,))
         elif hit_id:
             db.execute(

@@ -7,12 +7,12 @@ time; nothing here reads another.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import TracksConfig
+from pipeline.follow.change import COMPARABLE, MOST_DOUBTS, alike, is_far
 from pipeline.follow.geometry import Box
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 
@@ -43,6 +43,10 @@ class Record:
     questions: int = 0
     asked_pts_s: float = -np.inf
     asked_weight: float = 0.0
+    sure_pts_s: float = -np.inf
+    sure_box: Box = (0.0, 0.0, 0.0, 0.0)
+    doubts: list[Crop] = field(default_factory=list)
+    quiet_until_s: float = -np.inf
 
     @property
     def embedding(self) -> NDArray[np.float32]:
@@ -58,9 +62,13 @@ class TrackBuffer:
     Args:
         config: Sizes and times.
         engines: Digests that go with every tracklet.
+        cut: The embedder's, by which it is told whether a track follows somebody else now; None = that is not asked.
     """
 
-    def __init__(self, config: TracksConfig, engines: dict[str, str | None] | None = None) -> None:
+    def __init__(
+        self, config: TracksConfig, engines: dict[str, str | None] | None = None, cut: float | None = None
+    ) -> None:
+        self._cut = cut
         self._config = config
         self._engines = engines or {}
         self._least_crops = min(2, config.ripe_crops)  # of a track that will not get more
@@ -77,10 +85,12 @@ class TrackBuffer:
 
     def wants(self, record: Record, quality: float, pts_s: float) -> bool:
         """Whether a crop of that quality, taken now, would improve the track."""
-        if quality < self._config.min_quality:
+        if quality < self._config.min_quality or pts_s < record.quiet_until_s:
             return False
         if not record.crops:
             return True
+        if record.doubts:
+            return quality >= COMPARABLE * record.crops[0].quality
         if pts_s - record.taken_pts_s >= SAMPLE_S and quality >= SAMPLE_QUALITY * record.crops[0].quality:
             return True
         near = [crop for crop in record.crops if abs(crop.pts_s - pts_s) < CROP_GAP_S]
@@ -88,23 +98,55 @@ class TrackBuffer:
             return quality > BETTER * max(crop.quality for crop in near)
         return len(record.crops) < self._config.crops or quality > record.crops[-1].quality * BETTER
 
-    def add(self, record: Record, crop: Crop, scene: Callable[[], Scene]) -> None:
-        """Takes a crop into the mean and, if it is good enough, among the kept.
+    def add(self, record: Record, crop: Crop, scene: Callable[[], Scene]) -> bool:
+        """Takes a crop into the mean and, if it is good enough, among the kept; not one that may show somebody else.
 
         Args:
             record: The track.
             crop: What `wants` would take.
             scene: Makes the frame of the crop, kept with one of the best; what it raises leaves the track as it was.
+
+        Returns:
+            Whether the track has been following somebody else: it is to be `split`.
         """
+        if self._cut is not None and record.crops and is_far(crop, record.crops, self._cut):
+            return self._doubt(record, crop, scene, self._cut)
         others = [kept for kept in record.crops if abs(kept.pts_s - crop.pts_s) >= CROP_GAP_S]
-        rank = sum(kept.quality >= crop.quality for kept in others)
-        if rank < SCENES and crop.scene is None:
+        if sum(kept.quality >= crop.quality for kept in others) < SCENES:
             crop = replace(crop, scene=scene())
-        _weigh_in(record, crop.quality, crop.quality * crop.embedding)
-        record.taken_pts_s = max(record.taken_pts_s, crop.pts_s)
-        others.insert(rank, crop)
-        record.crops = [*others[:SCENES], *(replace(kept, scene=None) for kept in others[SCENES:])]
-        del record.crops[self._config.crops :]
+        record.doubts.clear()
+        self._keep(record, crop)
+        return False
+
+    def split(self, record: Record, track_id: int) -> Record:
+        """Ends a track at its last crop of the same person; what came then is a track of its own.
+
+        Args:
+            record: What `add` said so of; it counts as lost since that crop, and may be taken up again.
+            track_id: Of the new track.
+        """
+        doubts, record.doubts, record.quiet_until_s = record.doubts, [], -np.inf
+        fresh = Record(
+            record.key._replace(track_id=track_id),
+            record.clock,
+            doubts[0].pts_s,
+            record.last_pts_s,
+            record.last_box,
+        )
+        for crop in doubts:
+            self._keep(fresh, crop)
+        self._streams[record.key.stream_id][track_id] = fresh
+        record.last_pts_s, record.last_box = record.sure_pts_s, record.sure_box
+        return fresh
+
+    def __contains__(self, record: object) -> bool:
+        return isinstance(record, Record) and record is self._streams.get(record.key.stream_id, {}).get(
+            record.key.track_id
+        )
+
+    def unasked(self, stream_id: str, since_s: float) -> list[Record]:
+        """Tracks that began after that time and were not asked about yet."""
+        return [r for r in self._of(stream_id) if r.crops and not r.questions and r.first_pts_s > since_s]
 
     def relink(self, new: Record, max_distance: float) -> Record | None:
         """Makes a new track the continuation of the lost one that it continues: same id, the best crops of both.
@@ -122,8 +164,9 @@ class TrackBuffer:
             return None
         del self._streams[new.key.stream_id][new.key.track_id]
         old.last_pts_s, old.last_box = new.last_pts_s, new.last_box
+        old.doubts, old.quiet_until_s = new.doubts, new.quiet_until_s
         for crop in new.crops:
-            self.add(old, crop, partial(_scene_of, crop))
+            self._keep(old, crop)
         return old
 
     def due(self, stream_id: str, pts_s: float) -> list[Tracklet]:
@@ -151,6 +194,46 @@ class TrackBuffer:
 
     def _of(self, stream_id: str) -> list[Record]:
         return list(self._streams.get(stream_id, {}).values())
+
+    def _keep(self, record: Record, crop: Crop) -> None:
+        """Takes a crop of the track's person; a frame is kept with the best only."""
+        record.weight += crop.quality
+        weighted = crop.quality * crop.embedding
+        record.weighted = weighted if record.weighted is None else record.weighted + weighted
+        record.taken_pts_s = max(record.taken_pts_s, crop.pts_s)
+        if crop.pts_s >= record.sure_pts_s:
+            record.sure_pts_s, record.sure_box = crop.pts_s, crop.box
+        kept = [
+            other
+            for other in record.crops
+            if abs(other.pts_s - crop.pts_s) >= CROP_GAP_S or not _may_go(other, crop)
+        ]
+        kept.insert(sum(other.quality >= crop.quality for other in kept), crop)
+        record.crops = [*kept[:SCENES], *(replace(other, scene=None) for other in kept[SCENES:])]
+        del record.crops[self._config.crops :]
+
+    def _doubt(self, record: Record, crop: Crop, scene: Callable[[], Scene], cut: float) -> bool:
+        """Holds a crop that is far from all others until the next ones say whose it is."""
+        if crop.quality < COMPARABLE * record.crops[0].quality:
+            record.quiet_until_s = crop.pts_s + SAMPLE_S
+            return False
+        crop = replace(crop, scene=scene())
+        same = alike(crop, record.doubts, cut)
+        record.doubts = [*(same or record.doubts), crop]
+        record.quiet_until_s = crop.pts_s + CROP_GAP_S
+        if same and not record.questions and record.weight < sum(doubt.quality for doubt in record.doubts):
+            self._begin_again(record)
+            return False
+        if not same and len(record.doubts) >= MOST_DOUBTS:
+            record.doubts, record.quiet_until_s = [], crop.pts_s + SAMPLE_S
+        return bool(same)
+
+    def _begin_again(self, record: Record) -> None:
+        """The first looks were at somebody or something else, or showed nothing: the doubts are the track's person."""
+        doubts, record.doubts = record.doubts, []
+        record.crops, record.weight, record.weighted = [], 0.0, None
+        for crop in doubts:
+            self._keep(record, crop)
 
     def _is_ripe(self, record: Record, pts_s: float) -> bool:
         config = self._config
@@ -190,9 +273,9 @@ class TrackBuffer:
         return [q for r in surplus for q in self._end(r, EndReason.TRACK_ENDED, pts_s)]
 
 
-def _weigh_in(record: Record, weight: float, weighted: NDArray[np.float32]) -> None:
-    record.weight += weight
-    record.weighted = weighted if record.weighted is None else record.weighted + weighted
+def _may_go(old: Crop, new: Crop) -> bool:
+    """Whether a crop may give way to another of the same moment: not one that can be shown to one that cannot."""
+    return old.scene is None or new.scene is not None
 
 
 def _scene_of(crop: Crop) -> Scene:

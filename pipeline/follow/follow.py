@@ -74,6 +74,12 @@ class StreamTracks:
         """From now on what was called `ours` is called `to`."""
         self._ids = {theirs: to if own == ours else own for theirs, own in self._ids.items()}
 
+    def renew(self, ours: int) -> int:
+        """From now on what was called `ours` is somebody new; what they are called."""
+        self._last += 1
+        self.rename(ours, self._last)
+        return self._last
+
     def keep_only(self, alive: set[int]) -> None:
         """Forgets the tracker's ids of tracks that are over."""
         self._ids = {theirs: own for theirs, own in self._ids.items() if own in alive}
@@ -287,16 +293,19 @@ class TrackStage:
         for i, (record, item, row, value) in enumerate(wanted):
             frame = item.frame
             embedding = new_rows[i] if i in new_rows else vectors[frame.stream_id][row]
-            if embedding is None:
+            if embedding is None or record not in self._buffer:  # taken up by another of the same frame
                 continue
             box = _box(item.detections.xyxy[row])
             crop = Crop(images[i], box, frame.pts_s, frame.captured_at, value, embedding)
             try:
-                self._buffer.add(record, crop, partial(self._scene, frame, scenes))
+                is_other = self._buffer.add(record, crop, partial(self._scene, frame, scenes))
             except Exception as error:
                 self._on_error(frame.stream_id, error)
                 continue
-            self._relink(record)
+            if is_other:
+                self._split(record)
+            elif len(record.crops) == 1 and not record.questions:
+                self._relink(record)
 
     def _cut(self, frame: Frame, box: NDArray[np.float32]) -> NDArray[np.uint8]:
         return widened(cut(frame.image, box), frame.pixel_aspect, self._codec.resize)
@@ -319,9 +328,18 @@ class TrackStage:
             self._on_error(crops[0][0], error)
             return [None]
 
+    def _split(self, record: Record) -> None:
+        """Ends a track whose box follows somebody else; they, or others, may go on with what was lost before."""
+        fresh = self._buffer.split(record, self._streams[record.key.stream_id].renew(record.key.track_id))
+        logger.debug(
+            "stream %s: track %d follows somebody else, now %d", *record.key[::2], fresh.key.track_id
+        )
+        for young in self._buffer.unasked(record.key.stream_id, record.last_pts_s):
+            self._relink(young)
+
     def _relink(self, record: Record) -> None:
-        """Takes up an old track of the same person again, at the first look at a new one."""
-        if self._relink_distance is None or record.questions or len(record.crops) > 1:
+        """Takes up an old track of the same person again."""
+        if self._relink_distance is None:
             return
         old = self._buffer.relink(record, self._relink_distance)
         if old is not None:

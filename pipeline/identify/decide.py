@@ -67,6 +67,10 @@ class CoolDown:
         since = self._since.get((identity_id, stream_id))
         return since is None or not (since <= at < since + self._length)
 
+    def lift(self, identity_id: str, stream_id: str) -> None:
+        """A hit was taken back."""
+        self._since.pop((identity_id, stream_id), None)
+
     def start(self, identity_id: str, stream_id: str, at: datetime) -> None:
         """A hit was opened."""
         expired = [

@@ -1,10 +1,11 @@
-"""The life of a hit: opened, updated while the evidence improves, closed with its track."""
+"""The life of a hit: opened, updated while the evidence improves, closed with its track; or retracted."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from pipeline.deliver.events import LAST_REVISION
+from pipeline.deliver.events import LAST_REVISION, RETRACTED_REVISION
 from pipeline.identify.calibration import excess_of
 from pipeline.identify.decide import Accepted, CoolDown
 from pipeline.identify.show import PICTURES
@@ -15,11 +16,13 @@ from pipeline.messages import (
     HitDecision,
     HitIdentity,
     HitState,
+    RetractReason,
     TrackKey,
     Tracklet,
 )
 
 NEARER = 0.01  # a distance must fall by this much to be worth an update of its own
+MISTAKEN = 0.05  # nearer to somebody else by so much, what a hit shows is them
 
 Sight = tuple[str, float]
 """A hit's id, and when what it shows was seen."""
@@ -34,14 +37,19 @@ class Answer:
         accepted: On whose word; None = nobody known.
         identity: Who it is.
         purpose: Of looking for them.
-        sight_distance: Of that crop alone to the enrolment; None where nobody compared.
+        distances: Of each crop alone to the enrolment, by the crop's time.
     """
 
     tracklet: Tracklet
     accepted: Accepted | None
     identity: HitIdentity | None
     purpose: str | None
-    sight_distance: float | None = None
+    distances: Mapping[float, float] = field(default_factory=dict)
+
+    @property
+    def sight_distance(self) -> float | None:
+        """Of the best crop alone; None where nobody compared."""
+        return self.distances.get(self.tracklet.best.pts_s)
 
 
 def nobody(tracklet: Tracklet) -> Answer:
@@ -68,10 +76,11 @@ class HitBook:
     State is keyed by `TrackKey` and ends with the track's last tracklet. One hit at most per (track, identity).
     Revisions follow from the tracklet's number, so that whoever takes over makes the same ids: 1 opens, the
     number updates, the last number + 1 closes; a close that does not follow from the stream alone (stopped,
-    stream lost) lies above `LAST_REVISION`.
+    stream lost) lies above `LAST_REVISION`, what is taken back above `RETRACTED_REVISION`.
 
     A hit is opened and updated by the excess of its verdict, whatever kind of distance that was. What it shows changes
-    only to what is nearer to the identity. Its pictures are made outside, and given back to `keep`.
+    only to what is nearer to the identity. Where it turns out to show somebody else the hit is retracted, and the
+    identity may be found on another track at once. Its pictures are made outside, and given back to `keep`.
 
     Args:
         site: Goes into the hit's id.
@@ -84,13 +93,13 @@ class HitBook:
         self._open: dict[TrackKey, dict[str, Hit]] = {}
 
     def __len__(self) -> int:
-        return sum(len(hits) for hits in self._open.values())
+        return sum(hit.state.is_open for hits in self._open.values() for hit in hits.values())
 
     def record(self, answer: Answer) -> list[Report]:
         """What is to be reported now, in order."""
         tracklet = answer.tracklet
         hits = self._open.setdefault(tracklet.key, {})
-        news: list[Report] = []
+        news = self._retracted(hits, answer)
         if answer.accepted is not None and answer.identity is not None:
             known = hits.get(answer.identity.id)
             report = self._better(known, answer) if known else self._opened(hits, answer)
@@ -99,8 +108,8 @@ class HitBook:
                 news.append(report)
         if tracklet.end is not None:
             shown = {report.sight: report.shows for report in news}
-            news = [report for report in news if report.hit.state is HitState.OPENED]
-            closed = [_closed(hit, tracklet, tracklet.end) for hit in hits.values()]
+            news = [report for report in news if report.hit.state is not HitState.UPDATED]
+            closed = [_closed(hit, tracklet, tracklet.end) for hit in hits.values() if hit.state.is_open]
             news += [Report(hit, shown.get(sight_of(hit))) for hit in closed]
         if tracklet.end is not None or not hits:
             del self._open[tracklet.key]
@@ -109,7 +118,9 @@ class HitBook:
     def may_report(self, tracklet: Tracklet, identity_id: str, excess: float) -> bool:
         """Whether anything may come of this identity for a tracklet, found with such an excess."""
         hits = self._open.get(tracklet.key, {})
-        return identity_id in hits or self._may_open(hits, tracklet, identity_id, excess)
+        if identity_id in hits:
+            return hits[identity_id].state.is_open
+        return self._may_open(hits, tracklet, identity_id, excess)
 
     def keep(self, hit: Hit) -> None:
         """Remembers the pictures of a hit that was reported."""
@@ -121,17 +132,34 @@ class HitBook:
 
     def recall(self, hit: Hit) -> None:
         """A hit that another process reported: its cool-down counts here too."""
+        if hit.state is HitState.RETRACTED:
+            return
         at = hit.captured_at + timedelta(seconds=hit.decided_pts_s - hit.best.pts_s)
         self._cooldown.start(hit.identity.id, hit.stream_id, at)
 
     def adopt(self, hit: Hit) -> None:
-        """Goes on with a hit that another process has opened and not closed."""
+        """Goes on with a hit that another process has opened and not closed; one that it took back stays so."""
         key = TrackKey(hit.stream_id, hit.epoch, hit.track_id)
         self._open.setdefault(key, {})[hit.identity.id] = hit
 
     def forget(self, key: TrackKey) -> None:
         """Leaves the hits of a track to somebody else, open as they are."""
         self._open.pop(key, None)
+
+    def _retracted(self, hits: dict[str, Hit], answer: Answer) -> list[Report]:
+        """Takes back the hits of a track that show somebody else, as it turns out now."""
+        tracklet = answer.tracklet
+        wrong = [hit for hit in hits.values() if hit.state.is_open and _shows_another(hit, answer)]
+        for hit in wrong:
+            self._cooldown.lift(hit.identity.id, hit.stream_id)
+            hits[hit.identity.id] = replace(
+                hit,
+                revision=RETRACTED_REVISION + tracklet.number,
+                state=HitState.RETRACTED,
+                reason=RetractReason.IDENTITY_CHANGED,
+                decided_pts_s=tracklet.decided_pts_s,
+            )
+        return [Report(hits[hit.identity.id]) for hit in wrong]
 
     def _opened(self, hits: dict[str, Hit], answer: Answer) -> Report | None:
         """A new hit, where one may be opened."""
@@ -164,7 +192,7 @@ class HitBook:
 
     def _may_open(self, hits: dict[str, Hit], tracklet: Tracklet, identity_id: str, excess: float) -> bool:
         """Unless the track already stands nearer to somebody else or the cool-down forbids it."""
-        if any(excess_of(hit.decision) <= excess for hit in hits.values()):
+        if any(excess_of(hit.decision) <= excess for hit in hits.values() if hit.state.is_open):
             return False
         return self._cooldown.allows(identity_id, tracklet.key.stream_id, decided_at(tracklet))
 
@@ -172,7 +200,11 @@ class HitBook:
         """The hit with newer evidence, when that says more than the old."""
         tracklet, accepted = answer.tracklet, answer.accepted
         assert accepted is not None
-        if tracklet.number <= known.revision or tracklet.decided_pts_s < known.decided_pts_s:
+        if (
+            not known.state.is_open
+            or tracklet.number <= known.revision
+            or tracklet.decided_pts_s < known.decided_pts_s
+        ):
             return None
         seen_better = _shows_better(answer, known.best)
         nearer = accepted.excess <= excess_of(known.decision) - NEARER
@@ -194,6 +226,19 @@ class HitBook:
             decision=decision,
         )
         return Report(hit, answer if seen_better else None)
+
+
+def _shows_another(hit: Hit, answer: Answer) -> bool:
+    """Whether what a hit shows is nearer to somebody else, whom a surer answer of the same kind names."""
+    accepted, distance = answer.accepted, answer.distances.get(hit.best.pts_s)
+    if accepted is None or answer.identity is None or answer.identity.id == hit.identity.id:
+        return False
+    is_surer = (
+        accepted.excess < excess_of(hit.decision) and accepted.max_distance == hit.decision.max_distance
+    )
+    if not is_surer or distance is None or hit.best.distance is None:
+        return False
+    return distance <= hit.best.distance - MISTAKEN
 
 
 def _shows_better(answer: Answer, known: HitBest) -> bool:

@@ -1,6 +1,6 @@
 """What a hit shows: the sight nearest to who was found; its crop, frame and mask are made when all is decided."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,18 +29,22 @@ class Look:
     degraded: tuple[str, ...]
 
 
-def nearest_sight(tracklet: Tracklet, identity: NDArray[np.float32]) -> tuple[Crop, float]:
-    """Which sight of a tracklet shows somebody best, and its distance to them.
+def distances_to(tracklet: Tracklet, identity: NDArray[np.float32]) -> dict[float, float]:
+    """By its time, how far each crop of a tracklet is from somebody.
 
     Args:
         tracklet: The question.
         identity: (D,) unit vector of the enrolment.
     """
+    return {crop.pts_s: float(np.linalg.norm(crop.embedding - identity)) for crop in tracklet.crops}
+
+
+def nearest_sight(tracklet: Tracklet, distances: Mapping[float, float]) -> Crop:
+    """Which sight of a tracklet shows best whom those distances are to."""
     good = [crop for crop in tracklet.sights if crop.quality >= GOOD_SHARE * tracklet.best.quality]
-    distances = [float(np.linalg.norm(crop.embedding - identity)) for crop in good]
-    as_near = [i for i, distance in enumerate(distances) if distance <= min(distances) + AS_NEAR]
-    clearest = max(as_near, key=lambda i: good[i].quality)
-    return good[clearest], distances[clearest]
+    nearest = min(distances[crop.pts_s] for crop in good)
+    as_near = [crop for crop in good if distances[crop.pts_s] <= nearest + AS_NEAR]
+    return max(as_near, key=lambda crop: crop.quality)
 
 
 class Evidence:

@@ -10,7 +10,7 @@ from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import accept
 from pipeline.identify.hits import Answer, HitBook, Report, nobody
 from pipeline.identify.shortlist import Matcher
-from pipeline.identify.show import Evidence, Look, nearest_sight
+from pipeline.identify.show import Evidence, Look, distances_to, nearest_sight
 from pipeline.messages import Candidate, EndReason, Hit, HitIdentity, TrackKey, Tracklet, Verdict
 from pipeline.plugged import MaskQuestion, PluggedVerifier
 from pipeline.watchlist.snapshot import WatchlistSnapshot
@@ -160,8 +160,9 @@ class IdentifyStage:
         identity = watchlist.identities[candidate.identity_id]
         who = HitIdentity(identity.id, identity.name, watchlist.version)
         enrolled = watchlist.look_up([candidate.enrolment_id], pictures=False)[candidate.enrolment_id]
-        sight, distance = nearest_sight(tracklet, enrolled.embedding)
-        return Answer(tracklet.showing(sight), accepted, who, identity.purpose, distance)
+        distances = distances_to(tracklet, enrolled.embedding)
+        sight = nearest_sight(tracklet, distances)
+        return Answer(tracklet.showing(sight), accepted, who, identity.purpose, distances)
 
     def _shown(self, reports: Sequence[Report]) -> list[Hit]:
         """The hits with what they show, all that is new of it made in one batch."""

@@ -202,11 +202,11 @@ class Receiving:
     def _go_on(self, partition: int, key: TrackKey) -> None:
         """Takes up what another member has reported of a track."""
         reported = self._reported.pop(key, [])
-        still_open = [hit for hit in reported if hit.state is not HitState.CLOSED]
-        if still_open:
-            self._stage.adopt(still_open)
-        elif reported:
+        was_closed = any(hit.state is HitState.CLOSED for hit in reported)
+        if was_closed and not any(hit.state.is_open for hit in reported):
             self._positions.finish(partition, [key])
+        else:
+            self._stage.adopt(hit for hit in reported if hit.state is not HitState.CLOSED)
 
     def _interrupt(self, partition: int, keys: list[TrackKey]) -> None:
         if keys:

@@ -18,6 +18,7 @@ from pipeline.messages import (
     HitState,
     Mask,
     PictureRef,
+    RetractReason,
 )
 
 SCHEMA_FILE = Path("configs/schemas/hit-1.json")
@@ -146,8 +147,8 @@ def test_a_number_that_is_not_finite_is_refused() -> None:
 
 
 @pytest.mark.parametrize("state", list(HitState))
-@pytest.mark.parametrize("reason", [None, *EndReason])
-def test_events_satisfy_the_schema(state: HitState, reason: EndReason | None) -> None:
+@pytest.mark.parametrize("reason", [None, *EndReason, *RetractReason])
+def test_events_satisfy_the_schema(state: HitState, reason: EndReason | RetractReason | None) -> None:
     hit = replace(HIT, state=state, reason=reason, best=replace(HIT.best, mask=Mask((1,), (2, 3))))
     validator.validate(json.loads(events.encode(events.to_event(hit, "north-hall"))))
 

@@ -130,7 +130,7 @@ def test_without_sinks_nothing_piles_up(path: Path) -> None:
 def test_hits_left_open_are_closed_once_from_their_last_event(open_outbox: Open) -> None:
     first = open_outbox()
     first.append([event(1), event(2), event(3)])
-    first.append([event(1, "updated", 4), event(2, "closed", 5)])
+    first.append([event(1, "updated", 4), event(2, "closed", 5), event(4), event(4, "retracted", 2_000_002)])
     first.done("a", [waiting.seq for waiting in first.take("a", 9)])
     first.close()
 

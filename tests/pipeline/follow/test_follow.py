@@ -66,12 +66,16 @@ class Fixture:
     """A track stage and what it was made of."""
 
     def __init__(
-        self, tracker: type[RowTracker] = RowTracker, zones: dict | None = None, relink: float | None = None
+        self,
+        tracker: type[RowTracker] = RowTracker,
+        zones: dict | None = None,
+        relink: float | None = None,
+        cut: float | None = None,
     ):
         self.errors: list[tuple[str, str]] = []
         self.trackers: list[RowTracker] = []
         self.embedder = CountingEmbedder()
-        self.buffer = TrackBuffer(CONFIG)
+        self.buffer = TrackBuffer(CONFIG, cut=cut)
 
         def make() -> PluggedTracker:
             self.trackers.append(tracker())
@@ -120,6 +124,28 @@ def test_a_frame_is_kept_at_a_lower_quality_than_crops_are() -> None:
     f.stage._codec = codec
     (one,) = f.feed(seen(0, LEFT), seen(1, LEFT))
     assert len(one.scene.jpeg) < len(codec.encode(picture()))
+
+
+def test_two_whose_boxes_change_places_are_split_from_each_other_and_taken_up_again() -> None:
+    """The tracker keeps its ids on the boxes; the people behind them are swapped from the fourth frame on."""
+    f = Fixture(relink=0.15, cut=0.2)
+    told = f.watch()
+    red, blue = (40, 40, 220), (220, 40, 40)
+    for index in range(8):
+        there, other = (red, blue) if index < 3 else (blue, red)
+        image = picture(seed=index) // 8
+        image[:, :50] += np.array(there, np.uint8)
+        image[:, 50:] += np.array(other, np.uint8)
+        shot = replace(seen(index, LEFT, RIGHT).frame, image=image)
+        f.feed(Detected(shot, FakeDetector(LEFT, RIGHT).detect([shot])[0]))
+    ids = [tuple(int(own) for own in one.track_ids) for one in told]
+    assert (ids[2], ids[-1]) == ((1, 2), (2, 1)), "the numbers go with the people"
+    for own in f.feed(StreamEnd("door", EndReason.TRACK_ENDED)):
+        is_red = [crop.image[..., 2].mean() > 150 for crop in own.crops]
+        assert is_red == [own.key.track_id == 1] * len(own.crops)
+        assert len({crop.box for crop in own.crops}) == 2, "of both boxes"
+        np.testing.assert_allclose(own.embedding, f.embedder.embed([own.best.image])[0], atol=0.05)
+    assert f.errors == []
 
 
 @pytest.mark.parametrize(("left_px", "covered"), [(10.0, True), (31.0, False)])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.deliver.events import LAST_REVISION, encode, to_event
+from pipeline.deliver.events import LAST_REVISION, RETRACTED_REVISION, encode, to_event
 from pipeline.identify.decide import Accepted, CoolDown
 from pipeline.identify.hits import NEARER, Answer, HitBook, hit_id, nobody
 from pipeline.messages import (
@@ -42,7 +42,7 @@ def book(cooldown_s: float = 30.0) -> Book:
 
 def answer(of: Tracklet, verdict: Verdict, cut: float = 0.85, sight: float = 0.6) -> Answer:
     identity = HitIdentity(verdict.candidate.identity_id, None, 1)
-    return Answer(of, Accepted(verdict, None, cut), identity, "test", sight)
+    return Answer(of, Accepted(verdict, None, cut), identity, "test", {of.best.pts_s: sight})
 
 
 def found(of: Tracklet, identity: str = "anna", distance: float = 0.5, sight: float = 0.6) -> Answer:
@@ -179,6 +179,75 @@ def test_a_close_that_does_not_follow_from_the_stream_has_a_revision_of_its_own(
     (closed,) = b.record(nobody(tracklet(number=2, end=reason)))
     assert closed.revision > LAST_REVISION
     assert closed.reason is reason
+
+
+def changed(
+    number: int, shown: float, identity: str = "luca", distance: float = 0.4, cut: float = 0.85
+) -> Answer:
+    """The track is somebody at that distance, and what was shown at 1.0 s lies so far from them."""
+    verdict = Verdict(Candidate(identity, 1, distance, 1), fused=distance)
+    of = tracklet(number=number, best_pts_s=1.5, decided_pts_s=2.0 + number)
+    return replace(answer(of, verdict, cut), distances={1.0: shown, 1.5: 0.4})
+
+
+def test_a_hit_that_shows_somebody_else_is_retracted_and_its_person_may_be_found_elsewhere() -> None:
+    b = book()
+    b.record(found(tracklet(number=1), "anna", 0.5, sight=0.6))
+    retracted, opened = b.record(changed(2, shown=0.54))
+    assert (retracted.identity.id, opened.identity.id, opened.state) == ("anna", "luca", HitState.OPENED)
+    assert told([retracted]) == [("retracted", RETRACTED_REVISION + 2, "identity_changed")]
+    assert (retracted.decided_pts_s, retracted.best.pts_s) == (4.0, 1.0), (
+        "what it showed, and when it was taken back"
+    )
+    assert len(b) == 1
+    assert b.record(found(tracklet(number=3), "anna", 0.3)) == [], "one hit a track and identity"
+    elsewhere = found(tracklet(TrackKey("door", "e1", 2)), "anna", 0.5)
+    assert told(b.record(elsewhere)) == [("opened", 1, None)], "at once, in spite of the cool-down"
+    closed = b.record(nobody(tracklet(number=4, end=EndReason.TRACK_ENDED)))
+    assert [(hit.identity.id, hit.state) for hit in closed] == [("luca", HitState.CLOSED)]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        changed(2, shown=0.56),  # no nearer to luca than may be chance
+        changed(2, shown=0.1, distance=0.5),  # luca is no surer
+        changed(
+            2, shown=0.1, distance=0.5, cut=1.25
+        ),  # surer by a text: such distances say nothing of pictures
+        changed(2, shown=0.1, identity="anna"),
+        replace(changed(2, shown=0.1), distances={}),
+        nobody(tracklet(number=2, best_pts_s=1.5)),
+    ],
+)
+def test_a_hit_that_shows_its_person_stays(later: Answer) -> None:
+    b = book()
+    b.record(found(tracklet(number=1), "anna", 0.5, sight=0.6))
+    assert [hit for hit in b.record(later) if hit.state is HitState.RETRACTED] == []
+
+
+def test_a_hit_that_is_retracted_with_its_last_question_is_not_closed_besides() -> None:
+    b = book()
+    b.record(found(tracklet(number=1), "anna", 0.5, sight=0.6))
+    last = changed(2, shown=0.5)
+    hits = b.record(replace(last, tracklet=replace(last.tracklet, end=EndReason.STOPPED)))
+    assert [(hit.identity.id, str(hit.state)) for hit in hits] == [
+        ("anna", "retracted"),
+        ("luca", "opened"),
+        ("luca", "closed"),
+    ]
+    assert len(b) == 0
+
+
+def test_a_hit_that_another_process_took_back_is_not_opened_again_and_cools_nobody_down() -> None:
+    there, here = HitBook("hall", CoolDown(30.0)), HitBook("hall", CoolDown(30.0))
+    there.record(found(tracklet(number=1), "anna", 0.5, sight=0.6))
+    retracted = there.record(changed(2, shown=0.5))[0].hit
+    here.recall(retracted)
+    here.adopt(retracted)
+    assert len(here) == 0
+    assert here.record(found(tracklet(number=3), "anna", 0.2)) == []
+    assert here.record(found(tracklet(TrackKey("door", "e1", 2)), "anna", 0.5)) != []
 
 
 def test_one_hit_at_most_per_track_and_identity_and_a_second_identity_must_be_nearer() -> None:

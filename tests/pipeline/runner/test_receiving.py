@@ -286,6 +286,22 @@ def test_late_ones_are_asked_and_marked(desk: Desk) -> None:
     assert marks == [["late"], []]
 
 
+def test_a_track_whose_hit_was_taken_back_goes_on_elsewhere_without_it(desk: Desk) -> None:
+    desk.say(1)
+    desk.member.step(0.0)
+    desk.report()
+    opened = desk.reported.pop()
+    data = {**opened["data"], "state": "retracted", "reason": "identity_changed", "revision": 2_000_002}
+    desk.reported.append({**opened, "type": "musewatch.hit.retracted", "data": data})
+    desk.take_over(cooldown_s=30)
+    desk.say(1, 3)
+    desk.say(2)
+    desk.say(1, 4, ENDED)
+    desk.member.step(0.0)
+    assert desk.told() == ["2 opened"], "nobody waits for what was wrong"
+    assert desk.member.to_commit() == {0: 2}
+
+
 def test_foreign_hits_among_the_reports_are_passed_over(desk: Desk) -> None:
     desk.reported = [{"type": "musewatch.test", "data": {}}, {}]
     desk.say(1)
