@@ -55,7 +55,7 @@ def test_report_shows_every_hit(demo):
     html = (out / "report.html").read_text(encoding="utf-8")
     assert html.count('<span class="badge">') == summary["hits"]
     assert html.count("data:image/jpeg;base64,") >= 6 + 2 * summary["hits"], "six enrolled, two for each hit"
-    assert "have never seen a real person" in html
+    assert "musewatch engines fetch real" in html
     assert 'src="http' not in html
 
 

@@ -95,15 +95,15 @@ def notice(run: Run, sights: Sequence[Sight]) -> tuple[str, ...]:
     near = [sight for sight in sights if sight.height_px >= 160]
     far = [sight for sight in sights if sight.height_px < 160]
     return (
-        "The bundled networks have never seen a real person",
+        "The bundled networks are for trying out",
         f"Detector {_name(run.config.detector)} and embedder {_name(run.config.embedder)} are small, need no torch "
-        "and no GPU, and learned from simulated people alone: other people and cameras than these.",
+        "and no GPU, and learned from simulated people: others, under other cameras, than these.",
         f"Here, looking once a second at everybody in view, the detector saw {_seen(near)} when "
         f"they were 160 px tall or more and {_seen(far)} when smaller, half hidden ones included; of "
         f"{count(len(run.scores.appearances), 'appearance')} of enrolled people {run.scores.missed} went without "
-        "a right hit. On real cameras expect less.",
-        "A detector and an embedder trained on real footage, as ONNX files with a manifest each, take their places "
-        "by two lines of the config.",
+        "a right hit. On real cameras expect far less.",
+        "For real people: `musewatch engines fetch real` brings a public detector and embedder that learned from "
+        "them, each by its digest, and prints the two lines of the config by which they take these ones' places.",
     )
 
 
