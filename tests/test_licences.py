@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 
-from tests.tools.licences import PAGE, data_sets, licence_class, pinned, stated, with_block
+from tests.tools.licences import PAGE, data_sets, licence_class, pinned, public_engines, stated, with_block
 from tests.tree import ROOT, source_files
 
 AGPL = {"boxmot", "ultralytics", "ultralytics-platform", "ultralytics-thop"}
@@ -21,7 +21,7 @@ def rows() -> dict[str, list[str]]:
     return {
         name: [licence, class_, origin]
         for name, licence, class_, origin in lines
-        if name not in {"package", "weights"}
+        if name not in {"package", "weights", "engine"}
     }
 
 
@@ -53,6 +53,11 @@ def test_it_says_what_they_say(rows: dict[str, list[str]]) -> None:
 def test_it_has_the_terms_of_every_data_set() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert with_block(page, "data sets", data_sets()) == page, "run make licences"
+
+
+def test_it_has_every_public_engine() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_block(page, "engines", public_engines()) == page, "run make licences"
 
 
 def test_agpl_is_behind_its_extra(rows: dict[str, list[str]]) -> None:

@@ -136,9 +136,13 @@ def _files_of(given: Sequence[Path]) -> list[Path]:
 
 def _converted(entry: Entry, sources: Sequence[Path]) -> bytes | Path:
     if entry.convert == "openvino":
-        from engines.fetch.openvino import to_onnx
+        from engines.fetch import openvino
 
-        return to_onnx(*sources)
+        return openvino.to_onnx(*sources)
+    if entry.convert == "osnet":
+        from engines.fetch import osnet
+
+        return osnet.to_onnx(*sources)
     return sources[0]
 
 
@@ -150,7 +154,7 @@ def _provenance(entry: Entry, sources: dict[Published, tuple[Path, Build]]) -> s
         origin = file.url if build is file else f"another build of {file.url} ({build.said_by})"
         parts.append(f"{file.name} {algorithm} {digest}, {origin}")
     if entry.convert != "none":
-        parts.append(f"converted from {entry.convert} by musewatch engines fetch")
+        parts.append(f"made ONNX by musewatch engines fetch ({entry.convert})")
     return "; ".join(parts)
 
 

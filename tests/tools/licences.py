@@ -4,6 +4,7 @@ import re
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+from engines.fetch.catalogue import load_catalogue
 from plugins.embedders.public_weights import PUBLIC
 from trainers.datasets.catalogue import LAYOUTS
 
@@ -79,9 +80,32 @@ def public_weights() -> str:
     )
 
 
+def public_engines() -> str:
+    """One row an engine that `engines fetch` brings."""
+    rows = [
+        "| engine | MB | publisher | licence of code, weights | trained on | digests by | measured here |",
+        "| --- | ---: | --- | --- | --- | --- | --- |",
+    ]
+    for entry in load_catalogue().engines:
+        licences, name = entry.licences, entry.publisher.partition(", ")[0]
+        said = "; ".join(dict.fromkeys(file.said_by for file in entry.files))
+        terms = f"; {entry.terms}" if entry.terms else ""
+        rows.append(
+            f"| `{entry.name}` | {entry.size / 1e6:.1f} | {name} | {licences.code}, {licences.weights}{terms} | "
+            f"{licences.data} | {said} | {entry.measured} |"
+        )
+    return "\n".join(rows)
+
+
 def with_tables(page: str) -> str:
     """The page with the rows in their places."""
-    for mark, rows in (("list", table()), ("data sets", data_sets()), ("weights", public_weights())):
+    tables = {
+        "list": table(),
+        "data sets": data_sets(),
+        "engines": public_engines(),
+        "weights": public_weights(),
+    }
+    for mark, rows in tables.items():
         page = with_block(page, mark, rows)
     return page
 

@@ -212,6 +212,7 @@ def test_the_catalogue_that_ships_says_all_of_every_engine():
     assert [entry.role for entry in pair] == ["detector", "embedder"]
     assert "operating_point" in pair[1].manifest
     assert all(not entry.terms for entry in pair)
+    assert "research only" in str(shipped.find("osnet-x0.25")[0].terms)
     for entry in shipped.engines:
         assert all(file.url.startswith("https://") for file in entry.files)
 
