@@ -47,7 +47,6 @@ LOCK_OF = {
     "lab": "test",
     "train": "test",
     "agpl": "test",
-    "faiss": "test",
     "dev": "test",
     "mllm": "mllm",
     "gpu": "gpu",

@@ -13,8 +13,6 @@ from pipeline.testing import FakeIndex, contracts
 class TestIndexes(contracts.IndexContract):
     @pytest.fixture(params=known("index"))
     def index(self, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-        if request.param == "faiss":
-            pytest.importorskip("faiss", reason="extra faiss")
         return build("index", choose(request.param), tmp_path, "matcher.index")
 
 

@@ -45,7 +45,7 @@ def _said(checkout: Path, *command: str) -> str:
 @pytest.mark.parametrize(
     ("extras", "modules", "command"),
     [
-        ("lab,faiss", "numba, matplotlib, faiss", "world"),
+        ("lab", "numba, matplotlib", "world"),
         ("train,agpl", "torch, timm, open_clip, ultralytics, boxmot", "train"),
     ],
 )

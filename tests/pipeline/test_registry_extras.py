@@ -26,7 +26,7 @@ def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch, valu
 
 @pytest.mark.parametrize(
     ("role", "name", "extra"),
-    [("tracker", "boxmot", "agpl"), ("detector", "ultralytics", "agpl"), ("index", "faiss", "faiss")],
+    [("tracker", "boxmot", "agpl"), ("detector", "ultralytics", "agpl"), ("verifier", "lmm", "mllm")],
 )
 def test_plugins_of_an_extra_name_it(role: str, name: str, extra: str) -> None:
     assert registry.known(role)[name].extras == [extra]

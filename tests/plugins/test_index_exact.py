@@ -1,9 +1,13 @@
+import subprocess
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from plugins import index_exact
 from plugins.index_exact import ExactIndex
 
 
@@ -64,3 +68,79 @@ def test_read_only_rows_are_not_copied() -> None:
     index.build(rows)
     assert np.shares_memory(index._rows, rows)
     assert index.search(rows.astype(np.float32), 1)[1][:, 0].tolist() == list(range(50))
+
+
+def alike(count: int, dimension: int, seed: int = 0) -> NDArray[np.float32]:
+    """Unit vectors that share a direction and come in clusters, as those of a real embedder do."""
+    rng = np.random.default_rng(seed)
+    people = units(max(1, count // 5), dimension, seed)
+    rows = people[rng.integers(0, len(people), count)] + 0.4 * units(count, dimension, seed + 1) + 0.7
+    unit: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+@pytest.fixture
+def coded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes for few rows already, and only as many left over as makes a difference."""
+    monkeypatch.setattr(index_exact, "_MANY_ROWS", 100)
+    monkeypatch.setattr(index_exact, "_LEFT_OVER", 64)
+
+
+def assert_as_without_codes(index: ExactIndex, rows: NDArray[Any], queries: NDArray[np.float32]) -> None:
+    plain = exact(rows)
+    plain._codes = None
+    for query in queries:
+        for answer, wanted in zip(index.search(query[None], 10), plain.search(query[None], 10), strict=True):
+            np.testing.assert_array_equal(answer, wanted)
+
+
+@pytest.mark.usefixtures("coded")
+@pytest.mark.parametrize("dimension", [1, 3, 16, 67, 256])
+@pytest.mark.parametrize("made", [units, alike])
+def test_codes_change_no_answer(dimension: int, made: Callable[..., NDArray[np.float32]]) -> None:
+    rows = made(1500, dimension)
+    queries = np.vstack(
+        [made(10, dimension, 5), rows[:5], -rows[:2], 0.3 * rows[5:7], np.zeros((1, dimension))]
+    )
+    assert_as_without_codes(exact(rows), rows, queries.astype(np.float32))
+
+
+@pytest.mark.usefixtures("coded")
+def test_codes_follow_the_rows() -> None:
+    rows, queries = alike(900, 40), alike(6, 40, 5)
+    index = exact(rows)
+    others = alike(300, 40, 9)
+    for changed in (
+        rows[:-7],  # somebody left at the end, in front, in the middle
+        rows[3:],
+        np.delete(rows, [400, 401], axis=0),
+        np.delete(rows, [30, 400, 700], axis=0),
+        np.vstack([rows, others]),  # people came, were exchanged, or all are others
+        np.vstack([rows[:300], others, rows[600:]]),
+        np.vstack([-rows, others]),
+        others[:50],
+        rows,
+        others[:, :33],
+    ):
+        index.build(changed.astype(np.float16))
+        assert_as_without_codes(index, changed, queries[:, : changed.shape[1]])
+
+
+@pytest.mark.usefixtures("coded")
+def test_codes_that_rule_nothing_out_are_dropped() -> None:
+    rows = np.repeat(units(1, 32), 300, axis=0)
+    index = exact(rows)
+    assert index._codes is not None
+    for _ in range(20):
+        assert index.search(rows[:1], 3)[1].tolist() == [[0, 1, 2]]
+    assert index._codes is None
+
+
+def test_faiss_is_not_imported_for_few_rows() -> None:
+    code = (
+        "import sys, numpy as np; from plugins.index_exact import ExactIndex; index = ExactIndex(ExactIndex.Config()); "
+        "index.build(np.eye(50, dtype=np.float16)); index.search(np.eye(50, dtype=np.float32), 3); "
+        "print('faiss' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -72,7 +72,7 @@ def test_every_command_has_help(run: Run) -> None:
 
 NOT_IN_THE_CORE = (
     "numba", "matplotlib", "torch", "torchvision", "transformers", "timm", "accelerate", "onnx", "onnxscript",
-    "open_clip", "safetensors", "tensorboard", "peft", "sam2", "boxmot", "ultralytics", "faiss", "cuda", "tensorrt",
+    "open_clip", "safetensors", "tensorboard", "peft", "sam2", "boxmot", "ultralytics", "cuda", "tensorrt",
 )  # fmt: skip
 EVERY_HELP = f"""
 import sys
