@@ -5,17 +5,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Layout = Literal["rules_last", "rules_first"]
+Layout = Literal["rules_last", "rules_first", "late"]
 """`rules_last` as published: task, pictures, rules, answer form. `rules_first` puts all words that can be said before
-the pictures there, so that they and the first picture are read once for every second picture."""
+the pictures there, so that they and the first picture are read once for every second picture. `late` puts all words
+there, and neither picture is read with the other in view: of a pair only the end of the turn is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What is said around two pictures: before the first, between them, after the second."""
+    """What is said around two pictures: before they are announced, before each, after the second."""
 
     before: str
-    between: str
+    first: str
+    second: str
     after: str
 
 
@@ -38,16 +40,23 @@ class Prompt(BaseModel):
     def words(self, layout: Layout) -> Words:
         r"""The user's turn in a layout, without the marks of turns.
 
-        >>> Prompt(task="Same?", rules="Look.", first="A:", second="B:", cue="So?").words("rules_first")
-        Words(before='Same?\nLook.\nA:', between='\nB:', after='\nSo?')
-        >>> Prompt(task="Same?", rules="Look.", first="A:", second="B:", cue="So?").words("rules_last")
-        Words(before='Same?\nA:', between='\nB:', after='\nLook.')
+        >>> prompt = Prompt(task="Same?", rules="Look.", first="A:", second="B:", cue="So?")
+        >>> prompt.words("rules_first")
+        Words(before='Same?\nLook.', first='\nA:', second='\nB:', after='\nSo?')
+        >>> prompt.words("rules_last")
+        Words(before='Same?', first='\nA:', second='\nB:', after='\nLook.')
+        >>> prompt.words("late")
+        Words(before='Same?\nLook.\nSo?', first='\nA:', second='\nB:', after='')
         """
-        if layout == "rules_first":
-            return Words(
-                _lines(self.task, self.rules, self.form, self.first), _next(self.second), _next(self.cue)
-            )
-        return Words(_lines(self.task, self.first), _next(self.second), _next(self.rules, self.form))
+        opening = {
+            "rules_last": (self.task,),
+            "rules_first": (self.task, self.rules, self.form),
+            "late": (self.task, self.rules, self.form, self.cue),
+        }[layout]
+        rest = {"rules_last": (self.rules, self.form), "rules_first": (self.cue,), "late": ()}[layout]
+        before = _lines(*opening)
+        first = _next(self.first) if before else _lines(self.first)
+        return Words(before, first, _next(self.second), _next(*rest))
 
 
 def _lines(*parts: str) -> str:

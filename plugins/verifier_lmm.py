@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from pydantic import Field
 
-from engines.libraries import pick_device
-from engines.lmm.model import open_model
+from engines.lmm.answers import p_no
+from engines.lmm.pairs import BATCH, READ_MB, VISION_MB, open_pairs
 from engines.lmm.pictures import Picture, prepare
-from engines.lmm.question import PairQuestion
-from engines.lmm.scorer import Scorer, p_no
 from engines.manifest import load_manifest
 from pipeline.messages import Verdict
 from plugins.pairwise import TAU, Look, Pair, PairJudge, PairwiseSettings, Question, weight
@@ -38,32 +35,38 @@ class LmmVerifier:
     class Config(PairwiseSettings):
         """Which engine, which pairs, and how it is run."""
 
-        batch: int = Field(default=8, ge=1, le=1024, description="Pairs in one run.")
+        batch: int = Field(
+            default=BATCH,
+            ge=1,
+            le=1024,
+            description="Pairs in one run; of the layout late eight times as many.",
+        )
         device: Literal["auto", "cpu", "cuda"] = Field(
-            default="auto", description="auto takes a GPU when there is one; it computes in bfloat16."
+            default="auto",
+            description="auto takes a GPU when there is one; torch computes in bfloat16 there.",
         )
         vision_mb: int = Field(
-            default=256, ge=0, le=10**6, description="Memory for pictures that were looked at."
+            default=VISION_MB, ge=0, le=10**6, description="Memory for pictures that were looked at."
         )
         prefix_mb: int = Field(
-            default=1024, ge=0, le=10**6, description="Memory for enrolled pictures as read."
+            default=READ_MB, ge=0, le=10**6, description="Memory for enrolled pictures as read."
         )
 
     def __init__(self, config: Config) -> None:
         manifest = load_manifest(config.engine)
-        prompt, _ = manifest.question
-        device = pick_device(config.device)
-        model = open_model(manifest, device, torch.bfloat16 if device == "cuda" else torch.float32)
-        self._scorer = Scorer(
-            model, batch=config.batch, vision_mb=config.vision_mb, prefix_mb=config.prefix_mb
+        self._scorer = open_pairs(
+            manifest,
+            device=config.device,
+            batch=config.batch,
+            vision_mb=config.vision_mb,
+            read_mb=config.prefix_mb,
         )
-        self._question = PairQuestion(prompt, manifest.layout)
         self._preprocess = manifest.preprocess
         self.engine_digest: str = manifest.digest
         self.operating_point = manifest.operating_point
         self.alpha = weight(config, manifest)
         self.tau: float = manifest.tau or TAU
-        self._judge = PairJudge(config, self.alpha, self.p_no, config.batch)
+        self._judge = PairJudge(config, self.alpha, self.p_no, self._scorer.batch)
 
     def verify(self, questions: Sequence[Question]) -> list[list[Verdict]]:
         """For each tracklet its verdicts, nearest first.
@@ -86,14 +89,8 @@ class LmmVerifier:
         """
         pictures = {look.key: look for pair in pairs for look in pair}
         ready = {key: self._prepared(look) for key, look in pictures.items()}
-        asked = [
-            (
-                self._scorer.prefix(self._question.until_first(ready[first.key])),
-                self._question.from_second(ready[second.key]),
-            )
-            for first, second in pairs
-        ]
-        return [float(p) for p in p_no(self._scorer.score_pairs(asked), self.tau)]
+        asked = [(ready[first.key], ready[second.key]) for first, second in pairs]
+        return [float(p) for p in p_no(self._scorer.score(asked), self.tau)]
 
     def _prepared(self, look: Look) -> Picture:
         return prepare([look.image], self._preprocess)[0]

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 from pydantic import AnyHttpUrl, Field, field_validator
 
+from engines.errors import EngineError
 from engines.manifest import load_manifest
 from engines.preprocess import place
 from engines.prompts import Words
@@ -100,6 +101,11 @@ class OpenAIVerifier:
     def __init__(self, config: Config) -> None:
         manifest = load_manifest(config.engine)
         prompt, self._answers = manifest.question
+        if manifest.layout == "late":
+            raise EngineError(
+                f"engine {manifest.name}: the layout late reads each picture alone, which a server does not",
+                "run it in this process: verifier: {use: lmm}",
+            )
         self._words: Words = prompt.words(manifest.layout or "rules_first")
         self._system, self._preprocess = prompt.system, manifest.preprocess
         self._server = _Server(config)
@@ -171,7 +177,7 @@ class OpenAIVerifier:
     def _request(self, pair: Pair) -> dict[str, Any]:
         first, second = (_as_url(place(look.image, self._preprocess)[0]) for look in pair)
         words = self._words
-        parts = [words.before, first, words.between, second, words.after]
+        parts = [words.before + words.first, first, words.second, second, words.after]
         content = [
             part if isinstance(part, dict) else {"type": "text", "text": part} for part in parts if part
         ]

@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engines.errors import EngineError, EngineFileError, ManifestError
 from engines.files import checked_network
 from engines.libraries import offline, opening
-from engines.lmm.decoder import Decoder
-from engines.lmm.pack import PICTURE_BEGINS, PICTURE_ENDS, Features
+from engines.lmm.decoder import Decoder, Segment
+from engines.lmm.pack import Features
+from engines.lmm.parts import PICTURE_BEGINS, PICTURE_ENDS
 from engines.lmm.pictures import PatchGrid, Picture, patches
 from engines.manifest import Manifest
 
@@ -39,12 +42,10 @@ class VisionLanguageModel:
 
     Attributes:
         grid: How its tower cuts pictures up.
-        decoder: What reads words and vision tokens.
         answer_tokens: Ids of the answers.
 
     Raises:
-        EngineError: The tokenizer lacks one of the answers, or a mark of the conversation; or the decoder is of a kind
-            that is not run here.
+        EngineError: The tokenizer lacks one of the answers, or a mark of the conversation.
     """
 
     def __init__(self, network: Any, tokenizer: Any, answers: tuple[str, str]) -> None:
@@ -55,7 +56,6 @@ class VisionLanguageModel:
         self.grid = PatchGrid(vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
         rows = torch.tensor([self._only_token(word) for word in answers])
         self.answer_tokens: tuple[int, int] = (int(rows[0]), int(rows[1]))
-        self.decoder = Decoder(network.model.language_model)
         self._answer_rows: torch.Tensor = network.lm_head.weight.detach()[rows.to(network.device)].float()
 
     @property
@@ -63,6 +63,15 @@ class VisionLanguageModel:
         """Where it computes."""
         device: torch.device = self._network.device
         return device
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """What reads words and vision tokens; from now on the network stays on its device.
+
+        Raises:
+            EngineError: It is of a kind that is not run here.
+        """
+        return Decoder(self._network.model.language_model)
 
     def tokens(self, text: str) -> list[int]:
         """Token ids of a piece of text, which may hold marks."""
@@ -92,9 +101,11 @@ class VisionLanguageModel:
             for i, (tokens, (_, rows, columns)) in enumerate(zip(seen.pooler_output, grids, strict=True))
         ]
 
-    def answer_logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(n, 2) float32 logits of the two answers after hidden states (n, D); no other row of the head is used."""
-        return hidden.float() @ self._answer_rows.T
+    def answers(self, segments: Sequence[Segment]) -> NDArray[np.float32]:
+        """(n, 2) float32 logits of the two answers after segments; no other row of the head is used."""
+        logits = self.decoder.last(segments).float() @ self._answer_rows.T
+        found: NDArray[np.float32] = logits.cpu().numpy()
+        return found
 
     def _only_token(self, word: str) -> int:
         ids = self.tokens(word)

@@ -1,15 +1,11 @@
 """Words and pictures as one sequence of vectors with their places."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 
-from engines.lmm.pictures import Picture
-
-Parts = Sequence[str | Picture]
-"""What is said and shown, in order."""
-PICTURE_BEGINS, PICTURE_ENDS = "<|vision_start|>", "<|vision_end|>"
+from engines.lmm.parts import Parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,19 +83,6 @@ def pack(parts: Parts, features: Mapping[bytes, Features], embed: Callable[[str]
         start += steps
     layers = tuple(torch.cat(layer) for layer in zip(*deep, strict=True))
     return Packed(torch.cat(vectors), torch.cat(positions, dim=1), torch.cat(seen), layers, start)
-
-
-def marked(parts: Parts) -> list[str | Picture]:
-    """The parts with each picture between its marks; neighbouring words are one text."""
-    joined: list[str | Picture] = [""]
-    for part in parts:
-        more: Parts = [PICTURE_BEGINS, part, PICTURE_ENDS] if isinstance(part, Picture) else [part]
-        for piece in more:
-            if isinstance(piece, str) and isinstance(joined[-1], str):
-                joined[-1] += piece
-            else:
-                joined.append(piece)
-    return [part for part in joined if part != ""]
 
 
 def _raster(rows: int, columns: int) -> torch.Tensor:

@@ -1,21 +1,19 @@
 """Exact scores of many pairs: what they share is read once."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.errors import OutputError
-from engines.lmm.cache import ByteCache
+from engines.lmm.answers import Pair, numbers
 from engines.lmm.decoder import Memory, Segment
+from engines.lmm.memories import Memories, Stretch
 from engines.lmm.model import VisionLanguageModel
-from engines.lmm.pack import PICTURE_BEGINS, Features, Parts, marked, pack
+from engines.lmm.parts import PICTURE_BEGINS, Parts, key_of, marked, pictures_in
 from engines.lmm.pictures import Picture
-
-MB = 2**20
+from engines.lmm.question import PairQuestion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,19 +35,21 @@ class Scorer:
         batch: Suffixes in one run.
         vision_mb: Memory for vision tokens.
         prefix_mb: Memory for keys and values of prefixes.
+
+    Attributes:
+        batch: Suffixes in one run.
     """
 
     def __init__(
         self, model: VisionLanguageModel, *, batch: int = 8, vision_mb: int = 256, prefix_mb: int = 1024
     ) -> None:
-        self._model, self._batch = model, batch
-        self._vision: ByteCache[Features] = ByteCache(vision_mb * MB)
-        self._memories: ByteCache[Memory] = ByteCache(prefix_mb * MB)
+        self._model, self.batch = model, batch
+        self._memories = Memories(model, vision_mb, prefix_mb)
 
     @property
     def nbytes(self) -> int:
         """Bytes that are kept for later."""
-        return self._vision.nbytes + self._memories.nbytes
+        return self._memories.nbytes
 
     def prefix(self, parts: Parts) -> Prefix:
         """Names a beginning; it is read when something is first scored after it.
@@ -57,18 +57,15 @@ class Scorer:
         Args:
             parts: They end with a picture; or with words, where the suffixes begin with one.
         """
-        return Prefix(_key(parts), tuple(parts))
+        return Prefix(key_of(parts), tuple(parts))
 
     def forget(self, prefix: Prefix) -> None:
         """Keeps nothing of a prefix and of the pictures in it."""
-        self._memories.drop(prefix.key)
-        for picture in _pictures([prefix.parts]):
-            self._vision.drop(picture.key)
+        self._memories.forget([prefix.key], pictures_in([prefix.parts]))
 
     def clear(self) -> None:
         """Keeps nothing of any prefix or picture."""
         self._memories.clear()
-        self._vision.clear()
 
     def score(self, prefix: Prefix, suffixes: Sequence[Parts]) -> NDArray[np.float32]:
         """(n, 2) float32 logits of the two answers after each suffix.
@@ -85,87 +82,77 @@ class Scorer:
             OutputError: A logit is not a number.
         """
         logits = np.zeros((len(pairs), 2), np.float32)
-        keys = [_key(suffix) for _, suffix in pairs]
+        keys = [key_of(suffix) for _, suffix in pairs]
         order = sorted(range(len(pairs)), key=keys.__getitem__)  # the same suffixes side by side
         with torch.inference_mode():
-            for start in range(0, len(pairs), self._batch):
-                rows = order[start : start + self._batch]
+            for start in range(0, len(pairs), self.batch):
+                rows = order[start : start + self.batch]
                 logits[rows] = self._run([pairs[row] for row in rows], [keys[row] for row in rows])
-        if not np.isfinite(logits).all():
-            raise OutputError(
-                "the verifier's network gives something that is not a number", "replace the engine"
-            )
-        return logits
+        return numbers(logits)
 
     def _run(self, pairs: Sequence[tuple[Prefix, Parts]], keys: Sequence[bytes]) -> NDArray[np.float32]:
         """Scores of one batch; `keys` are those of its suffixes."""
         suffixes = {key: _after(*pair) for key, pair in zip(keys, pairs, strict=True)}
-        beginnings = {prefix.key: prefix for prefix, _ in pairs}
-        features = self._features(suffixes.values())
-        packed = {key: pack(parts, features, self._model.embed) for key, parts in suffixes.items()}
-        past = self._read(list(beginnings.values()))
+        packed = dict(zip(suffixes, self._memories.packed(list(suffixes.values())), strict=True))
+        past = self._read(list({prefix.key: prefix for prefix, _ in pairs}.values()))
         segments = [
             Segment(packed[key], past[prefix.key][-1].end, past[prefix.key])
             for key, (prefix, _) in zip(keys, pairs, strict=True)
         ]
-        hidden = self._model.decoder.last(segments)
-        logits: NDArray[np.float32] = self._model.answer_logits(hidden).cpu().numpy()
-        return logits
+        return self._model.answers(segments)
 
     def _read(self, prefixes: Sequence[Prefix]) -> dict[bytes, tuple[Memory, ...]]:
         """What each prefix leaves behind, by its key: first the words that others begin with, too."""
         split = {prefix.key: _split(prefix.parts) for prefix in prefixes}
         words = sorted({opening for opening, _ in split.values() if opening})
-        openings = dict(zip(words, self._kept([(_key([w]), [w], ()) for w in words]), strict=True))
-        before = {key: (openings[opening],) if opening else () for key, (opening, _) in split.items()}
-        own = self._kept([(key, rest, before[key]) for key, (_, rest) in split.items()])
+        read = self._memories.of([Stretch(key_of([each]), [each]) for each in words])
+        openings = {word: (memory,) for word, memory in zip(words, read, strict=True)}
+        before = {key: openings.get(opening, ()) for key, (opening, _) in split.items()}
+        own = self._memories.of([Stretch(key, rest, before[key]) for key, (_, rest) in split.items()])
         return {key: (*before[key], memory) for key, memory in zip(split, own, strict=True)}
 
-    def _kept(self, wanted: Sequence[tuple[bytes, Parts, tuple[Memory, ...]]]) -> list[Memory]:
-        """Memories by key; those not kept are read in one run: the parts, after what stands before them."""
-        here = {key: self._memories.get(key) for key, *_ in wanted}
-        new = [each for each in wanted if here[each[0]] is None]
-        features = self._features(parts for _, parts, _ in new)
-        segments = [
-            Segment(pack(parts, features, self._model.embed), past[-1].end if past else 0, past)
-            for _, parts, past in new
-        ]
-        for (key, *_), read in zip(new, self._model.decoder.read(segments) if new else [], strict=True):
-            here[key] = read
-            self._memories.put(key, read)
-        return [memory for key, *_ in wanted if (memory := here[key]) is not None]
 
-    def _features(self, sequences: Iterable[Parts]) -> dict[bytes, Features]:
-        """Of each picture by its key; those not kept are looked at together."""
-        wanted = {picture.key: picture for picture in _pictures(sequences)}
-        kept = {key: self._vision.get(key) for key in wanted}
-        here = {key: features for key, features in kept.items() if features is not None}
-        new = [wanted[key] for key, features in kept.items() if features is None]
-        for picture, features in zip(new, self._model.look(new) if new else [], strict=True):
-            here[picture.key] = features
-            self._vision.put(picture.key, features)
-        return here
+class ExactPairs:
+    """Pairs of pictures scored as one forward over the whole question would score them; see `PairScorer`.
 
-
-def p_no(logits: NDArray[np.float32], tau: float) -> NDArray[np.float32]:
-    """(n,) probabilities of the second answer, from (n, 2) logits divided by a temperature.
-
-    Source: MUSE, eq. 5.
-
-    >>> p_no(np.float32([[0, 0], [1000, 0]]), tau=5).tolist()
-    [0.5, 0.0]
+    Args:
+        question: What is asked.
+        scorer: Of the network that is asked.
     """
-    margin = np.clip((logits[:, 0].astype(np.float64) - logits[:, 1]) / tau, -700, 700)
-    probabilities: NDArray[np.float32] = (1 / (1 + np.exp(margin))).astype(np.float32)
-    return probabilities
 
+    def __init__(self, question: PairQuestion, scorer: Scorer) -> None:
+        self._question, self._scorer = question, scorer
 
-def _key(parts: Parts) -> bytes:
-    """Digest of words and pictures."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part.key if isinstance(part, Picture) else hashlib.blake2b(part.encode()).digest())
-    return digest.digest()
+    @property
+    def batch(self) -> int:
+        """Pairs in one run."""
+        return self._scorer.batch
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it keeps for later."""
+        return self._scorer.nbytes
+
+    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+        """(n, 2) float32 logits of the two answers.
+
+        Raises:
+            OutputError: A logit is not a number.
+        """
+        return self._scorer.score_pairs(
+            [(self._prefix(first), self._question.from_second(second)) for first, second in pairs]
+        )
+
+    def forget(self, picture: Picture) -> None:
+        """Keeps nothing of a picture."""
+        self._scorer.forget(self._prefix(picture))
+
+    def clear(self) -> None:
+        """Keeps nothing of any picture."""
+        self._scorer.clear()
+
+    def _prefix(self, picture: Picture) -> Prefix:
+        return self._scorer.prefix(self._question.until_first(picture))
 
 
 def _split(prefix: Parts) -> tuple[str, Parts]:
@@ -185,7 +172,3 @@ def _after(prefix: Prefix, suffix: Parts) -> Parts:
     if follows != isinstance(prefix.parts[-1], str):
         raise ValueError("a suffix begins with a picture where its prefix ends with words, and only there")
     return marked(suffix)[1:] if follows else marked(suffix)
-
-
-def _pictures(sequences: Iterable[Parts]) -> list[Picture]:
-    return [part for parts in sequences for part in parts if isinstance(part, Picture)]

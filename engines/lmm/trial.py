@@ -2,10 +2,8 @@
 
 from engines.errors import OutputError
 from engines.examine import sample_pictures
-from engines.lmm.model import open_model
+from engines.lmm.pairs import open_pairs
 from engines.lmm.pictures import prepare
-from engines.lmm.question import PairQuestion
-from engines.lmm.scorer import Scorer
 from engines.manifest import Manifest
 
 
@@ -16,11 +14,9 @@ def try_verifier(manifest: Manifest) -> dict[str, list[str]]:
         EngineError: It cannot be opened.
         OutputError: It says the same of different pairs, or something that is not a number.
     """
-    prompt, answers = manifest.question
-    scorer, question = Scorer(open_model(manifest)), PairQuestion(prompt, manifest.layout)
+    _, answers = manifest.question
     first, *others = prepare(sample_pictures(3, manifest.preprocess.size), manifest.preprocess)
-    prefix = scorer.prefix(question.until_first(first))
-    logits = scorer.score(prefix, [question.from_second(other) for other in others])
+    logits = open_pairs(manifest, device="cpu").score([(first, other) for other in others])
     if (logits[0] == logits[1]).all():
         raise OutputError(
             f"engine {manifest.name}: different pairs get the same answer", "replace the engine's file"

@@ -1,15 +1,17 @@
 """Times the exact scores of pairs beside plain `generate`, in processor time of one thread; prints, asserts nothing.
 
-    python -m tests.bench.lmm [--candidates 40] [--queries 1 4]
+    python -m tests.bench.lmm [--candidates 40] [--queries 1 4] [--enrolled 10 100 1000]
 
 A random model of the shape of Qwen2-VL-2B, all widths by three and all depths by three and a half or four; pictures of
 280 x 140, the question of configs/prompts/pair.yaml, rules first. The words of the question are
 one token each, as in a real vocabulary. Each way answers the same pairs in turn:
 the library's `generate` of one token a pair, the same in batches, ours with nothing kept, and ours with the enrolled
-side kept (as in the stream, where the crops are new and the enrolled pictures are not).
+side kept (as in the stream, where the crops are new and the enrolled pictures are not). Late scores are timed beside
+them. With `--enrolled`, the memory that so many enrolled pictures take.
 """
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +20,12 @@ import numpy as np
 import torch
 import yaml
 
+from engines.lmm.answers import PairScorer
+from engines.lmm.late import LatePairs
 from engines.lmm.model import VisionLanguageModel
 from engines.lmm.pictures import Picture, patches, prepare
 from engines.lmm.question import PairQuestion
-from engines.lmm.scorer import Scorer
+from engines.lmm.scorer import ExactPairs, Scorer
 from engines.manifest import Preprocess
 from engines.prompts import Prompt
 from tests.support.tiny_lmm import network
@@ -66,13 +70,6 @@ def plain(model, library, tokenizer, question, pairs, batch):
     return np.concatenate(logits)
 
 
-def ours(scorer: Scorer, question: PairQuestion, pairs: list[tuple[Picture, Picture]]):
-    asked = [
-        (scorer.prefix(question.until_first(first)), question.from_second(second)) for first, second in pairs
-    ]
-    return scorer.score_pairs(asked)
-
-
 def timed(work: Callable[[], np.ndarray]):
     begun = time.process_time()
     return work(), time.process_time() - begun
@@ -83,18 +80,24 @@ def picture(seed: int) -> Picture:
     return prepare([image], SETTINGS)[0]
 
 
-def compare(model, library, tokenizer, question: PairQuestion, queries: int, candidates: int) -> None:
+def compare(model, library, tokenizer, prompt: Prompt, queries: int, candidates: int) -> None:
     """All ways on the same pairs."""
     enrolled = [picture(i) for i in range(candidates)]
     crops = [picture(1000 * queries + i) for i in range(queries)]
     pairs = [(first, crop) for crop in crops for first in enrolled]
-    kept = Scorer(model, batch=BATCH)
-    ours(kept, question, [(first, picture(999_999)) for first in enrolled])
+    question = PairQuestion(prompt, "rules_first")
+    kept, late = (
+        ExactPairs(question, Scorer(model, batch=BATCH)),
+        LatePairs(PairQuestion(prompt, "late"), model),
+    )
+    for scorer in (kept, late):
+        scorer.score([(first, picture(999_999)) for first in enrolled])
     truth, seconds = timed(lambda: plain(model, library, tokenizer, question, pairs, 1))
     ways = {
         "batched": lambda: plain(model, library, tokenizer, question, pairs, BATCH),
-        "ours, nothing kept": lambda: ours(Scorer(model, batch=BATCH), question, pairs),
-        "ours, enrolled kept": lambda: ours(kept, question, pairs),
+        "ours, nothing kept": lambda: ExactPairs(question, Scorer(model, batch=BATCH)).score(pairs),
+        "ours, enrolled kept": lambda: kept.score(pairs),
+        "late, enrolled kept (another model's scores)": lambda: late.score(pairs),
     }
     print(f"{queries} waiting: plain {seconds:.2f} s")
     for name, work in ways.items():
@@ -102,30 +105,45 @@ def compare(model, library, tokenizer, question: PairQuestion, queries: int, can
         other = int(((scores[:, 0] > scores[:, 1]) != (truth[:, 0] > truth[:, 1])).sum())
         apart = np.abs(scores - truth).max()
         print(
-            f"  {name}: {own:.2f} s, {seconds / own:.1f} x, max difference {apart:.1e}, {other} other decisions"
+            f"  {name}: {own:.2f} s, {seconds / own:.1f} x, max difference {apart:.1e}, {other} other decisions",
+            flush=True,
         )
-    print(
-        f"  kept for {candidates} enrolled pictures and {queries + 1} crops: {kept.nbytes / 2**20:.0f} MB",
-        flush=True,
-    )
+
+
+def remember(scorer: PairScorer, sizes: list[int]) -> None:
+    """Memory after so many enrolled pictures were asked about."""
+    crop, done = picture(999_999), 0
+    for size in sorted(sizes):
+        scorer.score([(picture(i), crop) for i in range(done, size)])
+        done = size
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+        print(
+            f"{size} enrolled: {scorer.nbytes / 2**20:.0f} MB kept, {resident / 2**20:.0f} MB resident",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--candidates", type=int, default=40)
-    parser.add_argument("--queries", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--queries", type=int, nargs="*", default=[1, 4])
+    parser.add_argument(
+        "--enrolled", type=int, nargs="*", default=[], help="pictures, for the memory they take"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     prompt = Prompt.model_validate(yaml.safe_load(Path("configs/prompts/pair.yaml").read_text()))
     tokenizer = small_tokenizer(["assistant\nuser\nsystem", *prompt.model_dump().values()], ("Yes", "No"))
     library = network("qwen2_vl", tokenizer, **GEOMETRY)
     model = VisionLanguageModel(library, tokenizer, ("Yes", "No"))
-    question = PairQuestion(prompt, "rules_first")
     print(
         f"{sum(p.numel() for p in library.parameters()) / 1e6:.1f} M parameters, {options.candidates} candidates"
     )
     for queries in options.queries:
-        compare(model, library, tokenizer, question, queries, options.candidates)
+        compare(model, library, tokenizer, prompt, queries, options.candidates)
+    if options.enrolled:
+        scorer = Scorer(model, batch=BATCH, prefix_mb=10_000)
+        remember(ExactPairs(PairQuestion(prompt, "rules_first"), scorer), options.enrolled)
 
 
 if __name__ == "__main__":

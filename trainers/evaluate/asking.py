@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from engines.libraries import pick_device
-from engines.lmm.model import open_model
+from engines.lmm.answers import p_no
+from engines.lmm.pairs import open_pairs
 from engines.lmm.pictures import Picture, prepare
-from engines.lmm.question import PairQuestion
-from engines.lmm.scorer import Scorer, p_no
 from engines.manifest import load_manifest
+from engines.sessions.base import Device
 from pipeline.errors import InputError
 from pipeline.rerank import Distances
 from trainers.datasets.pictures import read_picture
@@ -37,11 +36,7 @@ class PairAnswers:
 
     def __init__(self, manifest: Path, device: str) -> None:
         engine = load_manifest(manifest)
-        prompt, _ = engine.question
-        on = pick_device(device)
-        model = open_model(engine, on, torch.bfloat16 if on == "cuda" else torch.float32)
-        self._question, self._tau = PairQuestion(prompt, engine.layout), engine.tau or _TAU
-        self._scorer = Scorer(model)
+        self._scorer, self._tau = open_pairs(engine, device=cast(Device, device)), engine.tau or _TAU
         self._settings = engine.preprocess
         self._picture = lru_cache(_OPEN)(self._read)
 
@@ -51,10 +46,9 @@ class PairAnswers:
         Raises:
             InputError: A picture is missing or damaged.
         """
-        prefix = self._scorer.prefix(self._question.until_first(self._picture(query)))
-        suffixes = [self._question.from_second(self._picture(path)) for path in candidates]
-        answers = p_no(self._scorer.score(prefix, suffixes), self._tau)
-        self._scorer.forget(prefix)  # no query comes twice
+        first = self._picture(query)
+        answers = p_no(self._scorer.score([(first, self._picture(path)) for path in candidates]), self._tau)
+        self._scorer.forget(first)  # no query comes twice
         return answers
 
     def _read(self, path: Path) -> Picture:

@@ -13,11 +13,12 @@ pytest.importorskip("transformers")
 import torch
 
 from engines.errors import OutputError
+from engines.lmm.answers import p_no
 from engines.lmm.model import VisionLanguageModel
-from engines.lmm.pack import Parts
+from engines.lmm.parts import Parts
 from engines.lmm.pictures import Picture, patches, prepare
 from engines.lmm.question import PairQuestion
-from engines.lmm.scorer import Scorer, p_no
+from engines.lmm.scorer import Scorer
 from engines.manifest import Preprocess
 from engines.prompts import Layout
 from tests.support.tiny_lmm import KINDS, PROMPT, network, tiny_tokenizer
