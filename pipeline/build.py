@@ -260,15 +260,20 @@ def open_outbox(
     return opened.enter_context(closing(Outbox(config.outbox_path, list(sinks), max_mb)))
 
 
-def tracker_factory(config: Config, known: Guests) -> Callable[[], PluggedTracker]:
+def tracker_factory(config: Config, looks: Looks) -> Callable[[], PluggedTracker]:
     """Makes one tracker a stream; the settings are checked now, by making one.
+
+    A tracker that looks at people is told the embedder's own operating point, the config's cut where it has none.
 
     Raises:
         ConfigError: The tracker's settings are wrong.
     """
 
     def make() -> PluggedTracker:
-        return guest(PluggedTracker, config, config.tracker, known)
+        made = guest(PluggedTracker, config, config.tracker, looks.guests)
+        if made.facts.use_operating_point is not None:
+            made.facts.use_operating_point(looks.embedder.facts.max_distance or looks.max_distance)
+        return made
 
     make()
     return make
@@ -297,7 +302,7 @@ def front_stages(
         "embedder": looks.embedder.facts.engine_digest,
     }
     track_stage = TrackStage(
-        tracker_factory(config, looks.guests),
+        tracker_factory(config, looks),
         looks.embedder,
         looks.codec,
         TrackBuffer(config.tracks, engines, looks.max_distance),

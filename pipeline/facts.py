@@ -41,10 +41,14 @@ class EmbedderFacts(EngineFacts):
 
 
 class TrackerFacts(Facts):
-    """Of a tracker: whether it looks at everybody, or `asks` for those it wants to look at."""
+    """Of a tracker: whether it looks at everybody, or `asks` for those it wants to look at.
+
+    `use_operating_point(max_distance)` is told what tells people apart, where there is one.
+    """
 
     needs_embeddings: bool = False
     asks: bool = False
+    use_operating_point: Callable[[float], None] | None = None
 
 
 class OperatingPoint(Facts):

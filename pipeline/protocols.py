@@ -53,7 +53,8 @@ class Tracker(Protocol):
     """Follows the people of one stream; one instance a stream.
 
     `needs_embeddings` True: all detections are embedded before the tracker is called, and those vectors are
-    used again. An `AskingTracker` says for each frame whom it wants to look at.
+    used again. An `AskingTracker` says for each frame whom it wants to look at. An optional method
+    `use_operating_point(max_distance)` is told, once, at which distance the embedder tells people apart.
     """
 
     needs_embeddings: bool

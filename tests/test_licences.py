@@ -79,7 +79,7 @@ def test_agpl_is_imported_by_two_plugins_and_one_trainer_alone() -> None:
                 importers.add(str(path.relative_to(ROOT)))
     assert importers <= {
         "plugins/detector_ultralytics.py",
-        "plugins/tracker_boxmot.py",
+        "plugins/trackers/boxmot.py",
         "trainers/detector_ultralytics.py",
     }
 

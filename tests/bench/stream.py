@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import yaml
 
-from pipeline import build
+from pipeline import build, registry
 from pipeline.config import Config, parse_config
 from pipeline.messages import Frame
 from pipeline.runner.runner import Runner
+from pipeline.settings import choose
 from tests.bench.small_yolo import SIZE, small_yolo
 from tests.servers.hall import CLIPS, frames
 
@@ -126,8 +126,7 @@ def _trackers(made: Config) -> None:
     found = [detector.detect([shot])[0] for shot in shots]
     for name in ("bytetrack", "boxmot"):
         settings = {"use": name} | ({"method": "bytetrack"} if name == "boxmot" else {})
-        document = yaml.safe_load(made.model_dump_json()) | {"tracker": settings}
-        tracker = build.tracker_factory(parse_config(document, made.base_dir))()
+        tracker: Any = registry.build("tracker", choose(**settings), made.base_dir, "tracker")
         pairs = list(zip(shots, found, strict=True))
         _, wall_s, cpu_s = timed(lambda t=tracker, p=pairs: [t.update(f, d, None) for f, d in p])  # type: ignore[misc]
         print(

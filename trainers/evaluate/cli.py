@@ -7,6 +7,7 @@ from trainers.evaluate.clips import clips
 from trainers.evaluate.features import features
 from trainers.evaluate.masks import masks
 from trainers.evaluate.protocol import protocol
+from trainers.evaluate.tracks import tracks
 
 app = typer.Typer(no_args_is_help=True, help="Measures the main job and its parts.")
 app.command()(alerts)
@@ -14,3 +15,4 @@ app.command()(clips)
 app.command()(features)
 app.command()(masks)
 app.command()(protocol)
+app.command()(tracks)

@@ -19,7 +19,7 @@ from plugins.codec_opencv import OpenCVCodec
 from plugins.embedders.colour import ColourEmbedder
 from plugins.index_exact import ExactIndex
 from plugins.masker_box import BoxMasker
-from plugins.tracker_bytetrack import ByteTracker
+from plugins.trackers.bytetrack import ByteTracker
 from plugins.verifier_distance import DistanceVerifier
 from tests.pipeline.runner.rig import SCRIPTS, Camera, Rig, clip, play, plug_in
 from tests.servers.ports import free_port

@@ -11,7 +11,7 @@ from pipeline.messages import Clock, Detections, Frame
 pytestmark = pytest.mark.torch
 pytest.importorskip("boxmot")
 
-from plugins.tracker_boxmot import BoxmotTracker  # noqa: E402
+from plugins.trackers.boxmot import BoxmotTracker  # noqa: E402
 
 METHODS = {
     "boosttrack": True, "botsort": True, "bytetrack": False, "deepocsort": True, "hybridsort": True,
@@ -77,7 +77,7 @@ def test_it_installs_nothing() -> None:
 
 def test_it_is_silent_and_leaves_the_home_folder_alone(tmp_path) -> None:
     code = (
-        "from plugins.tracker_boxmot import BoxmotTracker as B; import boxmot.utils\n"
+        "from plugins.trackers.boxmot import BoxmotTracker as B; import boxmot.utils\n"
         "for method in ('botsort', 'bytetrack'): B(B.Config(method=method)).reset()\n"
         "boxmot.utils.logger.info('chatter'); boxmot.utils.logger.error('chatter')"
     )

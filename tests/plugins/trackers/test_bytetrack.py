@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from pipeline.messages import Clock, Detections, Frame
-from plugins.tracker_bytetrack import ByteTracker
+from plugins.trackers.bytetrack import ByteTracker
 
 IMAGE = np.zeros((540, 960, 3), np.uint8)
 
@@ -57,7 +57,7 @@ def test_min_sights_delays_the_id() -> None:
 
 
 def test_the_library_is_silent_and_leaves_the_home_folder_alone(tmp_path) -> None:
-    code = "from plugins.tracker_bytetrack import ByteTracker as B; B(B.Config()).reset()"
+    code = "from plugins.trackers.bytetrack import ByteTracker as B; B(B.Config()).reset()"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
