@@ -85,7 +85,7 @@ class Entry(_Part):
         default=None, description="Terms narrower than a free licence; they must be accepted by word."
     )
     measured: str = Field(min_length=1, description="What it was measured at here.")
-    convert: Literal["none", "openvino", "osnet"] = Field(
+    convert: Literal["none", "openvino", "nanodet", "osnet"] = Field(
         default="none", description="What makes ONNX of the files."
     )
     manifest: Annotated[Plain, AfterValidator(_makes_a_manifest)]

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from engines.errors import EngineError, EngineFileError, ManifestError
@@ -135,15 +136,10 @@ def _files_of(given: Sequence[Path]) -> list[Path]:
 
 
 def _converted(entry: Entry, sources: Sequence[Path]) -> bytes | Path:
-    if entry.convert == "openvino":
-        from engines.fetch import openvino
-
-        return openvino.to_onnx(*sources)
-    if entry.convert == "osnet":
-        from engines.fetch import osnet
-
-        return osnet.to_onnx(*sources)
-    return sources[0]
+    if entry.convert == "none":
+        return sources[0]
+    made: bytes = import_module(f"engines.fetch.{entry.convert}").to_onnx(*sources)
+    return made
 
 
 def _provenance(entry: Entry, sources: dict[Published, tuple[Path, Build]]) -> str:

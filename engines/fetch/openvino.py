@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from engines.errors import EngineFileError
+from engines.fetch.graph import Graph, Port
 
-OPSET, IR_VERSION = 17, 8
 TYPES = {"f32": "<f4", "f16": "<f2", "i64": "<i8", "i32": "<i4"}
 
 Array = NDArray[Any]
@@ -119,10 +117,9 @@ class _Conversion:
     def __init__(self, layers: list[Layer], weights: bytes) -> None:
         self._layers, self._weights = layers, weights
         self._known: dict[str, Array] = {}
-        self._initializers: dict[str, Any] = {}
-        self._nodes: list[Any] = []
-        self._inputs: list[Any] = []
-        self._outputs: list[Any] = []
+        self.graph = Graph()
+        self._inputs: list[Port] = []
+        self._outputs: list[Port] = []
 
     def finish(self) -> bytes:
         """The file."""
@@ -134,15 +131,7 @@ class _Conversion:
                 _write(self, layer)
         if len(self._inputs) != 1 or len(self._outputs) != 1:
             raise ValueError("it has not one input and one output")
-        graph = helper.make_graph(
-            self._nodes, "network", self._inputs, self._outputs, list(self._initializers.values())
-        )
-        opset = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(
-            graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="musewatch"
-        )
-        onnx.checker.check_model(model)
-        return bytes(model.SerializeToString())
+        return self.graph.finish(self._inputs, self._outputs)
 
     def _folded(self, layer: Layer) -> Array | None:
         """The value of a layer that depends on no picture."""
@@ -167,33 +156,24 @@ class _Conversion:
             raise ValueError(f"{layer.kind} {layer.name}: input {place} is not constant")
         return self._known[name]
 
-    def constant(self, name: str, value: Array) -> str:
-        """Names a value that a node reads; the name."""
-        if value.dtype == np.float16:
-            value = value.astype(np.float32)
-        self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
-        return name
-
     def tensor(self, layer: Layer, place: int) -> str:
         """The name by which a node reads an input."""
         name = layer.inputs[place]
-        if name in self._known and name not in self._initializers:
-            self.constant(name, self._known[name])
+        if name in self._known and not self.graph.has(name):
+            self.graph.constant(name, self._known[name])
         return name
 
     def node(self, layer: Layer, kind: str, inputs: list[str], **attributes: Any) -> None:
         """Adds a node whose output is that of the layer."""
-        self._nodes.append(helper.make_node(kind, inputs, [layer.name], **attributes))
+        self.graph.node(kind, inputs, layer.name, **attributes)
 
     def open(self, layer: Layer) -> None:
         """Adds an input of the network."""
-        shape = ["batch", *layer.shape[1:]]
-        self._inputs.append(helper.make_tensor_value_info(layer.name, TensorProto.FLOAT, shape))
+        self._inputs.append((layer.name, ("batch", *layer.shape[1:])))
 
     def close(self, layer: Layer) -> None:
         """Adds an output of the network."""
-        shape = ["batch", *layer.shapes[0][1:]]
-        self._outputs.append(helper.make_tensor_value_info(layer.inputs[0], TensorProto.FLOAT, shape))
+        self._outputs.append((layer.inputs[0], ("batch", *layer.shapes[0][1:])))
 
 
 FOLDED: dict[str, Callable[[Layer, list[Array]], Array]] = {
@@ -244,7 +224,7 @@ def _group_convolution(to: _Conversion, layer: Layer) -> None:
     weights = to.known(layer, 1)  # (groups, out, in, height, width)
     groups = weights.shape[0]
     flat = weights.reshape(-1, *weights.shape[2:])
-    named = to.constant(layer.inputs[1], flat)
+    named = to.graph.constant(layer.inputs[1], flat)
     to.node(layer, "Conv", [to.tensor(layer, 0), named], group=groups, **_window(layer))
 
 
@@ -275,8 +255,8 @@ def _normalise(to: _Conversion, layer: Layer) -> None:
     if not layer.says("normalize_variance") or layer.data["eps_mode"].lower() != "inside_sqrt":
         raise ValueError(f"MVN {layer.name}: of another kind")
     channels = layer.shapes[0][1]
-    ones = to.constant(f"ones{channels}", np.ones(channels, np.float32))
-    zeros = to.constant(f"zeros{channels}", np.zeros(channels, np.float32))
+    ones = to.graph.constant(f"ones{channels}", np.ones(channels, np.float32))
+    zeros = to.graph.constant(f"zeros{channels}", np.zeros(channels, np.float32))
     epsilon = float(layer.data["eps"])
     to.node(layer, "InstanceNormalization", [to.tensor(layer, 0), ones, zeros], epsilon=epsilon)
 
@@ -286,7 +266,7 @@ def _reshape(to: _Conversion, layer: Layer) -> None:
     if layer.shapes[0][0] != layer.shape[0]:
         raise ValueError(f"Reshape {layer.name}: pictures and their parts are mixed")
     shape[0] = 0  # as many pictures as came in
-    to.node(layer, "Reshape", [to.tensor(layer, 0), to.constant(f"{layer.name}/shape", shape)])
+    to.node(layer, "Reshape", [to.tensor(layer, 0), to.graph.constant(f"{layer.name}/shape", shape)])
 
 
 def _gather(to: _Conversion, layer: Layer) -> None:
@@ -304,14 +284,14 @@ def _matmul(to: _Conversion, layer: Layer) -> None:
         raise ValueError(f"MatMul {layer.name}: its first input is transposed")
     weights = to.known(layer, 1)
     turned = weights.T if layer.says("transpose_b") else weights
-    to.node(layer, "MatMul", [to.tensor(layer, 0), to.constant(layer.inputs[1], turned)])
+    to.node(layer, "MatMul", [to.tensor(layer, 0), to.graph.constant(layer.inputs[1], turned)])
 
 
 def _prelu(to: _Conversion, layer: Layer) -> None:
     slope = np.ravel(to.known(layer, 1))
     if slope.size > 1:  # one a channel
         slope = slope.reshape(-1, *[1] * (len(layer.shapes[0]) - 2))
-    to.node(layer, "PRelu", [to.tensor(layer, 0), to.constant(layer.inputs[1], slope)])
+    to.node(layer, "PRelu", [to.tensor(layer, 0), to.graph.constant(layer.inputs[1], slope)])
 
 
 WRITERS: dict[str, Writer] = {

@@ -9,16 +9,13 @@ weights are those of github.com/KaiyangZhou/deep-person-reid.
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from engines.errors import EngineFileError
+from engines.fetch.graph import Graph
 
-OPSET, IR_VERSION = 17, 8
 STREAMS = "abcd"
 """The streams of a block, by the letter in their weights' names: of 1, 2, 3 and 4 light convolutions."""
 EPSILON = 1e-5
@@ -59,43 +56,31 @@ class _Network:
 
     def __init__(self, weights: Mapping[str, Floats]) -> None:
         self._weights = weights
-        self._nodes: list[Any] = []
-        self._initializers: list[Any] = []
+        self._graph = Graph()
 
     def finish(self) -> bytes:
         """The file."""
-        maps = self._node("MaxPool", [self._convolved("pictures", "conv1", stride=2, size=7)],
+        maps = self._graph.node("MaxPool", [self._convolved("pictures", "conv1", stride=2, size=7)],
                           kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])  # fmt: skip
         for stage in ("conv2", "conv3", "conv4"):
             for block in ("0", "1"):
                 maps = self._block(maps, f"{stage}.{block}")
             if f"{stage}.2.0.conv.weight" in self._weights:
                 maps = self._convolved(maps, f"{stage}.2.0")
-                maps = self._node("AveragePool", [maps], kernel_shape=[2, 2], strides=[2, 2])
-        pooled = self._node("GlobalAveragePool", [self._convolved(maps, "conv5")])
+                maps = self._graph.node("AveragePool", [maps], kernel_shape=[2, 2], strides=[2, 2])
+        pooled = self._graph.node("GlobalAveragePool", [self._convolved(maps, "conv5")])
         rows, weight, bias = self._head(pooled)
-        answer = self._node("Relu", [self._node("Gemm", [rows, weight, bias], transB=1)])
-        dimension = self._weights["fc.0.weight"].shape[0]
-        graph = helper.make_graph(
-            self._nodes, "osnet",
-            [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["batch", 3, *SIZE])],
-            [helper.make_tensor_value_info(answer, TensorProto.FLOAT, ["batch", dimension])],
-            self._initializers,
-        )  # fmt: skip
-        opset = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(
-            graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="musewatch"
-        )
-        onnx.checker.check_model(model, full_check=True)
-        return bytes(model.SerializeToString())
+        answer = self._graph.node("Relu", [self._graph.node("Gemm", [rows, weight, bias], transB=1)])
+        dimension = len(self._weights["fc.0.weight"])
+        return self._graph.finish([("pictures", ("batch", 3, *SIZE))], [(answer, ("batch", dimension))])
 
     def _head(self, pooled: str) -> tuple[str, str, str]:
         """What the last linear layer reads: rows, weight and bias."""
         scale, shift = self._normalisation("fc.1")
         weight = self._weights["fc.0.weight"] * scale[:, None]
         bias = self._weights["fc.0.bias"] * scale + shift
-        rows = self._node("Flatten", [pooled])
-        return rows, self._constant("fc.weight", weight), self._constant("fc.bias", bias)
+        rows = self._graph.node("Flatten", [pooled])
+        return rows, self._graph.constant("fc.weight", weight), self._graph.constant("fc.bias", bias)
 
     def _block(self, maps: str, name: str) -> str:
         """One omni-scale block: streams of growing depth, weighed by one gate, added to what came in."""
@@ -107,23 +92,23 @@ class _Network:
                 part = f"{name}.conv2{letter}" + (f".{place}" if depth > 1 else "")
                 stream = self._light(stream, part)
             streams.append(self._gated(stream, f"{name}.gate"))
-        widened = self._convolved(self._node("Sum", streams), f"{name}.conv3", active=False)
+        widened = self._convolved(self._graph.node("Sum", streams), f"{name}.conv3", active=False)
         if f"{name}.downsample.conv.weight" in self._weights:
             maps = self._convolved(maps, f"{name}.downsample", active=False)
-        return self._node("Relu", [self._node("Add", [widened, maps])])
+        return self._graph.node("Relu", [self._graph.node("Add", [widened, maps])])
 
     def _light(self, maps: str, name: str) -> str:
         """A 3x3 convolution in two: across channels, then within each."""
-        mixed = self._node("Conv", [maps, self._constant(f"{name}.conv1.weight")])
+        mixed = self._graph.node("Conv", [maps, self._weight(f"{name}.conv1.weight")])
         return self._convolved(mixed, name, weight="conv2", size=3, groups=True)
 
     def _gated(self, maps: str, name: str) -> str:
         """The maps, each weighed by what all of them show."""
-        gate = self._node("GlobalAveragePool", [maps])
+        gate = self._graph.node("GlobalAveragePool", [maps])
         for layer, activation in (("fc1", "Relu"), ("fc2", "Sigmoid")):
-            named = [self._constant(f"{name}.{layer}.{part}") for part in ("weight", "bias")]
-            gate = self._node(activation, [self._node("Conv", [gate, *named])])
-        return self._node("Mul", [maps, gate])
+            named = [self._weight(f"{name}.{layer}.{part}") for part in ("weight", "bias")]
+            gate = self._graph.node(activation, [self._graph.node("Conv", [gate, *named])])
+        return self._graph.node("Mul", [maps, gate])
 
     def _convolved(
         self, maps: str, name: str, *, weight: str = "conv", stride: int = 1, size: int = 1,
@@ -132,12 +117,12 @@ class _Network:
         """A convolution with its normalisation, and a rectifier where `active`."""
         scale, shift = self._normalisation(f"{name}.bn")
         kernel = self._weights[f"{name}.{weight}.weight"] * scale[:, None, None, None]
-        inputs = [maps, self._constant(f"{name}/kernel", kernel), self._constant(f"{name}/shift", shift)]
+        named = self._graph.constant(f"{name}/kernel", kernel), self._graph.constant(f"{name}/shift", shift)
         edge = size // 2
-        found = self._node(
-            "Conv", inputs, strides=[stride] * 2, pads=[edge] * 4, group=len(kernel) if groups else 1
+        found = self._graph.node(
+            "Conv", [maps, *named], strides=[stride] * 2, pads=[edge] * 4, group=len(kernel) if groups else 1
         )
-        return self._node("Relu", [found]) if active else found
+        return self._graph.node("Relu", [found]) if active else found
 
     def _normalisation(self, name: str) -> tuple[Floats, Floats]:
         """Scale and shift of a batch normalisation, as it is once trained."""
@@ -145,14 +130,6 @@ class _Network:
         scale = self._weights[f"{name}.weight"] / np.sqrt(variance + EPSILON)
         return scale, self._weights[f"{name}.bias"] - mean * scale
 
-    def _constant(self, name: str, value: Floats | None = None) -> str:
-        """Names a value once; without one the weight of that name."""
-        if all(known.name != name for known in self._initializers):
-            array = self._weights[name] if value is None else value
-            self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name))
-        return name
-
-    def _node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
-        output = f"{kind}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
+    def _weight(self, name: str) -> str:
+        """Names a weight as it is."""
+        return self._graph.constant(name, self._weights[name])

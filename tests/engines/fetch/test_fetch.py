@@ -204,7 +204,7 @@ def test_the_list_asks_nobody(publisher, call):
 
 def test_the_catalogue_that_ships_says_all_of_every_engine():
     shipped = load_catalogue()
-    assert {"yolox-nano", "yolox-tiny", "yolox-s", "yolox-m", "dfine-nano"} <= {
+    assert {"yolox-nano", "yolox-tiny", "yolox-s", "yolox-m", "dfine-nano", "nanodet-m"} <= {
         e.name for e in shipped.engines
     }
     assert {f"retail-{n}" for n in ("0267", "0277", "0286", "0287")} <= {e.name for e in shipped.engines}
