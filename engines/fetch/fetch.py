@@ -108,7 +108,7 @@ def _given(entry: Entry, given: Sequence[Path]) -> dict[Published, tuple[Path, B
     paths = _files_of(given)
     found = {}
     for file in entry.files:
-        match = next(((path, build) for build in file.builds for path in paths if fits(path, build)), None)
+        match = _match(file, paths)
         if match is None:
             algorithm, digest = file.digest
             looked_at = ", ".join(path.name for path in paths[:5]) or "no file at all"
@@ -119,6 +119,13 @@ def _given(entry: Entry, given: Sequence[Path]) -> dict[Published, tuple[Path, B
             )
         found[file] = match
     return found
+
+
+def _match(file: Published, paths: Sequence[Path]) -> tuple[Path, Build] | None:
+    try:
+        return next(((path, build) for build in file.builds for path in paths if fits(path, build)), None)
+    except OSError as error:
+        raise InputError(f"--from: {error.filename} cannot be read: {error.strerror}") from None
 
 
 def _files_of(given: Sequence[Path]) -> list[Path]:

@@ -263,6 +263,11 @@ def test_the_manifests_and_the_config_of_the_contract_work_as_they_stand(tmp_pat
         (("watchlist", "add", "-c", "c.yaml", "--id", "x", "--image", "c.yaml", "--whole"), 3),
         (("hits", "tail", "--file", "c.yaml", "--from-start", "--max", "1"), 3),
         (("engines", "check", "c.yaml"), 2),
+        (("engines", "fetch", "--list"), 0),
+        (("engines", "fetch", "no-such-engine"), 2),
+        (("engines", "fetch", "osnet-x0.25"), 2),
+        (("engines", "fetch", "yolox-nano", "--from", "c.yaml"), 3),
+        (("init", "-c", "c.yaml"), 2),
         (("plugins", "list"), 0),
     ],
 )

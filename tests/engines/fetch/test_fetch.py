@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from engines.fetch import catalogue, download
+from engines.fetch import fetch as fetching
 from engines.fetch.catalogue import load_catalogue
 from engines.manifest import load_manifest
 from engines.testing import stripe_embedder
@@ -146,6 +147,16 @@ def test_other_files_are_refused(given, words, publisher, call, tmp_path):
     assert (code, out) == (3, "")
     assert words in err
     assert publisher.asked == []
+
+
+def test_a_file_that_cannot_be_read_is_named(publisher, call, tmp_path, monkeypatch):
+    def locked(path, build):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(fetching, "fits", locked)
+    code, _, err = call("stripes", "--from", tmp_path / "catalogue.yaml")
+    assert code == 3
+    assert "catalogue.yaml cannot be read: Permission denied" in err
 
 
 def test_another_build_of_the_publishers_network_is_taken_where_it_is_listed(publisher, call, tmp_path):
