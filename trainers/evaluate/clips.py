@@ -34,10 +34,10 @@ from pipeline.settings import choose
 from trainers.evaluate.alerts import COUNTS, print_rows
 from trainers.evaluate.clips_report import write_clips_report
 from trainers.evaluate.enrolling import Photo, enrol_photo
-from trainers.evaluate.frames import frames_at
+from trainers.evaluate.frames import ALL, Thinning, frames_at
 from trainers.evaluate.hits_file import hit_of
 from trainers.evaluate.labelled import LabelledClips, Person, read_labelled_clips, truth_for
-from trainers.evaluate.passes import Pass, record, remembered_detections, remembered_vectors
+from trainers.evaluate.passes import Pass, Span, record, remembered_detections, remembered_vectors
 from trainers.metrics.alerts import AlertScores, score_alerts
 
 ALONE, TOGETHER = "alone", "together"
@@ -73,6 +73,9 @@ def clips(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="*.mp4, each with its *.gt_ids.txt.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")],
     config: ConfigOption = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.01, max=1000, help="So many frames a second are shown; else all.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measures the main job on labelled clips, with the engines of a config."""
@@ -80,7 +83,7 @@ def clips(
     labelled = read_labelled_clips(folder)
     measured = measuring(config_of(config), out)
     out.mkdir(parents=True, exist_ok=True)
-    outcomes = measure(measured, labelled, out)
+    outcomes = measure(measured, labelled, out, Thinning(fps))
     seconds = time.monotonic() - start_s
     together = [outcome for outcome in outcomes if outcome.enrolled == TOGETHER]
     events = [event for outcome in together for event in outcome.events]
@@ -107,7 +110,7 @@ def measuring(config: Config, out: Path) -> Config:
     return config.model_copy(update=changes)
 
 
-def measure(config: Config, labelled: LabelledClips, out: Path) -> list[Outcome]:
+def measure(config: Config, labelled: LabelledClips, out: Path, shown: Thinning = ALL) -> list[Outcome]:
     """Looks for everybody, alone and together.
 
     Raises:
@@ -120,7 +123,7 @@ def measure(config: Config, labelled: LabelledClips, out: Path) -> list[Outcome]
         plain = build.open_looks(config, opened, guests)
         looks = replace(plain, embedder=remembered_vectors(plain.embedder))
         judges = build.open_judges(config, opened, guests)
-        footage = Footage(config, detector, looks, labelled.clips)
+        footage = Footage(config, detector, looks, labelled.clips, shown)
         desk = Desk(judges.watchlist, Equipment(config, looks))
         photos = save_photos(looks.codec, labelled, out / "enrol")
         outcomes = []
@@ -137,9 +140,15 @@ class Footage:
     """What is asked about the clips, each recorded when it is first needed."""
 
     def __init__(
-        self, config: Config, detector: PluggedDetector, looks: Looks, clips: dict[str, Path]
+        self,
+        config: Config,
+        detector: PluggedDetector,
+        looks: Looks,
+        clips: dict[str, Path],
+        shown: Thinning,
     ) -> None:
         self._config, self._detector, self._looks, self._clips = config, detector, looks, clips
+        self._shown = shown
         self._whole: dict[str, Pass] = {}
 
     def for_one(self, person: Person) -> Pass:
@@ -147,15 +156,18 @@ class Footage:
         home = person.stay.stream_id
         say(f"{home}: person {person.number}")
         skip = [(person.stay.start_s, person.middle_s)] if person.middle_s > person.stay.start_s else []
-        own = record(self._config, self._detector, self._looks, self._clips[home], skip)
+        own = self._record(home, skip)
         others = (self._of(name) for name in self._clips if name != home)
         return [*own, *(tracklets for asked in others for tracklets in asked)]
 
     def _of(self, name: str) -> Pass:
         if name not in self._whole:
             say(f"{name}: whole")
-            self._whole[name] = record(self._config, self._detector, self._looks, self._clips[name])
+            self._whole[name] = self._record(name)
         return self._whole[name]
+
+    def _record(self, name: str, skip: Sequence[Span] = ()) -> Pass:
+        return record(self._config, self._detector, self._looks, self._clips[name], skip, self._shown)
 
 
 def save_photos(codec: Codec, labelled: LabelledClips, folder: Path) -> dict[str, Photo]:

@@ -1,13 +1,47 @@
-"""Single frames of a clip, as the `file` source sees them."""
+"""Frames of a clip, as the `file` source sees them: all, some a second, or single ones."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.messages import Frame
 from pipeline.registry import build
 from pipeline.settings import choose
+
+
+@dataclass(frozen=True, slots=True)
+class Thinning:
+    """Which frames of a clip are shown.
+
+    Attributes:
+        fps: At most so many a second, evenly; None = all.
+        drop: Share of these that is left out at random, in [0, 1).
+        seed: Of the draw.
+    """
+
+    fps: float | None = None
+    drop: float = 0.0
+    seed: int = 0
+
+    def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Those that are left."""
+        rng = np.random.default_rng(self.seed)
+        last_tick = -1.0
+        for frame in frames:
+            if self.fps is not None:
+                tick = np.floor(frame.pts_s * self.fps + 1e-6)
+                if tick <= last_tick:
+                    continue
+                last_tick = tick
+            if rng.random() >= self.drop:
+                yield frame
+
+
+ALL = Thinning()
 
 
 def play(clip: Path) -> Iterator[Frame]:

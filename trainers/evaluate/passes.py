@@ -22,6 +22,7 @@ from pipeline.plugged import PluggedDetector, PluggedEmbedder
 from pipeline.protocols import Detector, Embedder
 from pipeline.runner.inline import InlineFront
 from pipeline.settings import choose
+from trainers.evaluate.frames import ALL, Thinning
 
 Span = tuple[float, float]
 Pass = list[list[Tracklet]]
@@ -71,7 +72,12 @@ def remembered_vectors(embedder: PluggedEmbedder) -> PluggedEmbedder:
 
 
 def record(
-    config: Config, detector: PluggedDetector, looks: Looks, clip: Path, skip: Sequence[Span] = ()
+    config: Config,
+    detector: PluggedDetector,
+    looks: Looks,
+    clip: Path,
+    skip: Sequence[Span] = (),
+    shown: Thinning = ALL,
 ) -> Pass:
     """What a run asks about a clip, frame by frame; its stream is called as the file is.
 
@@ -81,6 +87,7 @@ def record(
         looks: Tell how they look.
         clip: The file.
         skip: Seconds left out, [from, to).
+        shown: Which of the other frames are shown.
 
     Raises:
         InputError: The file is no video, or damaged.
@@ -89,7 +96,7 @@ def record(
     choice = choose("file", path=str(clip.resolve()), pace="fast", skip=list(skip))
     source: Any = build.plugin(config, "source", choice, str(clip))
     with closing(source.frames()) as frames:
-        asked = [front.push(replace(frame, stream_id=clip.stem))[1] for frame in frames]
+        asked = [front.push(replace(frame, stream_id=clip.stem))[1] for frame in shown(frames)]
     return [tracklets for tracklets in (*asked, front.finish()) if tracklets]
 
 

@@ -1,7 +1,7 @@
 """`musewatch evaluate tracks`: how well the tracks of the main job keep to the people of labelled clips."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +17,12 @@ from pipeline.cli.common import ConfigOption, config_of
 from pipeline.config import Config
 from pipeline.errors import InputError
 from pipeline.files import make_folder
-from pipeline.messages import Frame, Seen
+from pipeline.messages import Seen
 from pipeline.output import JsonOption, print_json, say
 from pipeline.plugged import PluggedDetector
 from pipeline.runner.inline import InlineFront
 from trainers.evaluate.alerts import print_rows
-from trainers.evaluate.frames import play
+from trainers.evaluate.frames import Thinning, play
 from trainers.evaluate.truth import LABEL_ENDINGS, Label, read_labels
 from trainers.metrics.tracking import (
     Sights,
@@ -35,34 +35,6 @@ from trainers.metrics.tracking import (
 
 COLUMNS = ("HOTA", "DetA", "AssA", "IDF1", "MOTA", "switches")
 ANSWER = "tracks.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Thinning:
-    """Which frames of a clip are shown.
-
-    Attributes:
-        fps: At most so many a second, evenly; None = all.
-        drop: Share of these that is left out at random, in [0, 1).
-        seed: Of the draw.
-    """
-
-    fps: float | None = None
-    drop: float = 0.0
-    seed: int = 0
-
-    def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Those that are left."""
-        rng = np.random.default_rng(self.seed)
-        last_tick = -1.0
-        for frame in frames:
-            if self.fps is not None:
-                tick = np.floor(frame.pts_s * self.fps + 1e-6)
-                if tick <= last_tick:
-                    continue
-                last_tick = tick
-            if rng.random() >= self.drop:
-                yield frame
 
 
 @dataclass(frozen=True, slots=True)

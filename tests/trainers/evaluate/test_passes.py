@@ -11,7 +11,7 @@ from pipeline.plugged import PluggedCodec, PluggedDetector, PluggedEmbedder
 from pipeline.testing import frame
 from plugins.codec_opencv import OpenCVCodec
 from tests.servers.clips import number_of, write_clip
-from trainers.evaluate.frames import frames_at
+from trainers.evaluate.frames import Thinning, frames_at
 from trainers.evaluate.passes import (
     RememberingDetector,
     RememberingEmbedder,
@@ -100,6 +100,13 @@ def test_pass_shows_what_is_not_skipped(tmp_path, looks, config):
     assert first.first_pts_s >= 2.0
     assert first.key.stream_id == "a"
     assert len(plain.asked) == 40, "the second pass asks nothing anew"
+
+
+def test_pass_shows_so_many_frames_a_second(tmp_path, looks, config):
+    clip = write_clip(tmp_path / "a.mp4", 40)
+    plain = RedSquare()
+    record(config, PluggedDetector.of(plain), looks, clip, [(0.0, 1.0)], Thinning(fps=2))
+    assert len(plain.asked) == 2 * 3
 
 
 def test_failure_of_a_stage_ends_the_pass(tmp_path, looks, config):

@@ -14,7 +14,7 @@ from tests.pipeline.runner.rig import Rig, plug_in
 from tests.support.pictures import BLUE, RED, person
 from tests.support.walks import HEIGHT_PX, STEP_PX, walk, write_walk
 from trainers.evaluate.cli import app
-from trainers.evaluate.tracks import Thinning
+from trainers.evaluate.frames import Thinning
 
 FRAMES = 30
 WIDE = person(HEIGHT_PX, RED).shape[1]
