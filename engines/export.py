@@ -7,7 +7,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,14 +101,38 @@ def onnx_bytes(module: "torch.nn.Module", size: tuple[int, int], where: str) -> 
     with torch.inference_mode():
         answers = module(example)
     names = output_names(1 if isinstance(answers, torch.Tensor) else len(answers))
+    return graph_bytes(module, {INPUT: example}, names, ({0: torch.export.Dim("batch")},), where)
+
+
+def graph_bytes(
+    module: "torch.nn.Module",
+    examples: "Mapping[str, torch.Tensor]",
+    outputs: Sequence[str],
+    free: tuple[Any, ...],
+    where: str,
+) -> bytes:
+    """A module in eval mode as an ONNX file.
+
+    Args:
+        module: Takes tensors, gives a tensor or a tuple of them.
+        examples: What it takes, by the names that the inputs get.
+        outputs: Names of what it gives.
+        free: Of each input, the sizes that stay free, as `torch.export` has them.
+        where: Whose it is, for messages.
+
+    Raises:
+        EngineFileError: It cannot be exported, or is too large for one file.
+    """
+    import torch
+
     try:
         with _quiet():
             program: Any = torch.onnx.export(
                 module,
-                (example,),
-                input_names=[INPUT],
-                output_names=names,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                tuple(examples.values()),
+                input_names=list(examples),
+                output_names=list(outputs),
+                dynamic_shapes=free,
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,

@@ -32,15 +32,23 @@ Source = Annotated[
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Folder with network.yaml.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Folder with network.yaml, or a verifier's manifest.")
+    ],
     out: Out,
     as_json: JsonOption = False,
 ) -> None:
-    """Writes a trained network as one ONNX file, checked against torch, and its manifest."""
-    from engines.export import export_onnx
-
+    """Writes a trained network for onnxruntime, checked against torch, and its manifest."""
     say(f"exporting {checkpoint}: written by torch, then held against it")
-    _say_made(export_onnx(checkpoint, out), out, as_json)
+    if load_manifest(checkpoint).prompt is not None:
+        from engines.lmm.export import export_verifier
+
+        made = export_verifier(checkpoint, out)
+    else:
+        from engines.export import export_onnx
+
+        made = export_onnx(checkpoint, out)
+    _say_made(made, out, as_json)
 
 
 def calibrate(

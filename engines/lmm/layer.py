@@ -40,7 +40,7 @@ class Layer:
         queries, keys, values = flat.unflatten(1, (-1, self._width)).split(self._heads, dim=1)
         if self._q_norm is not None and self._k_norm is not None:
             queries, keys = self._q_norm(queries), self._k_norm(keys)
-        return _turned(queries, cos, sin), _turned(keys, cos, sin), values
+        return turned(queries, cos, sin), turned(keys, cos, sin), values
 
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
         """Hidden states after the layer, from those before it and what its attention gathered."""
@@ -50,7 +50,7 @@ class Layer:
         return hidden + more
 
 
-def _turned(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def turned(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Vectors (T, heads, width) turned by their places.
 
     Source: RoFormer, 3.2.2 (rotary position embedding), with halves in the place of neighbours.

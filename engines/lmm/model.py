@@ -41,27 +41,29 @@ class VisionLanguageModel:
         answers: The two words it is to answer with.
 
     Attributes:
+        network: As the library has it.
         grid: How its tower cuts pictures up.
         answer_tokens: Ids of the answers.
+        answer_rows: (2, D) float32 rows of the head that stand for these.
 
     Raises:
         EngineError: The tokenizer lacks one of the answers, or a mark of the conversation.
     """
 
     def __init__(self, network: Any, tokenizer: Any, answers: tuple[str, str]) -> None:
-        self._network, self._tokenizer = network.eval(), tokenizer
+        self.network, self._tokenizer = network.eval(), tokenizer
         for mark in MARKS:
             self._only_token(mark)
         vision = network.config.vision_config
         self.grid = PatchGrid(vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
         rows = torch.tensor([self._only_token(word) for word in answers])
         self.answer_tokens: tuple[int, int] = (int(rows[0]), int(rows[1]))
-        self._answer_rows: torch.Tensor = network.lm_head.weight.detach()[rows.to(network.device)].float()
+        self.answer_rows: torch.Tensor = network.lm_head.weight.detach()[rows.to(network.device)].float()
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        device: torch.device = self._network.device
+        device: torch.device = self.network.device
         return device
 
     @cached_property
@@ -71,7 +73,7 @@ class VisionLanguageModel:
         Raises:
             EngineError: It is of a kind that is not run here.
         """
-        return Decoder(self._network.model.language_model)
+        return Decoder(self.network.model.language_model)
 
     def tokens(self, text: str) -> list[int]:
         """Token ids of a piece of text, which may hold marks."""
@@ -81,7 +83,7 @@ class VisionLanguageModel:
     def embed(self, text: str) -> torch.Tensor:
         """(n, D) input vectors of a piece of text, which may hold marks."""
         ids = torch.tensor(self.tokens(text), dtype=torch.long, device=self.device)
-        vectors: torch.Tensor = self._network.model.language_model.embed_tokens(ids)
+        vectors: torch.Tensor = self.network.model.language_model.embed_tokens(ids)
         return vectors
 
     def look(self, pictures: Sequence[Picture]) -> list[Features]:
@@ -89,7 +91,7 @@ class VisionLanguageModel:
         side = self.grid.patch_px
         grids = [(1, each.pixels.shape[1] // side, each.pixels.shape[2] // side) for each in pictures]
         pixels = np.concatenate([patches(each.pixels, self.grid) for each in pictures])
-        seen = self._network.model.get_image_features(
+        seen = self.network.model.get_image_features(
             torch.from_numpy(pixels).to(self.device), torch.tensor(grids, device=self.device)
         )
         layers = getattr(seen, "deepstack_features", None) or []
@@ -103,7 +105,7 @@ class VisionLanguageModel:
 
     def answers(self, segments: Sequence[Segment]) -> NDArray[np.float32]:
         """(n, 2) float32 logits of the two answers after segments; no other row of the head is used."""
-        logits = self.decoder.last(segments).float() @ self._answer_rows.T
+        logits = self.decoder.last(segments).float() @ self.answer_rows.T
         found: NDArray[np.float32] = logits.cpu().numpy()
         return found
 

@@ -32,6 +32,10 @@ def open_pairs(
         EngineError: It cannot be used.
     """
     prompt, _ = manifest.question
+    if manifest.path.suffix == ".onnx":
+        from engines.lmm.graphs import OnnxPairs
+
+        return OnnxPairs(manifest, device=device, batch=batch, vision_mb=vision_mb, read_mb=read_mb)
     try:
         import torch
 

@@ -23,6 +23,25 @@ def marked(parts: Parts) -> list[str | Picture]:
     return [part for part in joined if part != ""]
 
 
+def split_prefix(prefix: Parts) -> tuple[str, Parts]:
+    """The words that a beginning opens with, and the rest, marked; all is rest where it is nothing but words."""
+    opens = isinstance(prefix[-1], str)  # a picture follows, and its mark belongs here
+    first, *rest = marked([*prefix, PICTURE_BEGINS] if opens else prefix)
+    return (first, rest) if rest and isinstance(first, str) else ("", [first, *rest])
+
+
+def split_suffix(prefix: Parts, suffix: Parts) -> Parts:
+    """What comes after a beginning, with the marks that this has not said.
+
+    Raises:
+        ValueError: Two pictures, or words and words, where one is cut off from the other.
+    """
+    follows = isinstance(suffix[0], Picture)
+    if follows != isinstance(prefix[-1], str):
+        raise ValueError("a suffix begins with a picture where its prefix ends with words, and only there")
+    return marked(suffix)[1:] if follows else marked(suffix)
+
+
 def key_of(parts: Parts) -> bytes:
     """Digest of words and pictures."""
     digest = hashlib.blake2b(digest_size=16)

@@ -11,7 +11,7 @@ from engines.lmm.answers import Pair, numbers
 from engines.lmm.decoder import Memory, Segment
 from engines.lmm.memories import Memories, Stretch
 from engines.lmm.model import VisionLanguageModel
-from engines.lmm.parts import PICTURE_BEGINS, Parts, key_of, marked, pictures_in
+from engines.lmm.parts import Parts, key_of, pictures_in, split_prefix, split_suffix
 from engines.lmm.pictures import Picture
 from engines.lmm.question import PairQuestion
 
@@ -92,7 +92,7 @@ class Scorer:
 
     def _run(self, pairs: Sequence[tuple[Prefix, Parts]], keys: Sequence[bytes]) -> NDArray[np.float32]:
         """Scores of one batch; `keys` are those of its suffixes."""
-        suffixes = {key: _after(*pair) for key, pair in zip(keys, pairs, strict=True)}
+        suffixes = {key: split_suffix(pair[0].parts, pair[1]) for key, pair in zip(keys, pairs, strict=True)}
         packed = dict(zip(suffixes, self._memories.packed(list(suffixes.values())), strict=True))
         past = self._read(list({prefix.key: prefix for prefix, _ in pairs}.values()))
         segments = [
@@ -103,7 +103,7 @@ class Scorer:
 
     def _read(self, prefixes: Sequence[Prefix]) -> dict[bytes, tuple[Memory, ...]]:
         """What each prefix leaves behind, by its key: first the words that others begin with, too."""
-        split = {prefix.key: _split(prefix.parts) for prefix in prefixes}
+        split = {prefix.key: split_prefix(prefix.parts) for prefix in prefixes}
         words = sorted({opening for opening, _ in split.values() if opening})
         read = self._memories.of([Stretch(key_of([each]), [each]) for each in words])
         openings = {word: (memory,) for word, memory in zip(words, read, strict=True)}
@@ -153,22 +153,3 @@ class ExactPairs:
 
     def _prefix(self, picture: Picture) -> Prefix:
         return self._scorer.prefix(self._question.until_first(picture))
-
-
-def _split(prefix: Parts) -> tuple[str, Parts]:
-    """The words that a prefix opens with, and the rest; all is rest where it is nothing but words."""
-    opens = isinstance(prefix[-1], str)  # a picture follows, and its mark belongs here
-    first, *rest = marked([*prefix, PICTURE_BEGINS] if opens else prefix)
-    return (first, rest) if rest and isinstance(first, str) else ("", [first, *rest])
-
-
-def _after(prefix: Prefix, suffix: Parts) -> Parts:
-    """A suffix with the marks that its prefix has not said.
-
-    Raises:
-        ValueError: Two pictures, or words and words, where one is cut off from the other.
-    """
-    follows = isinstance(suffix[0], Picture)
-    if follows != isinstance(prefix.parts[-1], str):
-        raise ValueError("a suffix begins with a picture where its prefix ends with words, and only there")
-    return marked(suffix)[1:] if follows else marked(suffix)
