@@ -22,6 +22,9 @@ from pipeline.errors import DiskFullError, InputError, OutsideError
 
 _BLOCK = 1 << 16
 _AGENT = "musewatch engines fetch"
+_PASSING = (
+    http.client.REQUEST_TIMEOUT, http.client.REQUESTED_RANGE_NOT_SATISFIABLE, http.client.TOO_MANY_REQUESTS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,11 @@ class _Transfer:
             if attempt:
                 time.sleep(min(pause_s, max(0.0, self._until_s - time.monotonic())))
                 pause_s *= 2
-            reason = self._once() or "it was cut off"
+            try:
+                reason = self._once() or "it was cut off"
+            except _UselessError as error:
+                reason = str(error)
+                break
             if time.monotonic() >= self._until_s:
                 reason = f"it is not whole after {self._patience.whole_s:g} s"
                 break
@@ -159,6 +166,7 @@ class _Transfer:
         """One connection; what went wrong, empty when nothing did.
 
         Raises:
+            _UselessError: Another try would go the same way.
             OSError: The disk refuses the bytes.
         """
         had = self._had
@@ -177,14 +185,17 @@ class _Transfer:
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                 self._begin_again()
             with error:
-                return f"it answers {error.code} {error.reason}"
+                reason = f"it answers {error.code} {error.reason}"
+            if error.code < http.client.INTERNAL_SERVER_ERROR and error.code not in _PASSING:
+                raise _UselessError(reason) from None
+            return reason
         except _LostError as error:
             self._draft.flush()
             return str(error)
         except urllib.error.URLError as error:
-            return f"it cannot be reached ({_words(error.reason)})"
+            raise _UselessError(f"it cannot be reached ({_words(error.reason)})") from None
         except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            return f"it cannot be reached ({_words(error)})"
+            return f"it was cut off ({_words(error)})"
         return ""
 
     def _blocks(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -206,6 +217,10 @@ class _Transfer:
 
     def _is_right(self) -> bool:
         return self._digest() == self._file.digest[1]
+
+
+class _UselessError(Exception):
+    """The publisher is not there, or has no such file."""
 
 
 class _LostError(Exception):

@@ -161,13 +161,21 @@ def test_a_redirect_in_a_circle_ends(publisher, tmp_path):
 
 def test_a_missing_file_says_its_status(publisher, tmp_path):
     with pytest.raises(OutsideError, match="it answers 404") as refusal:
-        download(published(publisher, url=publisher.url("gone")), tmp_path, ONCE)
+        download(published(publisher, url=publisher.url("gone")), tmp_path, QUICK)
     assert refusal.value.exit_code == 4
+    assert len(publisher.asked) == 1  # it would not come by asking again
+
+
+def test_a_publisher_in_trouble_is_asked_again(publisher, tmp_path):
+    publisher.files["n.onnx"] = Shelf(status=503)
+    with pytest.raises(OutsideError, match="it answers 503"):
+        download(published(publisher), tmp_path, QUICK)
+    assert len(publisher.asked) == QUICK.tries
 
 
 def test_nobody_there(tmp_path, publisher):
     with pytest.raises(OutsideError, match=r"cannot be reached \(Connection refused\).*--from FILE"):
-        download(published(publisher, url="http://127.0.0.1:9/n.onnx"), tmp_path, ONCE)
+        download(published(publisher, url="http://127.0.0.1:9/n.onnx"), tmp_path, Patience())
 
 
 def test_two_at_once_do_not_write_one_draft(publisher, tmp_path):
