@@ -90,7 +90,12 @@ class LmmVerifier:
         pictures = {look.key: look for pair in pairs for look in pair}
         ready = {key: self._prepared(look) for key, look in pictures.items()}
         asked = [(ready[first.key], ready[second.key]) for first, second in pairs]
-        return [float(p) for p in p_no(self._scorer.score(asked), self.tau)]
+        try:
+            logits = self._scorer.score(asked)
+        except Exception:
+            self._scorer.clear()  # the memory that was not enough is full of what it keeps
+            raise
+        return [float(p) for p in p_no(logits, self.tau)]
 
     def _prepared(self, look: Look) -> Picture:
         return prepare([look.image], self._preprocess)[0]

@@ -19,11 +19,13 @@ from statistics import median
 
 from tests.faults.campaign import Outcome, Play, small_disk
 from tests.faults.faults import Fault, every_fault
+from tests.faults.judged_site import JudgedSite
 from tests.faults.machine_faults import broker_down_for_long
 from tests.faults.site import Site
 from tests.faults.two_machines import TwoMachines
 
 RESULTS = Path("build/faults")
+OTHER_SITES = {"member": TwoMachines, "verifier": JudgedSite}
 
 
 def main() -> None:
@@ -66,8 +68,8 @@ def play(plan: Sequence[tuple[str, Fault]], path: Path) -> None:
     """Plays what has no result yet; a site that does not get well again is replaced by a new one."""
     done = {outcome.seed for outcome in outcomes(path)}
     missing = [(seed, fault) for seed, fault in plan if seed not in done]
-    for kind in (Site, TwoMachines):
-        some = [(seed, fault) for seed, fault in missing if (fault.kind == "member") == (kind is TwoMachines)]
+    for kind in (Site, TwoMachines, JudgedSite):
+        some = [(seed, fault) for seed, fault in missing if OTHER_SITES.get(fault.kind, Site) is kind]
         while some:
             some = some[_play_on_one_site(kind, some, path) :]
 

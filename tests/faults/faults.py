@@ -37,7 +37,7 @@ class Fault:
     Attributes:
         name: In the table.
         inject: Plays it.
-        kind: What it happens to; `member` needs two machines.
+        kind: What it happens to; `member` needs two machines, `verifier` a site that has one.
         needs: Programs beside Kafka and the cameras; `root` is one of them.
     """
 
@@ -70,6 +70,7 @@ def every_fault() -> dict[str, Fault]:
     """All faults, in a fixed order."""
     import tests.faults.camera_faults
     import tests.faults.machine_faults
-    import tests.faults.member_faults  # noqa: F401
+    import tests.faults.member_faults
+    import tests.faults.verifier_faults  # noqa: F401
 
     return FAULTS

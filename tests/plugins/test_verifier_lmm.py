@@ -59,6 +59,25 @@ def test_an_engine_of_another_role_is_refused(tmp_path: Path) -> None:
         made(Path("engines/zoo/person-nano.yaml").resolve())
 
 
+def test_without_memory_it_fails_once_gives_up_what_it_keeps_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = made(tiny_verifier(tmp_path), batch=1)
+    pairs = [(Look.at(person(200)), Look.at(person(shade))) for shade in (20, 90)]
+    before = verifier.p_no(pairs)
+    verifier.forget()
+    with monkeypatch.context() as narrow:
+        narrow.setattr("engines.lmm.decoder.Decoder.last", full)
+        with pytest.raises(MemoryError):
+            verifier.p_no(pairs)
+    assert verifier._scorer.nbytes == 0
+    assert verifier.p_no(pairs) == pytest.approx(before, abs=1e-6)
+
+
+def full(*_: object) -> None:
+    raise MemoryError
+
+
 def test_nothing_is_kept_of_anybody_once_it_forgets(tmp_path: Path) -> None:
     verifier = made(tiny_verifier(tmp_path))
     enrolled = Enrolled("p1", 1, cv2.imencode(".png", person())[1].tobytes(), np.array([1, 0], np.float32))

@@ -36,10 +36,17 @@ class Stub(ThreadingHTTPServer):
 def stub() -> Iterator[Stub]:
     """A server on loopback until the end of the block."""
     server = Stub()
+    with serving(server):
+        yield server
+
+
+@contextmanager
+def serving(server: Stub) -> Iterator[None]:
+    """It answers until the end of the block."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield server
+        yield
     finally:
         server.released.set()
         server.shutdown()
@@ -137,6 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer_busy(self, _: Any) -> None:
         self._send(503, "later")
+
+    def _answer_out_of_memory(self, _: Any) -> None:
+        self._send(500, '{"error": {"message": "CUDA out of memory."}}')
 
     def _answer_refused(self, _: Any) -> None:
         self._send(404, '{"error": {"message": "The model does not exist."}}')
