@@ -133,8 +133,24 @@ def _compiled(made: _Made, trial: Trial | None) -> dict[str, Any] | str:
         session.close()
 
 
+def picture_engine(path: Path) -> Manifest:
+    """The manifest of an engine that is fed pictures one by one.
+
+    Raises:
+        EngineError: It is a verifier that is asked about pairs.
+    """
+    manifest = load_manifest(path)
+    if manifest.prompt is not None:
+        raise EngineError(
+            f"engine {manifest.name} is a verifier that is asked about pairs, and only engines that are fed pictures "
+            "one by one are built and compared",
+            "make graphs of it: musewatch engines export; try it: musewatch engines check",
+        )
+    return manifest
+
+
 def _make_torch(order: Order) -> _Made:
-    source = load_manifest(order.source)
+    source = picture_engine(order.source)
     if source.network is None:
         raise EngineError(f"{order.source} is no checkpoint, and only these are built for torch")
     reference = open_torch(source, device="cpu")
@@ -144,7 +160,7 @@ def _make_torch(order: Order) -> _Made:
 
 
 def _make_onnx(order: Order) -> _Made:
-    source = load_manifest(order.source)
+    source = picture_engine(order.source)
     _need_float32(source)
     reference: Session
     if source.network is not None:

@@ -60,12 +60,13 @@ def calibrate(
     as_json: JsonOption = False,
 ) -> None:
     """Measures how large a network's activations get, for `build --calibration`."""
+    from engines.compile.build import picture_engine
     from engines.compile.calibrate import calibrate as measure
     from engines.compile.calibrate import save_calibration
     from engines.compile.pictures import choose
     from engines.files import read_network
 
-    manifest = load_manifest(open_shelf(config).find(m))
+    manifest = picture_engine(open_shelf(config).find(m))
     say(f"calibrating {manifest.name} on {count} pictures at most")
     found = measure(manifest, read_network(manifest), choose(_needed(images), count))
     save_calibration(found, out)
@@ -133,12 +134,12 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Size, latency, throughput and likeness to the first, on every runtime that a format has."""
-    from engines.compile.build import JUDGED
+    from engines.compile.build import JUDGED, picture_engine
     from engines.compile.compare import BATCHES, Task
     from engines.compile.compare import compare as measure
     from engines.compile.pictures import choose
 
-    engines = [load_manifest(open_shelf(config).find(source)) for source in sources]
+    engines = [picture_engine(open_shelf(config).find(source)) for source in sources]
     pictures = list(choose(images, JUDGED).values()) if images else []
     say(f"measuring {', '.join(engine.name for engine in engines)}: some seconds for each batch and runtime")
     rows = measure(engines, Task(pictures, labels, tuple(sorted(set(batch or BATCHES))), threads))

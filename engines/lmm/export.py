@@ -43,6 +43,8 @@ def export_verifier(checkpoint: Path, out: Path) -> Manifest:
         GateError: The graphs answer otherwise than torch.
     """
     source = load_manifest(checkpoint)
+    if source.path.suffix == ".onnx":
+        raise EngineError(f"engine {source.name} is made of graphs already", "give the folder of its weights")
     model = open_model(source)
     kind = model.network.config.model_type
     if kind != KIND:
@@ -58,13 +60,21 @@ def export_verifier(checkpoint: Path, out: Path) -> Manifest:
             f"{source.name}{QUESTION}": _constants(_question(model, source)),
         }
     with tempfile.TemporaryDirectory() as draft:
-        _check(source, _written(source, Path(draft), decoder, others))
-    return _written(source, out, decoder, others)
+        difference = _difference(source, _written(source, Path(draft), decoder, others))
+    if not difference <= TOLERANCE:
+        raise GateError(
+            f"engine {source.name}: its graphs and torch differ by {difference:.2g}, more than {TOLERANCE}",
+            "run it on torch",
+        )
+    accuracy = source.accuracy | {"gate": {"largest difference of a logit": float(f"{difference:.2g}")}}
+    return _written(source, out, decoder, others, accuracy=accuracy)
 
 
-def _written(source: Manifest, out: Path, decoder: bytes, others: Mapping[str, bytes]) -> Manifest:
+def _written(
+    source: Manifest, out: Path, decoder: bytes, others: Mapping[str, bytes], **keys: Any
+) -> Manifest:
     files = {name: hashlib.sha256(data).hexdigest() for name, data in others.items()}
-    target = as_onnx(source, out, precision="fp32", files=files)
+    target = as_onnx(source, out, precision="fp32", files=files, **keys)
     folder = target.path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -172,13 +182,9 @@ def _constants(values: Mapping[str, NDArray[Any]]) -> bytes:
     return data
 
 
-def _check(source: Manifest, written: Manifest) -> None:
+def _difference(source: Manifest, written: Manifest) -> float:
+    """The largest one between logits of torch and of the graphs."""
     pictures = prepare(sample_pictures(4, source.preprocess.size), source.preprocess)
     pairs = [(first, second) for first in pictures for second in pictures]
     wanted, found = (open_pairs(each, device="cpu", batch=3).score(pairs) for each in (source, written))
-    difference = float(np.abs(wanted - found).max())
-    if not difference <= TOLERANCE:
-        raise GateError(
-            f"engine {source.name}: its graphs and torch differ by {difference:.2g}, more than {TOLERANCE}",
-            "run it on torch",
-        )
+    return float(np.abs(wanted - found).max())

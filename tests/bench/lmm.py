@@ -114,7 +114,10 @@ def remember(scorer: PairScorer, sizes: list[int]) -> None:
     """Memory after so many enrolled pictures were asked about."""
     crop, done = picture(999_999), 0
     for size in sorted(sizes):
-        scorer.score([(picture(i), crop) for i in range(done, size)])
+        for i in range(
+            done, size
+        ):  # one at a time, for a picture's pixels take as much as what is kept of it
+            scorer.score([(picture(i), crop)])
         done = size
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
         print(

@@ -102,6 +102,7 @@ def test_a_graph_that_is_missing_is_told(both: tuple[Manifest, Manifest]) -> Non
 
 def test_the_command_tries_them(both: tuple[Manifest, Manifest], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["engines", "check", str(_path(both[1]))]) == 0
+    assert both[1].accuracy["gate"]["largest difference of a logit"] < TOLERANCE
     assert "two pictures of 56x28 -> logits of Yes and No" in capsys.readouterr().out
 
 
@@ -120,6 +121,22 @@ def test_graphs_that_answer_otherwise_are_not_kept(
     with pytest.raises(GateError, match="its graphs and torch differ by"):
         export_verifier(turned, tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [["build", "--out", "o"], ["calibrate", "--images", ".", "--out", "c.json"], ["compare"]]
+)
+def test_what_is_for_engines_that_are_fed_pictures_refuses_verifiers(
+    both: tuple[Manifest, Manifest], command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (both[0].path.parent / "verifier.yaml", _path(both[1])):
+        assert main(["engines", command[0], str(path), *command[1:]]) == 2
+        assert "is a verifier that is asked about pairs" in capsys.readouterr().err
+
+
+def test_graphs_are_not_exported_again(both: tuple[Manifest, Manifest], tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="made of graphs already"):
+        export_verifier(_path(both[1]), tmp_path)
 
 
 def test_other_architectures_stay_on_torch(tmp_path: Path) -> None:
