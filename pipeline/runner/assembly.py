@@ -1,6 +1,5 @@
 """What a process with cameras consists of, wherever people are identified."""
 
-import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from pipeline.runner.gate import FrameGate
 from pipeline.runner.process import Failures
 from pipeline.runner.telemetry import Telemetry
 
-logger = logging.getLogger("musewatch.runner")
-
 
 @dataclass(frozen=True, slots=True)
 class Cameras:
@@ -27,6 +24,8 @@ class Cameras:
     failures: Failures
     looks: Looks
     front: Front
+    notes: tuple[str, ...]
+    """What the first run here says of its parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,8 @@ def open_cameras(config: Config, bus: Bus, opened: ExitStack) -> Cameras:
     failures, guests = Failures(telemetry), build.guests(config)
     telemetry.watch(guests)
     detector, looks = build.open_detector(config, opened, guests), build.open_looks(config, opened, guests)
-    if not config.outbox_path.exists():  # the first run here
-        for note in build.notes_of(detector, looks.embedder):
-            logger.info("%s", note)
+    first = not config.outbox_path.exists()
+    notes = build.notes_of(detector, looks.embedder) if first else ()
     detect, track = build.front_stages(config, detector, looks, failures.report)
     front = Front(config, gate, detect, track, bus, telemetry, failures)
-    return Cameras(telemetry, failures, looks, front)
+    return Cameras(telemetry, failures, looks, front, tuple(notes))

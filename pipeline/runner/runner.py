@@ -1,5 +1,6 @@
 """A run from its first frame to its last event."""
 
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -13,6 +14,8 @@ from pipeline.runner.gate import StreamCounts
 from pipeline.runner.process import Process
 from pipeline.runner.telemetry import serve
 from pipeline.runner.whole import whole
+
+logger = logging.getLogger("musewatch.runner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Runner:
             assemble = whole if bus.in_process else edge
             parts = assemble(config, bus, opened)
             cameras, self._back, self._delivery = parts.cameras, parts.back, parts.delivery
-            self.telemetry, self._front = cameras.telemetry, cameras.front
+            self.telemetry, self._front, self._notes = cameras.telemetry, cameras.front, cameras.notes
             order = (self._front, self._back, self._delivery)
             self._process = Process(order, cameras.failures, cameras.looks.guests, config.outbox.drain_s)
             server = serve(config.telemetry, self.telemetry, self._process.problems)
@@ -111,6 +114,8 @@ class Runner:
             if on_status is not None:
                 on_status(Status(self._front.gate.counts(), self._back.hits_opened, self._delivery.waiting))
 
+        for note in self._notes:
+            logger.info("%s", note)
         with self._resources:
             self._process.run(duration_s, on_tick)
         return RunSummary(

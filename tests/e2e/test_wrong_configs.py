@@ -60,7 +60,7 @@ CONFIGS: dict[str, tuple[dict[str, Any] | str | bytes, str]] = {
     ),
     "an unknown plugin": (
         keys(tracker={"use": "bytetrak"}),
-        "no tracker is called 'bytetrak'; known: boxmot, bytetrack",
+        "no tracker is called 'bytetrak'; known: appearance, boxmot, bytetrack",
     ),
     "a role without use": (keys(tracker={}), "tracker.use: Field required"),
     "a role as a word": (keys(detector="hog"), "detector: expected keys and values, such as {use: NAME}"),
