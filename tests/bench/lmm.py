@@ -1,17 +1,19 @@
 """Times the exact scores of pairs beside plain `generate`, in processor time of one thread; prints, asserts nothing.
 
-    python -m tests.bench.lmm [--candidates 40] [--queries 1 4] [--enrolled 10 100 1000]
+    python -m tests.bench.lmm [--candidates 40] [--queries 1 4] [--enrolled 10 100 1000] [--graphs]
 
 A random model of the shape of Qwen2-VL-2B, all widths by three and all depths by three and a half or four; pictures of
 280 x 140, the question of configs/prompts/pair.yaml, rules first. The words of the question are
 one token each, as in a real vocabulary. Each way answers the same pairs in turn:
 the library's `generate` of one token a pair, the same in batches, ours with nothing kept, and ours with the enrolled
 side kept (as in the stream, where the crops are new and the enrolled pictures are not). Late scores are timed beside
-them. With `--enrolled`, the memory that so many enrolled pictures take.
+them. With `--enrolled`, the memory that so many enrolled pictures take; with `--graphs`, a verifier that is small
+enough to ship, on torch and on onnxruntime.
 """
 
 import argparse
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,14 +23,16 @@ import torch
 import yaml
 
 from engines.lmm.answers import PairScorer
+from engines.lmm.export import export_verifier
 from engines.lmm.late import LatePairs
 from engines.lmm.model import VisionLanguageModel
+from engines.lmm.pairs import open_pairs
 from engines.lmm.pictures import Picture, patches, prepare
 from engines.lmm.question import PairQuestion
 from engines.lmm.scorer import ExactPairs, Scorer
-from engines.manifest import Preprocess
+from engines.manifest import Preprocess, load_manifest
 from engines.prompts import Prompt
-from tests.support.tiny_lmm import network
+from tests.support.tiny_lmm import network, write_manifest
 from trainers.verification.small_model import small_tokenizer
 
 SETTINGS = Preprocess(
@@ -40,6 +44,12 @@ GEOMETRY = {
     "width": 512, "layers": 8, "heads": 4, "key_heads": 1, "inner": 2976, "vision_width": 432, "vision_layers": 8,
     "vision_heads": 6, "vision_ratio": 4,
 }  # fmt: skip
+
+SMALL = {
+    "width": 192, "layers": 4, "heads": 6, "key_heads": 2, "inner": 512, "vision_width": 128, "vision_layers": 4,
+    "vision_heads": 4,
+}  # fmt: skip
+TURNS = "assistant\nuser\nsystem"
 
 
 def plain(model, library, tokenizer, question, pairs, batch):
@@ -75,9 +85,9 @@ def timed(work: Callable[[], np.ndarray]):
     return work(), time.process_time() - begun
 
 
-def picture(seed: int) -> Picture:
+def picture(seed: int, settings: Preprocess = SETTINGS) -> Picture:
     image = np.random.default_rng(seed).integers(0, 256, (280, 140, 3), np.uint8)
-    return prepare([image], SETTINGS)[0]
+    return prepare([image], settings)[0]
 
 
 def compare(model, library, tokenizer, prompt: Prompt, queries: int, candidates: int) -> None:
@@ -126,6 +136,38 @@ def remember(scorer: PairScorer, sizes: list[int]) -> None:
         )
 
 
+def beside_graphs(prompt: Prompt, candidates: int) -> None:
+    """A verifier small enough to ship, on torch and on onnxruntime: four crops against all, enrolled side kept."""
+    tokenizer = small_tokenizer([TURNS, *prompt.model_dump().values()], ("Yes", "No"))
+    fed = {**SETTINGS.model_dump(), "size": [140, 84]}
+    with tempfile.TemporaryDirectory() as folder:
+        network("qwen2_vl", tokenizer, **SMALL).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        source = write_manifest(Path(folder), "qwen2_vl", prompt=prompt.model_dump(), preprocess=fed)
+        engines = {"torch": load_manifest(source), "graphs": export_verifier(source, Path(folder) / "graphs")}
+        megabytes = {
+            name: sum(
+                path.stat().st_size for path in engine.paths if path.suffix in (".onnx", ".safetensors")
+            )
+            / 2**20
+            for name, engine in engines.items()
+        }
+        scorers = {name: open_pairs(engine, device="cpu") for name, engine in engines.items()}
+    settings = engines["torch"].preprocess
+    enrolled, crops = (
+        [picture(i, settings) for i in range(candidates)],
+        [picture(1000 + i, settings) for i in range(4)],
+    )
+    for name, scorer in scorers.items():
+        scorer.score([(first, picture(999_999, settings)) for first in enrolled])
+        _, seconds = timed(
+            lambda scorer=scorer: scorer.score([(first, crop) for crop in crops for first in enrolled])
+        )
+        print(
+            f"{name}: {megabytes[name]:.1f} MB, {1000 * seconds / 4 / candidates:.2f} ms a pair", flush=True
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--candidates", type=int, default=40)
@@ -133,10 +175,14 @@ def main() -> None:
     parser.add_argument(
         "--enrolled", type=int, nargs="*", default=[], help="pictures, for the memory they take"
     )
+    parser.add_argument("--graphs", action="store_true", help="a small verifier on torch and on onnxruntime")
     options = parser.parse_args()
     torch.set_num_threads(1)
     prompt = Prompt.model_validate(yaml.safe_load(Path("configs/prompts/pair.yaml").read_text()))
-    tokenizer = small_tokenizer(["assistant\nuser\nsystem", *prompt.model_dump().values()], ("Yes", "No"))
+    if options.graphs:
+        beside_graphs(prompt, options.candidates)
+        return
+    tokenizer = small_tokenizer([TURNS, *prompt.model_dump().values()], ("Yes", "No"))
     library = network("qwen2_vl", tokenizer, **GEOMETRY)
     model = VisionLanguageModel(library, tokenizer, ("Yes", "No"))
     print(
