@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +19,7 @@ from pipeline.protocols import Enrolled
 from pipeline.settings import Settings
 
 ALPHA, TAU = 0.2, 5.0
+LEAD = 0.1  # `decision.margin` up to this counts as if everybody had been asked about
 REMEMBERED = 100_000  # answers to pairs of pictures
 SECOND_ORDER, VERIFIER = "second_order", "verifier"
 
@@ -101,13 +102,17 @@ class PairJudge:
 
     *Rule.* The enrolled picture nearest to the tracklet, shown first, is compared with each of its best crops; p_no is
     the mean of the answers. `fused` = (1 - alpha) * distance + alpha * 2 * p_no, in [0, 2] as distances are; with both
-    orders p_no stands there for the mean of the two. Whoever is not asked about keeps the plain distance.
+    orders p_no stands there for the mean of the two. Texts, candidates beyond `top_c` and whoever no answer came about
+    keep the plain distance.
 
     *Not asked about:* tracklets of which no hit can come, whatever is answered (the stage leaves these out); texts;
-    candidates beyond `top_c`; those who, whatever is answered, stay behind the nearest one; pairs of pictures that were
-    asked about before. *In time:* the nearest candidates of all tracklets first, all of them in one order before any in
-    the other. When the budget is spent, the second order is left out first, then the verifier for whoever is left;
-    `degraded` of a verdict says which.
+    candidates beyond `top_c`; those who, whatever is answered, stay behind the nearest one, by more than any usual
+    margin: their `fused` is the least that it could be, so that no cut of plain distances lets them in where the
+    verifier says no to the nearest; pairs of pictures that were asked about before.
+
+    *In time:* the nearest candidates of all tracklets first, all of them in one order before any in the other. When the
+    budget is spent, the second order is left out first, then the verifier for whoever is left; `degraded` of a verdict
+    says which.
 
     Source: MUSE, eq. 6; p_no is doubled to the range of the distances.
 
@@ -143,8 +148,7 @@ class PairJudge:
             turned = [(case.swapped, [(second, first) for first, second in case.pairs]) for case in in_order]
             self._answer(turned, budget)
         return [
-            _ranked([self._verdict(candidate, case.get(i)) for i, (candidate, _) in enumerate(pairs)])
-            for (_, pairs), case in zip(questions, cases, strict=True)
+            _ranked(self._verdicts(pairs, asked)) for (_, pairs), asked in zip(questions, cases, strict=True)
         ]
 
     def forget(self) -> None:
@@ -159,9 +163,10 @@ class PairJudge:
     ) -> Iterator[tuple[int, _Case]]:
         """Whoever is worth asking about, by place in the shortlist; without pairs where no picture can be opened."""
         crops = [Look.at(crop.image) for crop in tracklet.crops[: self._settings.crops] if crop.image.size]
-        nearest = min((candidate.distance for candidate, _ in pairs), default=0.0)
-        reach = nearest + (2 * self._alpha / (1 - self._alpha) if self._alpha < 1 else np.inf)
-        for i, (candidate, shown) in enumerate(pairs[: self._settings.top_c]):
+        shortlist = pairs[: self._settings.top_c]
+        nearest = min((each.distance for each, shown in shortlist if shown.picture is not None), default=0.0)
+        reach = nearest + ((2 * self._alpha + LEAD) / (1 - self._alpha) if self._alpha < 1 else np.inf)
+        for i, (candidate, shown) in enumerate(shortlist):
             if shown.picture is None or candidate.distance > reach:
                 continue
             if shown.enrolment_id not in enrolled:
@@ -192,9 +197,20 @@ class PairJudge:
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
-    def _verdict(self, candidate: Candidate, case: _Case | None) -> Verdict:
-        if case is None:
-            return Verdict(candidate, candidate.distance)
+    def _verdicts(
+        self, pairs: Sequence[tuple[Candidate, Enrolled]], cases: Mapping[int, _Case]
+    ) -> list[Verdict]:
+        verdicts = {i: self._verdict(case) for i, case in cases.items()}
+        answered = all(verdict.p_no is not None for verdict in verdicts.values())
+        for i, (candidate, shown) in enumerate(pairs):
+            if i not in cases:
+                too_far = answered and i < self._settings.top_c and shown.picture is not None
+                fused = (1 - self._alpha) * candidate.distance if too_far else candidate.distance
+                verdicts[i] = Verdict(candidate, fused)
+        return list(verdicts.values())
+
+    def _verdict(self, case: _Case) -> Verdict:
+        candidate = case.candidate
         p_no, swapped = _mean(case.said), _mean(case.swapped)
         if p_no is None:
             return Verdict(candidate, candidate.distance, degraded=(VERIFIER,))

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.identify.calibration import Cuts
+from pipeline.identify.decide import accept
 from pipeline.messages import Candidate, Tracklet, Verdict
 from pipeline.protocols import Enrolled
-from plugins.pairwise import Pair, PairJudge, PairwiseSettings, Question
+from plugins.pairwise import LEAD, Pair, PairJudge, PairwiseSettings, Question
 from tests.support.pictures import person
 from tests.support.tracklets import tracklet
 
@@ -67,14 +69,28 @@ def test_fused_is_the_published_mixture_at_the_distances_scale() -> None:
 
 def test_who_can_never_come_first_is_not_asked_about() -> None:
     asked = Asked()
-    reach = 0.3 + 2 * ALPHA / (1 - ALPHA)
+    reach = 0.3 + (2 * ALPHA + LEAD) / (1 - ALPHA)
     (verdicts,) = asked.judge()(
         [question(shown(250, 0.3, 1), shown(0, reach - 1e-6, 2), shown(1, reach + 1e-6, 3))]
     )
     far = by_name(verdicts)["p1"]
-    assert (far.p_no, far.fused, far.degraded) == (None, far.candidate.distance, ())
+    assert (far.p_no, far.degraded) == (None, ())
+    assert far.fused == pytest.approx((1 - ALPHA) * far.candidate.distance), "the least that it could be"
     assert asked.calls == [2]
-    assert verdicts[-1] == far
+    assert far.fused - by_name(verdicts)["p250"].fused >= LEAD
+
+
+@pytest.mark.parametrize("margin", [0.0, LEAD])
+def test_no_to_the_nearest_lets_nobody_in_who_was_too_far_to_ask_about(margin: float) -> None:
+    cuts = Cuts(pictures=1.1, fused=0.5)
+    shortlist = [shown(255, 0.3, 1), shown(254, 0.99, 2)]
+    (verdicts,) = Asked().judge()([question(*shortlist)])
+    assert by_name(verdicts)["p254"].p_no is None
+    assert accept(verdicts, cuts, margin, 2) is None
+    (failed,) = Asked(broken=True).judge()([question(*shortlist)])
+    found = accept(failed, cuts, margin, 2)
+    assert found is not None
+    assert (found.verdict.candidate.identity_id, found.verdict.degraded) == ("p255", ("verifier",))
 
 
 def test_candidates_beyond_top_c_keep_their_distance() -> None:
