@@ -13,7 +13,7 @@ PRIOR = 8.0  # so many distances is the embedder's operating point worth
 MEMORY = 200.0  # distances after which the older ones count for less
 OWN_SHARE, OTHER_SHARE, SPREAD_SHARE = 0.75, 1.4, 0.24  # of the operating point
 LEAST_APART = 0.5  # spreads; where people are no further apart looks say little
-MOST = 6.0  # log odds that one view can give
+FOR, AGAINST = 6.0, -2.5  # log odds that one view can give: whoever turns or is half hidden looks like nobody
 
 
 @dataclass(slots=True)
@@ -61,13 +61,13 @@ class Scale:
                 self._other.add(distance)
 
     def odds(self, distance: float) -> float:
-        """Log odds that a view at that distance is of the same person, in [-MOST, MOST]; 0 where nothing is known."""
+        """Log odds that a view at that distance is of the same person, in [AGAINST, FOR]; 0 where nothing is known."""
         if not np.isfinite(distance):
             return 0.0
         variance = (self._own.variance + self._other.variance) / 2
         apart = max(self._other.mean - self._own.mean, LEAST_APART * variance**0.5)
         middle = (self._own.mean + self._other.mean) / 2
-        return float(np.clip(apart / variance * (middle - distance), -MOST, MOST))
+        return float(np.clip(apart / variance * (middle - distance), AGAINST, FOR))
 
 
 class _Normal:

@@ -78,6 +78,18 @@ class Motion:
             np.stack([place - place**2 / all_, both - both * place / all_, rate - both**2 / all_]),
         )
 
+    def turned(self, by: F64) -> "Motion":
+        """The same after the camera turned; `by` (2, 3) as of `CameraMotion.step`."""
+        scale = float(np.hypot(by[0, 0], by[1, 0]))
+        place = by[:, :2] @ self.mean[:2] + by[:, 2]
+        rate = by[:, :2] @ self.rate[:2]
+        return Motion(
+            self.pts_s,
+            np.concatenate([place, scale * self.mean[2:]]),
+            np.concatenate([rate, scale * self.rate[2:]]),
+            scale**2 * self.spread,
+        )
+
     @property
     def box(self) -> F64:
         """(4,) xyxy."""

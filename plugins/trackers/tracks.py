@@ -1,5 +1,6 @@
 """One person's track, and who may have been mixed up with whom: sorted out by looks before new views are believed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,12 +13,16 @@ from plugins.trackers.motion import Motion
 F64 = NDArray[np.float64]
 
 SURE = 3.0  # log odds by which one way to name people must lead over the others
+IMPOSSIBLE = -1e3
+EPSILON = 1e-6  # of two equal ways the present one stays
+SOMEBODY_NEW = -12.0  # log odds that somebody unknown took a known person's place
+OUT_OF_NOWHERE = -2.0  # log odds that somebody new appears in the middle of a picture
 ENOUGH_VIEWS = 4  # after so many of one in doubt, they are who they seem
 DOUBT_LASTS_S = 3.0  # after the last overlap
-VIEW_GAP_S = 0.08  # views nearer in time say the same
+VIEW_GAP_S = 0.15  # views nearer in time say the same
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Track:
     """One person, where they are and how they look.
 
@@ -34,7 +39,9 @@ class Track:
         doubted_s: When they last were in each other's way.
         views: Clean views since.
         viewed_s: When the last of these was taken.
+        compared_s: When it last was looked at, well seen or not.
         shown: Whether the id was given out.
+        is_inside: Whether the first sight was away from the picture's border, where nobody comes from.
     """
 
     number: int
@@ -49,7 +56,9 @@ class Track:
     doubted_s: float = -np.inf
     views: list[F32] = field(default_factory=list)
     viewed_s: float = -np.inf
+    compared_s: float = -np.inf
     shown: bool = False
+    is_inside: bool = False
 
     def take_place_of(self, other: "Track") -> None:
         """Goes on where the other is: the box and what was seen there become this one's."""
@@ -74,111 +83,130 @@ class Track:
         self.views = []
 
 
-def doubt(one: Track, other: Track, now: float, before: float = 0.0) -> None:
-    """From now on either may be the other, with those log odds before anybody looks."""
-    one.doubts[other.number] = max(before, one.doubts.get(other.number, before))
-    other.doubts[one.number] = one.doubts[other.number]
-    one.doubted_s = other.doubted_s = now
+class Tracks:
+    """All tracks of a stream by number, and the doubts between them."""
 
+    def __init__(self) -> None:
+        self.by_number: dict[int, Track] = {}
+        self._last_number = -1
 
-def trust(track: Track, tracks: dict[int, Track]) -> None:
-    """It is who it seems; nobody else is taken for it any more."""
-    for number in track.doubts:
-        if number in tracks:
-            tracks[number].doubts.pop(track.number, None)
-    track.doubts.clear()
-    track.believe()
+    def __iter__(self) -> Iterator[Track]:
+        return iter(list(self.by_number.values()))
 
+    def begin(self, motion: Motion, now: float, row: int) -> Track:
+        """Somebody who was not there before."""
+        self._last_number += 1
+        track = Track(self._last_number, motion, now, now, row)
+        self.by_number[track.number] = track
+        return track
 
-def sort_out(tracks: dict[int, Track], scale: Scale, now: float) -> None:
-    """Names everybody in doubt anew where their looks say so, and ends doubts that are settled.
+    def end(self, track: Track) -> None:
+        """Forgets somebody."""
+        for number in track.doubts:
+            self.by_number[number].doubts.pop(track.number, None)
+        del self.by_number[track.number]
 
-    Who was out of sight may be found again as somebody who appeared, and takes that one's place; somebody whose place
-    is taken is out of sight from then on.
-    """
-    for group in _groups(tracks):
-        if any(track.views for track in group):
-            _name(group, tracks, scale, now)
-    for track in list(tracks.values()):
-        if track.doubts and now - track.doubted_s > DOUBT_LASTS_S:
-            trust(track, tracks)
+    def doubt(self, one: Track, other: Track, now: float, before: float = 0.0) -> None:
+        """From now on either may be the other, with those log odds before anybody looks."""
+        odds = max(before, one.doubts.get(other.number, before))
+        one.doubts[other.number] = other.doubts[one.number] = odds
+        one.doubted_s = other.doubted_s = now
 
+    def trust(self, track: Track) -> None:
+        """It is who it seems; nobody else is taken for it any more."""
+        for number in track.doubts:
+            self.by_number[number].doubts.pop(track.number, None)
+        track.doubts.clear()
+        track.believe()
 
-def _groups(tracks: dict[int, Track]) -> list[list[Track]]:
-    """Who is in doubt with whom, directly or by others."""
-    groups, done = [], set[int]()
-    for track in tracks.values():
-        if not track.doubts or track.number in done:
-            continue
-        group, queue = list[Track](), [track.number]
-        while queue:
-            number = queue.pop()
-            if number in done or number not in tracks:
-                continue
-            done.add(number)
-            group.append(tracks[number])
-            queue += tracks[number].doubts
-        groups.append(group)
-    return groups
+    def sort_out(self, scale: Scale, now: float) -> None:
+        """Names everybody in doubt anew where their looks say so, and ends doubts that are settled.
 
+        Who was out of sight may be found again as somebody who appeared, and takes that one's place; where nobody known
+        fits, somebody new does. Who has lost their place is out of sight from then on.
+        """
+        for group in self._groups():
+            if any(track.views for track in group if track.seen_s == now):
+                self._name(group, scale, now)
+        for track in self:
+            if track.doubts and now - track.doubted_s > DOUBT_LASTS_S:
+                self.trust(track)
 
-def _name(group: list[Track], tracks: dict[int, Track], scale: Scale, now: float) -> None:
-    group = sorted(group, key=lambda track: track.number)
-    movers = [row for row, track in enumerate(group) if track.seen_s == now or track.views]
-    odds = np.zeros((len(group), len(group)))
-    for row in movers:
-        for column, who in enumerate(group):
-            if who.gallery.views and (row == column or who.number in group[row].doubts):
-                odds[row, column] = group[row].doubts.get(who.number, 0.0) + sum(
-                    scale.odds(who.gallery.distance(view)) for view in group[row].views
-                )
-            elif row != column:
-                odds[row, column] = -SURE * 10
-    table = odds[movers]
-    own = table[np.arange(len(movers)), movers].sum()
-    _, best = linear_sum_assignment(-table - 1e-3 * (np.arange(len(group)) == np.array(movers)[:, None]))
-    lead = table[np.arange(len(movers)), best].sum() - own
-    if lead > SURE:
-        _rename([group[row] for row in movers], [group[column] for column in best], group, tracks)
-        order = {int(column): row for row, column in enumerate(best)}
-    else:
-        order = {column: row for row, column in enumerate(movers)}
-    for column, row in order.items():
-        who = group[column]
-        if who.number in tracks and _is_settled(who, table, row, column):
-            trust(who, tracks)
+    def _groups(self) -> list[list[Track]]:
+        """Who is in doubt with whom, directly or by others."""
+        groups, done = [], set[int]()
+        for track in self:
+            queue, group = [track.number] if track.doubts else [], list[Track]()
+            while queue:
+                number = queue.pop()
+                if number not in done:
+                    done.add(number)
+                    group.append(self.by_number[number])
+                    queue += group[-1].doubts
+            if group:
+                groups.append(sorted(group, key=lambda each: each.number))
+        return groups
 
-
-def _is_settled(who: Track, table: F64, row: int, column: int) -> bool:
-    """Whether nobody else comes near, or enough was seen."""
-    if not who.views:
-        return False
-    others = np.delete(table[row], column).max(initial=-np.inf)
-    return bool(table[row, column] - others > SURE) or len(who.views) >= ENOUGH_VIEWS
-
-
-def _rename(movers: list[Track], best: list[Track], group: list[Track], tracks: dict[int, Track]) -> None:
-    """Each of `best` goes on where the mover of the same row is; who is left without a place takes what is free."""
-    places = {track.number: _place_of(track) for track in group}
-    taken = {mover.number for mover in movers}
-    named = {who.number for who in best}
-    free = [track.number for track in group if track.number in named and track.number not in taken]
-    for mover, who in zip(movers, best, strict=True):
-        who.take_place_of(places[mover.number])
-    for mover in movers:
-        if mover.number in named:
-            continue
-        if mover.gallery.views and free:
-            mover.take_place_of(places[free.pop()])
-            mover.views = []
+    def _name(self, group: list[Track], scale: Scale, now: float) -> None:
+        """Gives each place of a group to whom it fits best, all together, where that is sure."""
+        places = [track for track in group if track.seen_s == now]
+        own = np.array([group.index(track) for track in places])
+        table = _odds(places, group, scale)
+        rows = np.arange(len(places))
+        table[rows, own] += EPSILON
+        _, best = linear_sum_assignment(-table)
+        if table[rows, best].sum() - table[rows, own].sum() > SURE:
+            named = self._move(places, [group[k] if k < len(group) else None for k in best], now)
         else:
-            del tracks[mover.number]
-            for other in mover.doubts:
-                if other in tracks:
-                    tracks[other].doubts.pop(mover.number, None)
+            best, named = own, places
+        for row, who in enumerate(named):
+            others = np.delete(table[row], best[row]).max(initial=-np.inf)
+            is_clear = table[row, best[row]] > max(0.0, others + SURE)
+            if who.views and (is_clear or len(who.views) >= ENOUGH_VIEWS):
+                self.trust(who)
+
+    def _move(self, places: list[Track], people: list[Track | None], now: float) -> list[Track]:
+        """Puts people, None = somebody new, in places; returns them.
+
+        Somebody known whose place is taken gets one from which somebody was found again, or stays behind unseen.
+        """
+        before = [_copy(place) for place in places]
+        found = [who for who in people if who is not None and who not in places]
+        free = [_copy(who) for who in found]
+        named = []
+        for place, who in zip(before, people, strict=True):
+            named.append(who or self.begin(place.motion, now, place.row))
+            named[-1].take_place_of(place)
+        for place in places:
+            if place in named:
+                continue
+            if not place.gallery.views:
+                self.end(place)
+                continue
+            if free:
+                place.take_place_of(free.pop())
+            place.seen_s = min(place.seen_s, now - VIEW_GAP_S)
+            place.views = []
+        return named
 
 
-def _place_of(track: Track) -> Track:
+def _odds(places: list[Track], group: list[Track], scale: Scale) -> F64:
+    """Log odds (P, G + P) that a place is of each person of a group, then that it is of somebody new."""
+    table = np.full((len(places), len(group) + len(places)), IMPOSSIBLE)
+    for row, place in enumerate(places):
+        for column, who in enumerate(group):
+            if who.gallery.views and (who is place or who.number in place.doubts):
+                table[row, column] = place.doubts.get(who.number, 0.0) + sum(
+                    scale.odds(who.gallery.distance(view)) for view in place.views
+                )
+            elif who is place:
+                table[row, column] = OUT_OF_NOWHERE if place.is_inside else 0.0
+        if place.gallery.views:
+            table[row, len(group) + row] = SOMEBODY_NEW
+    return table
+
+
+def _copy(track: Track) -> Track:
     """What `take_place_of` takes, as it is now."""
     kept = Track(track.number, track.motion, track.seen_s, track.born_s, track.row)
     kept.take_place_of(track)

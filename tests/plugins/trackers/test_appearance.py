@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pipeline.messages import Clock, Detections, Frame
 from plugins.trackers.appearance import MAX_TRACKS, AppearanceTracker
+from plugins.trackers.camera_motion import STILL, CameraMotion
 
 IMAGE = np.zeros((360, 640, 3), np.uint8)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -152,6 +154,40 @@ def test_memory_is_bounded(tracker):
             for n, (x, y) in enumerate(rng.uniform(20, 340, (300, 2)))
         }
         follow(tracker, [(float(second), crowd | people)], None)
-        assert len(tracker._tracks) <= MAX_TRACKS
+        assert len(tracker._tracks.by_number) <= MAX_TRACKS
     follow(tracker, [(60.0, {})])
-    assert not tracker._tracks
+    assert not tracker._tracks.by_number
+
+
+def test_a_camera_that_turns_is_followed():
+    """25 px a frame to the left and back at random; two people alike stand side by side, 40 px apart."""
+    rng = np.random.default_rng(3)
+    hall = cv2.GaussianBlur(rng.integers(0, 255, (360, 1400, 3), dtype=np.uint8), (0, 0), 3)
+    lefts = 300 + np.cumsum(rng.choice([-25, 25], 30))
+    ids = {}
+    for steady in (True, False):
+        tracker = AppearanceTracker(AppearanceTracker.Config(camera_motion=steady))
+        answers = []
+        for index, left in enumerate(lefts):
+            image = np.ascontiguousarray(hall[:, left : left + 640])
+            boxes = np.array([standing(600 + 40 * who - left, high=90) for who in range(2)], np.float32)
+            frame = Frame("door", index, image, index / 30, NOW, Clock.FILE)
+            people = Detections(boxes, np.full(2, 0.9, np.float32))
+            tracker.wanted(frame, people)
+            answers.append(tracker.update(frame, people, None).tolist())
+        ids[steady] = answers
+    assert all(answer == [0, 1] for answer in ids[True])
+    assert any(answer != [0, 1] for answer in ids[False])
+
+
+def test_how_the_camera_turned_and_that_people_do_not_count():
+    rng = np.random.default_rng(0)
+    hall = cv2.GaussianBlur(rng.integers(0, 255, (400, 700, 3), dtype=np.uint8), (0, 0), 2)
+    camera, nobody = CameraMotion(), np.zeros((0, 4), np.float32)
+    assert camera.step(hall[20:380, 20:660], nobody).tolist() == STILL.tolist()
+    turned = cv2.warpAffine(hall, cv2.getRotationMatrix2D((350, 200), 2.0, 1.05), (700, 400))
+    by = camera.step(turned[20:380, 20:660], nobody)
+    assert np.hypot(by[0, 0], by[1, 0]) == pytest.approx(1.05, abs=0.005)
+    assert by[:, :2] @ [330, 180] + by[:, 2] == pytest.approx([330, 180], abs=1)
+    assert camera.step(np.zeros((360, 640, 3), np.uint8), nobody).tolist() == STILL.tolist()
+    assert camera.step(np.zeros((20, 20, 3), np.uint8), nobody).tolist() == STILL.tolist()
