@@ -19,6 +19,7 @@ from pipeline.files import make_folder
 from pipeline.follow.buffer import TrackBuffer
 from pipeline.follow.detect import DetectStage, OnError
 from pipeline.follow.follow import TrackStage
+from pipeline.follow.questions import Ripeness
 from pipeline.identify.calibration import Calibration, Cuts
 from pipeline.identify.decide import CoolDown
 from pipeline.identify.hits import HitBook
@@ -424,6 +425,8 @@ def identify_stage(config: Config, looks: Looks, judges: Judges, wall: Callable[
         Evidence(judges.evidence, looks.codec, judges.masker, wall),
         cuts=here,
         margin=config.decision.margin,
+        ripeness=Ripeness.of(config.tracks),
+        sure_share=config.decision.sure_share,
     )
 
 

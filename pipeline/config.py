@@ -51,8 +51,17 @@ class TracksConfig(Settings):
     """What is kept of a track, and when it is asked against the watchlist."""
 
     crops: int = Field(default=5, ge=1, le=32, description="Best crops kept of a track.")
-    ripe_crops: int = Field(default=3, ge=1, le=1000, description="Crops before the first question...")
-    ripe_s: float = Field(default=0.5, ge=0, le=LONG_S, description="...and seconds since first sight.")
+    ripe_crops: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description="Crops from which the whole cut holds; see decision.sure_share...",
+    )
+    ripe_s: float = Field(default=0.5, ge=0, le=LONG_S, description="...and seconds since the first sight.")
+    early: bool = Field(
+        default=True,
+        description="Ask with each of the first crops too, before a track is ripe; see decision.sure_share.",
+    )
     again_s: float = Field(default=1.0, gt=0, le=LONG_S, description="Shortest time between two questions.")
     idle_s: float = Field(
         default=1.5, gt=0, le=LONG_S, description="Seconds unseen after which a track rests."
@@ -89,6 +98,13 @@ class DecisionConfig(Settings):
     max_distance: Literal["auto"] | Annotated[float, Field(gt=0, le=2)] = Field(
         default="auto",
         description="Largest distance of a hit; auto = the embedder's operating point.",
+    )
+    sure_share: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Of the cut: so near must be who is found by a track's first sights, before it is ripe, or by a "
+        "single one.",
     )
     max_distance_text: Annotated[float, Field(gt=0, le=2)] | None = Field(
         default=None,

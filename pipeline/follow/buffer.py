@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.config import TracksConfig
 from pipeline.follow.change import COMPARABLE, MOST_DOUBTS, alike, is_far
 from pipeline.follow.geometry import Box
+from pipeline.follow.questions import Ripeness
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 
 BETTER = 1.05  # a crop must be this much better to replace one that shows the same, or the worst
@@ -43,6 +44,8 @@ class Record:
     questions: int = 0
     asked_pts_s: float = -np.inf
     asked_weight: float = 0.0
+    asked_crops: int = 0
+    settled: bool = False  # asked about when ripe, or out of sight
     sure_pts_s: float = -np.inf
     sure_box: Box = (0.0, 0.0, 0.0, 0.0)
     doubts: list[Crop] = field(default_factory=list)
@@ -71,7 +74,7 @@ class TrackBuffer:
         self._cut = cut
         self._config = config
         self._engines = engines or {}
-        self._least_crops = min(2, config.ripe_crops)  # of a track that will not get more
+        self._ripeness = Ripeness.of(config)
         self._streams: dict[str, dict[int, Record]] = {}
 
     def see(self, key: TrackKey, box: Box, pts_s: float, clock: Clock) -> Record:
@@ -175,7 +178,7 @@ class TrackBuffer:
         for record in self._of(stream_id):
             if pts_s - record.last_pts_s > self._config.idle_s + self._config.relink_s:
                 questions += self._end(record, EndReason.TRACK_ENDED, pts_s)
-            elif self._is_ripe(record, pts_s):
+            elif self._is_due(record, pts_s):
                 questions.append(self._ask(record, pts_s))
         return questions + self._evict(stream_id, pts_s)
 
@@ -235,18 +238,27 @@ class TrackBuffer:
         for crop in doubts:
             self._keep(record, crop)
 
-    def _is_ripe(self, record: Record, pts_s: float) -> bool:
-        config = self._config
-        if not record.questions and pts_s - record.last_pts_s > config.idle_s:
-            return len(record.crops) >= self._least_crops
-        if len(record.crops) < config.ripe_crops or pts_s - record.first_pts_s < config.ripe_s:
-            return False
+    def _is_due(self, record: Record, pts_s: float) -> bool:
+        """Whether to ask now: with each of the first crops, when ripe, at rest, and then as evidence grows."""
+        config, crops = self._config, len(record.crops)
+        if not record.settled and self._rests(record, pts_s):
+            return crops >= self._ripeness.crops_at_rest
+        if not self._ripeness.reached(crops, pts_s - record.first_pts_s):
+            return config.early and crops > record.asked_crops
+        if not record.settled:
+            return True
         is_later = pts_s - record.asked_pts_s >= config.again_s
         return is_later and record.weight > FRESH_GAIN * record.asked_weight
+
+    def _rests(self, record: Record, pts_s: float) -> bool:
+        return pts_s - record.last_pts_s > self._config.idle_s
 
     def _ask(self, record: Record, pts_s: float, end: EndReason | None = None) -> Tracklet:
         record.questions += 1
         record.asked_pts_s, record.asked_weight = pts_s, record.weight
+        record.asked_crops = len(record.crops)
+        ripe = self._ripeness.reached(record.asked_crops, pts_s - record.first_pts_s)
+        record.settled = record.settled or ripe or self._rests(record, pts_s)
         return Tracklet(
             key=record.key,
             number=record.questions,
@@ -263,7 +275,7 @@ class TrackBuffer:
 
     def _end(self, record: Record, reason: EndReason, pts_s: float) -> list[Tracklet]:
         del self._streams[record.key.stream_id][record.key.track_id]
-        if record.questions or len(record.crops) >= self._least_crops:
+        if record.questions or len(record.crops) >= self._ripeness.crops_at_rest:
             return [self._ask(record, pts_s, reason)]
         return []
 

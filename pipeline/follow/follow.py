@@ -33,6 +33,9 @@ from pipeline.secrets import redact
 
 logger = logging.getLogger("musewatch.follow")
 
+SLOW_STEP_S = 0.55  # from frame to frame; at fewer than 2 frames a second people who walk cannot be followed
+LONE_IDS = 1 << 40  # beyond any tracker's
+
 Zones = dict[str, list[NDArray[np.float32]]]
 Wanted = tuple[Record, Detected, int, float]  # track, frame, row of the detection, quality of the crop
 Observer = Callable[[Seen], None]
@@ -49,6 +52,8 @@ class StreamTracks:
         self.epoch: str | None = None
         self.size: tuple[int, int] | None = None
         self._ids: dict[int, int] = {}
+        self._lone = LONE_IDS
+        self._last_pts_s: float | None = None
         self._last = 0
 
     def goes_on_with(self, frame: Frame) -> bool:
@@ -61,7 +66,23 @@ class StreamTracks:
             self._last = 0
         self.epoch, self.size = frame.epoch, frame.size
         self._ids.clear()
+        self._last_pts_s = None
         self.tracker.reset()
+
+    def with_lone(self, ids: NDArray[np.int64], pts_s: float) -> NDArray[np.int64]:
+        """The tracker's ids (N,); after a gap in which nobody can be followed, new ones for whom it gives none.
+
+        A tracker names people at their second sight, which at such a rate may never come.
+        """
+        slow = self._last_pts_s is not None and pts_s - self._last_pts_s > SLOW_STEP_S
+        self._last_pts_s = pts_s
+        if not slow:
+            return ids
+        lone = np.flatnonzero(ids < 0)
+        named = ids.copy()
+        named[lone] = self._lone + np.arange(len(lone))
+        self._lone += len(lone)
+        return named
 
     def own_id(self, tracker_id: int) -> int:
         """Our id for the tracker's."""
@@ -230,7 +251,8 @@ class TrackStage:
     def _track(self, item: Detected, vectors: NDArray[np.float32] | None) -> NDArray[np.int64]:
         """The tracker's id of each detection, (N,); -1 = none."""
         tracker = self._streams[item.frame.stream_id].tracker
-        return tracker.update(item.frame, item.detections, vectors)
+        ids = tracker.update(item.frame, item.detections, vectors)
+        return self._streams[item.frame.stream_id].with_lone(ids, item.frame.pts_s)
 
     def _show(self, followed: Sequence[tuple[Detected, NDArray[np.int64]]]) -> None:
         """Tells the observers; by now a new track that continues a lost one has its id."""

@@ -30,7 +30,9 @@ class Accepted:
         return self.verdict.fused - self.max_distance
 
 
-def accept(verdicts: Sequence[Verdict], cuts: Cuts, margin: float, enrolled: int) -> Accepted | None:
+def accept(
+    verdicts: Sequence[Verdict], cuts: Cuts, margin: float, enrolled: int, share: float = 1.0
+) -> Accepted | None:
     """The nearest verdict, when it is within its cut and leads the next identity by the margin.
 
     Args:
@@ -38,6 +40,7 @@ def accept(verdicts: Sequence[Verdict], cuts: Cuts, margin: float, enrolled: int
         cuts: Where a hit begins.
         margin: Least lead over the next identity; counts only when two or more identities are enrolled.
         enrolled: Number of identities on the watchlist.
+        share: Of the cut, that it must be within, in [0, 1].
     """
     if not verdicts:
         return None
@@ -47,7 +50,7 @@ def accept(verdicts: Sequence[Verdict], cuts: Cuts, margin: float, enrolled: int
     if others and enrolled >= 2:
         next_cut = cuts.of(others[0].candidate, judged=others[0].judged)
         lead = (others[0].fused - nearest.fused) - (next_cut - cut)
-    if nearest.fused > cut or (lead is not None and lead < margin):
+    if nearest.fused > share * cut or (lead is not None and lead < margin):
         return None
     return Accepted(replace(nearest, rank=1), lead, cut, cuts.probability(nearest))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipeline.follow.questions import Ripeness
 from pipeline.identify.calibration import Cuts
 from pipeline.identify.decide import accept
 from pipeline.identify.hits import Answer, HitBook, Report, nobody
@@ -14,6 +15,8 @@ from pipeline.identify.show import Evidence, Look, distances_to, nearest_sight
 from pipeline.messages import Candidate, EndReason, Hit, HitIdentity, TrackKey, Tracklet, Verdict
 from pipeline.plugged import MaskQuestion, PluggedVerifier
 from pipeline.watchlist.snapshot import WatchlistSnapshot
+
+ANY_IS_RIPE = Ripeness(1, 0.0)
 
 
 class IdentifyStage:
@@ -28,6 +31,8 @@ class IdentifyStage:
         evidence: Makes what they show, once a batch, when all is decided.
         cuts: Where a hit begins; with a calibration, for every size of watchlist.
         margin: Least lead over the next identity.
+        ripeness: Tells the questions that come before a track has shown enough.
+        sure_share: Of the cut, in [0, 1]; these are hits only within it.
     """
 
     def __init__(
@@ -39,6 +44,8 @@ class IdentifyStage:
         *,
         cuts: Cuts,
         margin: float,
+        ripeness: Ripeness = ANY_IS_RIPE,
+        sure_share: float = 1.0,
     ) -> None:
         self._matcher = matcher
         self._verifier = verifier
@@ -46,6 +53,7 @@ class IdentifyStage:
         self._evidence = evidence
         self._cuts = self._all_cuts = cuts
         self._margin = margin
+        self._ripeness, self._sure_share = ripeness, sure_share
         self._watchlist: WatchlistSnapshot | None = None
         self._somebody_left = False  # and the verifier has not forgotten them yet
         self._latest: dict[TrackKey, Tracklet] = {}
@@ -153,7 +161,8 @@ class IdentifyStage:
         watchlist = self._watchlist
         if watchlist is None:
             return nobody(tracklet)
-        accepted = accept(verdicts, self._cuts, self._margin, len(watchlist.identities))
+        share = self._sure_share if self._ripeness.is_early(tracklet) else 1.0
+        accepted = accept(verdicts, self._cuts, self._margin, len(watchlist.identities), share)
         if accepted is None:
             return nobody(tracklet)
         candidate = accepted.verdict.candidate

@@ -7,7 +7,6 @@ two engines; all in one process, or one of `run` and one of `verify`. A clip tak
 """
 
 import argparse
-import csv
 import json
 import logging
 import os
@@ -25,16 +24,17 @@ import numpy as np
 import yaml
 from kafka import KafkaConsumer
 
+from tests.bench.visible import visible_from, visible_moments
 from tests.servers.availability import available
 from tests.servers.hall import CLIPS
 from tests.servers.kafka import KafkaBroker
 from tests.servers.rtsp import RtspServer
 from tests.support.strangers import MUSEWATCH
+from trainers.evaluate.truth import PRESENCE, read_presence
 
 TOPIC = "musewatch.hits"
 SECONDS = 46  # a clip and a little
 FPS = 15  # of the demo's clips
-LEAST_PX, LEAST_VISIBLE = 40, 0.5  # of a person who counts as visible
 STARTING_S = 8  # of a member, until it has its partitions
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 WEIGHTLESS = {"detector": {"use": "hog"}, "embedder": {"use": "colour"}}
@@ -132,18 +132,12 @@ def since_visible(clip: str, arrivals: Sequence[Arrival]) -> list[float]:
 
 def appearances(clip: str) -> list[tuple[str, float, float]]:
     """Person, first second in which it is visible, last second there; of those that are visible at all."""
-    shown: dict[str, list[float]] = {}
-    for line in (CLIPS / f"{clip}.gt.txt").read_text(encoding="utf-8").splitlines():
-        frame, number, _, _, _, height, _, _, visible = map(float, line.split(","))
-        if height >= LEAST_PX and visible >= LEAST_VISIBLE:
-            shown.setdefault(f"p{number:.0f}", []).append((frame - 1) / FPS)
-    with (CLIPS / "presence.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["stream_id"] == clip]
-    spells = [(row["person_id"], float(row["start_s"]) - 0.01, float(row["end_s"])) for row in rows]
+    moments = visible_moments(CLIPS / f"{clip}.gt.txt", lambda frame: (frame - 1) / FPS)
+    stays = [row.stay for row in read_presence(CLIPS / PRESENCE) if row.stay.stream_id == clip]
     return [
-        (person, min(moments), end_s)
-        for person, start_s, end_s in spells
-        if (moments := [at_s for at_s in shown.get(person, []) if start_s <= at_s <= end_s])
+        (stay.person_id, start_s, stay.end_s)
+        for stay in stays
+        if (start_s := visible_from(stay, int(stay.person_id.removeprefix("p")), moments)) is not None
     ]
 
 

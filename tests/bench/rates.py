@@ -30,6 +30,7 @@ from pipeline.desk.desk import Desk
 from pipeline.desk.equipment import Equipment
 from pipeline.messages import Frame
 from pipeline.plugged import PluggedDetector
+from pipeline.runner.inline import InlineFront
 from tests.bench.evidence import CachedDetector
 from tests.bench.visible import Moments, visible_from, visible_moments
 from trainers.evaluate.clips import enrol_only, measuring, save_photos
@@ -41,7 +42,6 @@ from trainers.evaluate.labelled import read_labelled_clips
 from trainers.evaluate.passes import remembered_vectors
 from trainers.evaluate.truth import LABEL_ENDINGS, PRESENCE, clip_facts, read_truth
 from trainers.metrics.alerts import AlertScores, StreamTruth, score_alerts
-from pipeline.runner.inline import InlineFront
 
 RATES = (30.0, 12.0, 4.0, 2.0, 1.0, 0.5)
 AROUND_PHOTO_S = 0.2  # no frame so near to an enrolled picture is shown

@@ -9,6 +9,7 @@ import pytest
 from pipeline.config import TracksConfig
 from pipeline.follow.buffer import CROP_GAP_S, Record, TrackBuffer, find_predecessor
 from pipeline.follow.geometry import Box
+from pipeline.follow.questions import Ripeness
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 from pipeline.testing import UNDATED
 
@@ -40,9 +41,15 @@ def feed(buffer: TrackBuffer, pts_s: float, quality: float = 0.5, track_id: int 
 @pytest.fixture
 def buffer() -> TrackBuffer:
     config = TracksConfig(
-        crops=3, ripe_crops=3, ripe_s=0.5, again_s=1.0, idle_s=1.0, relink_s=2.0, max_tracks=4
+        crops=3, ripe_crops=3, ripe_s=0.5, again_s=1.0, idle_s=1.0, relink_s=2.0, max_tracks=4, early=False
     )
     return TrackBuffer(config, {"embedder": "sha256:x"})
+
+
+@pytest.fixture
+def early() -> TrackBuffer:
+    config = TracksConfig(crops=3, ripe_crops=3, ripe_s=0.5, again_s=1.0, idle_s=1.0, relink_s=2.0)
+    return TrackBuffer(config)
 
 
 def test_it_asks_when_ripe_again_when_there_is_more_and_last_when_the_track_is_over(
@@ -58,6 +65,33 @@ def test_it_asks_when_ripe_again_when_there_is_more_and_last_when_the_track_is_o
     assert last.decided_pts_s == 4.9
     assert last.engines == {"embedder": "sha256:x"}
     assert len(buffer) == 0
+
+
+def test_early_questions_come_with_each_of_the_first_crops(early: TrackBuffer) -> None:
+    asked = [feed(early, t / 5) for t in range(8)]
+    numbers = [[q.number for q in questions] for questions in asked]
+    assert numbers == [[1], [2], [3], [4], [], [], [], []], "the fourth when ripe, then as usual"
+    ripeness = Ripeness(3, 0.5)
+    assert [ripeness.is_early(q) for questions in asked for q in questions] == [True, True, True, False]
+
+
+def test_who_was_asked_about_early_is_asked_about_once_more_out_of_sight(early: TrackBuffer) -> None:
+    feed(early, 0.0)
+    feed(early, 0.2)
+    assert early.due("door", 1.2) == []
+    (asked,) = early.due("door", 1.3)
+    assert (asked.number, asked.end, Ripeness(3, 0.5).is_early(asked)) == (3, None, False)
+    assert early.due("door", 1.4) == []
+
+
+def test_a_single_sight_is_a_question_at_once_and_an_early_one_to_its_end(early: TrackBuffer) -> None:
+    (asked,) = feed(early, 0.0)
+    assert early.due("door", 1.3) == []
+    (last,) = early.due("door", 10.0)
+    assert (last.number, last.end) == (2, EndReason.TRACK_ENDED)
+    assert Ripeness(3, 0.5).is_early(asked)
+    assert Ripeness(3, 0.5).is_early(last)
+    assert not Ripeness(1, 0.0).is_early(asked), "one crop is enough where the config says so"
 
 
 def test_a_question_without_news_is_not_asked_again(buffer: TrackBuffer) -> None:

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from pipeline.config import TracksConfig
 from pipeline.follow.buffer import TrackBuffer
 from pipeline.follow.detect import DetectStage
-from pipeline.follow.follow import TrackStage
+from pipeline.follow.follow import StreamTracks, TrackStage
 from pipeline.messages import Clock, Detected, Detections, EndReason, Frame, Seen, StreamEnd, Tracklet
 from pipeline.plugged import PluggedTracker
 from pipeline.testing import FakeCodec, FakeDetector, FakeEmbedder, frame
 from plugins.codec_opencv import OpenCVCodec
 
 LEFT, RIGHT = (10.0, 10.0, 40.0, 90.0), (60.0, 10.0, 90.0, 90.0)
-CONFIG = TracksConfig(ripe_crops=2, ripe_s=0.0, min_quality=0.0)
+CONFIG = TracksConfig(ripe_crops=2, ripe_s=0.0, min_quality=0.0, early=False)
 
 
 class RowTracker:
@@ -105,6 +105,15 @@ def seen(
 ) -> Detected:
     shot = replace(frame(index, picture(size), fps=5.0, stream_id=stream), epoch=epoch)
     return Detected(shot, FakeDetector(*boxes).detect([shot])[0])
+
+
+def test_who_is_seen_after_a_long_gap_has_a_number_at_first_sight() -> None:
+    stream = StreamTracks(PluggedTracker.of(RowTracker()))
+    ids = np.array([7, -1, -1], np.int64)
+    told = [stream.with_lone(ids, pts_s).tolist() for pts_s in (0.0, 0.4, 1.4, 2.4)]
+    assert told[:2] == [ids.tolist()] * 2, "a second sight will come"
+    assert [row[0] for row in told] == [7] * 4
+    assert len({number for row in told[2:] for number in row[1:]} - {-1}) == 4
 
 
 def test_people_become_tracklets_with_crop_scene_and_vector() -> None:

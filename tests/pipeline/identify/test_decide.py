@@ -40,6 +40,15 @@ def test_accept(fused: tuple[float, ...], enrolled: int, expected: str | None) -
     assert (accepted and accepted.verdict.candidate.identity_id) == expected
 
 
+def test_first_sights_must_be_nearer_than_the_cut_by_a_share() -> None:
+    cuts = Cuts(1.0)
+    assert accept(verdicts(0.75), cuts, 0.0, enrolled=1, share=0.75) is not None
+    assert accept(verdicts(0.8), cuts, 0.0, enrolled=1, share=0.75) is None
+    sure = accept(verdicts(0.5), cuts, 0.0, enrolled=1, share=0.75)
+    assert sure is not None
+    assert sure.max_distance == 1.0, "what is told is the cut itself"
+
+
 def test_the_lead_is_told_and_is_none_for_a_lone_identity() -> None:
     pair = accept(verdicts(0.25, 0.75), Cuts(1.0), 0.0, enrolled=2)
     lone = accept(verdicts(0.25), Cuts(1.0), 0.0, enrolled=1)
