@@ -56,6 +56,11 @@ JOBS = {
         "train_captions",
         "An embedder that reads: pictures of people against what is said of them.",
     ),
+    "verifier": Job(
+        "trainers.verifier",
+        "train_verifier",
+        "A language model that looks at two pictures: Qwen-VL, tuned on pairs that are hard for an embedder.",
+    ),
     "ultralytics": Job(
         "trainers.detector_ultralytics",
         "train_ultralytics",

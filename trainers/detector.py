@@ -23,13 +23,13 @@ from trainers.detection.judge import judge
 from trainers.detection.losses import Labels, detection_losses
 from trainers.detection.picture_store import PictureStore
 from trainers.metrics.boxes import BoxScores
-from trainers.training.run import CHECKPOINT, Run, RunSettings, arithmetic, starting_network, unsaved
+from trainers.training.run import CHECKPOINT, NetworkSettings, Run, arithmetic, starting_network, unsaved
 from trainers.training.state import Restorable
 
 GREY_SPREAD = 64.0  # grey levels that make one unit of the input
 
 
-class Config(RunSettings):
+class Config(NetworkSettings):
     """All that decides a run, but for seed and device."""
 
     pictures: tuple[ConfigPath, ...] = Field(min_length=1, description="Folders of `world frames`.")

@@ -29,8 +29,8 @@ from trainers.sampling import DomainSampler
 from trainers.training.run import (
     CHECKPOINT,
     EARLY,
+    NetworkSettings,
     Run,
-    RunSettings,
     arithmetic,
     spare_memory,
     starting_network,
@@ -49,7 +49,7 @@ class Batch(Settings):
     pictures: int = Field(default=4, ge=1, description="Of each person.")
 
 
-class PeopleSettings(RunSettings):
+class PeopleSettings(NetworkSettings):
     """What every training on labelled people has beside the frame's keys."""
 
     train: tuple[SetChoice, ...] = Field(min_length=1, description="Sets to learn from.")
@@ -110,8 +110,7 @@ class LearnedPeople:
     """
 
     def __init__(self, config: PeopleSettings, run: Run, search: PictureSearch) -> None:
-        if (config.preprocess.colour, config.preprocess.resize) != ("rgb", "stretch"):
-            raise ConfigError("training reads pictures as rgb, stretched", "say so in preprocess")
+        need_stretched_rgb(config.preprocess)
         self.people = gather(config.train)
         say(str(self.people))
         digest = self.people.digest()
@@ -260,6 +259,16 @@ class Encoder:
         )
         save_checkpoint(out / CHECKPOINT, network, card)
         return out / CHECKPOINT
+
+
+def need_stretched_rgb(settings: Preprocess) -> None:
+    """Checks that pictures are fed as training reads them.
+
+    Raises:
+        ConfigError: Otherwise.
+    """
+    if (settings.colour, settings.resize) != ("rgb", "stretch"):
+        raise ConfigError("training reads pictures as rgb, stretched", "say so in preprocess")
 
 
 class Normalise(torch.nn.Module):

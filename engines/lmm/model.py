@@ -22,6 +22,8 @@ from engines.manifest import Manifest
 with offline():
     import transformers
 
+transformers.utils.logging.disable_progress_bar()
+
 KINDS = {
     "qwen2_vl": "Qwen2VLForConditionalGeneration",
     "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",

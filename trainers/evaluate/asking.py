@@ -17,7 +17,7 @@ from pipeline.errors import InputError
 from pipeline.rerank import Distances
 from trainers.datasets.pictures import read_picture
 from trainers.datasets.sample import Sample
-from trainers.evaluate.feature_set import FeatureSet, Opinions
+from trainers.evaluate.feature_set import FeatureSet, Opinions, nearest_rows
 
 _TAU = 5.0
 _OPEN = 256  # pictures kept ready for the network
@@ -65,8 +65,7 @@ def ask(data: FeatureSet, d: Distances, images: Path, top_c: int, answers: PairA
         raise InputError(
             "the file does not name its pictures", "add query_paths and gallery_paths, relative to --images"
         )
-    nearest = [np.argsort(block, axis=1, kind="stable")[:, :top_c] for _, block in d.query_blocks()]
-    candidates = np.concatenate(nearest).astype(np.int64)
+    candidates = nearest_rows(d, top_c)
     paths = [images / name for name in data.gallery_paths]
     said = [
         answers.p_no(images / query, [paths[row] for row in rows])

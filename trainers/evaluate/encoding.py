@@ -39,14 +39,19 @@ class Encoding:
         Raises:
             InputError: A picture is missing or damaged.
         """
-        return FeatureSet.of(search.arrays(self._vectors, self._text_vectors if self._embed_text else None))
+        return FeatureSet.of(search.arrays(self.vectors, self._text_vectors if self._embed_text else None))
 
     def _text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         assert self._embed_text is not None
         parts = [self._embed_text(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]
         return np.concatenate(parts)
 
-    def _vectors(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+    def vectors(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """(N, D) of pictures.
+
+        Raises:
+            InputError: A picture is missing or damaged.
+        """
         names = [_name(sample) for sample in samples]
         known = self._cache.find(self._digest, names)
         new = {name: sample for name, sample in zip(names, samples, strict=True) if name not in known}

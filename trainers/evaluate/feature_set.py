@@ -129,6 +129,12 @@ class FeatureSet:
         return Distances.from_features(self.query_features, self.gallery_features, metric, memory_mb)
 
 
+def nearest_rows(d: Distances, top_c: int) -> NDArray[np.int64]:
+    """(Q, C) gallery rows of each query, nearest first; equal distances are ordered by row."""
+    nearest = [np.argsort(block, axis=1, kind="stable")[:, :top_c] for _, block in d.query_blocks()]
+    return np.concatenate(nearest).astype(np.int64)
+
+
 def _names(name: str, values: NDArray[Any], size: int) -> tuple[str, ...]:
     if values.shape != (size,) or values.dtype.kind != "U":
         raise InputError(

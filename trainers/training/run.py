@@ -1,7 +1,7 @@
 """One frame for every training: its keys, its loop, what a kill must not lose, and where it ends.
 
 A job says what is learned (`losses`), how good it is (`judge`) and what comes out (`conclude`); the frame does all
-else. `trainers/encoder.py`, `trainers/detector.py` and `trainers/captioned.py` are jobs.
+else. `trainers/encoder.py`, `trainers/detector.py`, `trainers/captioned.py` and `trainers/verifier.py` are jobs.
 """
 
 import contextlib
@@ -41,7 +41,6 @@ class RunSettings(Settings):
 
     name: str = Field(description="Of the network that comes out.")
     licence: str = Field(description="Of its weights.")
-    network: PluginChoice = Field(description="An entry point of musewatch.network, and its arguments.")
     start: ConfigPath | None = Field(
         default=None, description="Begin from it: a checkpoint folder, or other people's weights."
     )
@@ -71,6 +70,12 @@ class RunSettings(Settings):
             keys["warmup"] = min(1.0, warmup / steps)
             say(f"warmup is a share of the steps now: {warmup} steps are {keys['warmup']:.4g}")
         return keys
+
+
+class NetworkSettings(RunSettings):
+    """Of the jobs whose network an entry point builds."""
+
+    network: PluginChoice = Field(description="An entry point of musewatch.network, and its arguments.")
 
 
 class Job(Protocol):
@@ -255,7 +260,7 @@ class Run:
         )
 
 
-def starting_network(settings: RunSettings, run: Run) -> nn.Module:
+def starting_network(settings: NetworkSettings, run: Run) -> nn.Module:
     """From nothing, from a checkpoint of ours, or from weights that the architecture itself can read; on its device.
 
     Raises:
@@ -285,7 +290,7 @@ def spare_memory(network: Any, wanted: bool) -> None:
     network.checkpointing = wanted
 
 
-def unsaved(settings: RunSettings, provenance: str, **more: Any) -> Manifest:
+def unsaved(settings: NetworkSettings, provenance: str, **more: Any) -> Manifest:
     """The manifest of a trained network before it is on disk.
 
     Args:
