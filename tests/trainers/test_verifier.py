@@ -20,10 +20,11 @@ from safetensors.torch import load_file  # noqa: E402
 from engines.architectures import build_network  # noqa: E402
 from engines.checkpoint import save_checkpoint  # noqa: E402
 from engines.errors import EngineError  # noqa: E402
+from engines.lmm.answers import p_no  # noqa: E402
 from engines.lmm.model import open_model  # noqa: E402
 from engines.lmm.pictures import prepare  # noqa: E402
 from engines.lmm.question import PairQuestion  # noqa: E402
-from engines.lmm.scorer import Scorer, p_no  # noqa: E402
+from engines.lmm.scorer import Scorer  # noqa: E402
 from engines.manifest import UNSAVED, Manifest, load_manifest  # noqa: E402
 from pipeline.cli.main import main  # noqa: E402
 from pipeline.errors import ConfigError, InputError  # noqa: E402

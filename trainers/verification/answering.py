@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engines.lmm.answers import p_no
 from engines.lmm.cache import ByteCache
-from engines.lmm.scorer import p_no
 from engines.manifest import Preprocess
 from engines.preprocess import preprocess
 from trainers.datasets.pictures import read_picture
