@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
+from engines.lmm.late import late_order
 from engines.lmm.model import VisionLanguageModel
-from engines.lmm.pictures import PatchGrid, Picture
+from engines.lmm.pictures import PatchGrid
 from engines.lmm.question import PairQuestion
 from engines.prompts import Layout, Prompt
 from pipeline.errors import ConfigError
-
-_HERE = Picture(np.zeros((3, 0, 0), np.float32), b"")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +56,7 @@ class PairNetwork(torch.nn.Module):
     ids: torch.Tensor
     seen: torch.Tensor
     positions: torch.Tensor
+    mask: torch.Tensor | None
 
     def __init__(
         self,
@@ -78,13 +77,28 @@ class PairNetwork(torch.nn.Module):
                 f"take multiples of {side}",
             )
         self._patches = (1, size[0] // model.grid.patch_px, size[1] // model.grid.patch_px)
-        ids = torch.tensor([model.tokens(_asked(prompt, layout, size[0] * size[1] // side**2))])
-        seen = ids == network.config.image_token_id
-        grids = torch.tensor([self._patches] * 2)
-        positions, _ = network.model.get_rope_index(ids, seen.int(), image_grid_thw=grids)
+        self._tokens = size[0] * size[1] // side**2
+        texts = _asked(prompt, layout, self._tokens)
+        pieces = [torch.tensor([model.tokens(text)]) for text in texts]
+        places = [self._places(ids) for ids in pieces]
+        mask = None
+        if layout == "late":
+            steps = [int(each.max()) + 1 for each in places]
+            sees, starts = late_order([ids.shape[1] for ids in pieces], steps)
+            places = [each + start for each, start in zip(places, starts, strict=True)]
+            mask = torch.where(sees, 0.0, torch.finfo(torch.float32).min)[None, None]
+        ids = torch.cat(pieces, 1)
         self.register_buffer("ids", ids, persistent=False)
-        self.register_buffer("seen", seen, persistent=False)
-        self.register_buffer("positions", positions, persistent=False)
+        self.register_buffer("seen", ids == network.config.image_token_id, persistent=False)
+        self.register_buffer("positions", torch.cat(places, 2), persistent=False)
+        self.register_buffer("mask", mask, persistent=False)
+
+    def _places(self, ids: torch.Tensor) -> torch.Tensor:
+        """(3, 1, n) positions of tokens, from 0."""
+        seen = ids == self.network.config.image_token_id
+        grids = torch.tensor([self._patches] * (int(seen.sum()) // self._tokens)) if seen.any() else None
+        positions: torch.Tensor = self.network.model.get_rope_index(ids, seen.int(), image_grid_thw=grids)[0]
+        return positions
 
     def look(self, pictures: torch.Tensor) -> Seen:
         """Vision tokens of (N, 3, H, W) pictures that are normalised."""
@@ -103,7 +117,9 @@ class PairNetwork(torch.nn.Module):
         shown = torch.cat([first.tokens, second.tokens], 1)
         vectors = vectors.masked_scatter(seen[:, :, None], shown.to(vectors.dtype))
         deep = [torch.cat(layers, 1).flatten(0, 1) for layers in zip(first.deep, second.deep, strict=True)]
-        more = {"visual_pos_masks": seen, "deepstack_visual_embeds": deep} if deep else {}
+        more: dict[str, Any] = {"visual_pos_masks": seen, "deepstack_visual_embeds": deep} if deep else {}
+        if self.mask is not None:
+            more["attention_mask"] = self.mask.to(vectors.dtype).expand(count, -1, -1, -1)
         said = model.language_model(
             inputs_embeds=vectors, position_ids=self.positions.expand(-1, count, -1), use_cache=False, **more
         )
@@ -152,9 +168,11 @@ def answer_loss(
     return torch.nn.functional.cross_entropy(logits[:, list(answers)], (~same).long())
 
 
-def _asked(prompt: Prompt, layout: Layout, tokens: int) -> str:
-    """The question as one text with places for the tokens of two pictures."""
+def _asked(prompt: Prompt, layout: Layout, tokens: int) -> list[str]:
+    """The question as text with places for the tokens of two pictures; of the layout late what is read alone, alone."""
     question = PairQuestion(prompt, layout)
     place = f"<|vision_start|>{'<|image_pad|>' * tokens}<|vision_end|>"
-    parts = [*question.until_first(_HERE), *question.from_second(_HERE)]
-    return "".join(place if isinstance(part, Picture) else part for part in parts)
+    texts = [
+        question.opening, question.announces_first + place, question.announces_second + place, question.after,
+    ]  # fmt: skip
+    return texts if layout == "late" else ["".join(texts)]

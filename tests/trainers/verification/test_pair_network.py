@@ -7,7 +7,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from engines.lmm.pictures import PatchGrid, patches  # noqa: E402
+from engines.lmm.late import LatePairs  # noqa: E402
+from engines.lmm.model import VisionLanguageModel  # noqa: E402
+from engines.lmm.pictures import PatchGrid, Picture, patches  # noqa: E402
+from engines.lmm.question import PairQuestion  # noqa: E402
+from engines.lmm.scorer import ExactPairs, Scorer  # noqa: E402
+from engines.prompts import Layout  # noqa: E402
 from tests.support.tiny_lmm import KINDS, PROMPT, network, tiny_tokenizer  # noqa: E402
 from trainers.verification.pair_network import PairNetwork, answer_loss, patched  # noqa: E402
 
@@ -50,3 +55,22 @@ def test_among_the_answers_no_other_word_counts() -> None:
     loss = answer_loss(logits, torch.tensor([True, False]), (0, 3), among_all=False)
     p = torch.tensor([1 / (1 + torch.e**-1), 0.5])
     assert loss.item() == pytest.approx(float(-p.log().mean()), abs=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["rules_first", "rules_last", "late"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_says_what_the_engine_will_say(kind: str, layout: Layout) -> None:
+    tokenizer = tiny_tokenizer()
+    model: Any = network(kind, tokenizer)
+    size = (64, 32) if kind == "qwen3_vl" else (56, 28)
+    pairs = PairNetwork(model, tokenizer, PROMPT, layout, ("Yes", "No"), size).eval()
+    pictures = torch.randn(3, 3, *size)
+    with torch.inference_mode():
+        logits = pairs(pictures, torch.tensor([0, 2, 1]), torch.tensor([1, 0, 2]))[
+            :, list(pairs.answer_tokens)
+        ]
+    shown = [Picture(each.numpy(), bytes([i])) for i, each in enumerate(pictures)]
+    served, question = VisionLanguageModel(model, tokenizer, ("Yes", "No")), PairQuestion(PROMPT, layout)
+    scorer = LatePairs(question, served) if layout == "late" else ExactPairs(question, Scorer(served))
+    found = scorer.score([(shown[0], shown[1]), (shown[2], shown[0]), (shown[1], shown[2])])
+    assert abs(logits.numpy() - found).max() < 1e-4
