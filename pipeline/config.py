@@ -232,7 +232,7 @@ class Config(Settings):
     data_dir: ConfigPath = Field(default=DATA_DIR, validate_default=True)
     streams: tuple[StreamConfig, ...] = ()
     detector: PluginChoice = Field(default_factory=lambda: choose("hog"))
-    tracker: PluginChoice = Field(default_factory=lambda: choose("bytetrack"))
+    tracker: PluginChoice = Field(default_factory=lambda: choose("appearance"))
     embedder: PluginChoice = Field(default_factory=lambda: choose("colour"))
     tracks: TracksConfig = TracksConfig()
     matcher: MatcherConfig = Field(default_factory=MatcherConfig)

@@ -50,7 +50,7 @@ streams:
     zones: [[[0, 0.3], [1, 0.3], [1, 1], [0, 1]]]
   - {id: clip, source: {use: file, path: clip.mp4, pace: fast, skip: [[4.0, 9.5]]}}
 detector: {use: onnx, engine: yolox_nano.yaml, min_score: 0.3, min_height_px: 40}
-tracker: {use: bytetrack}
+tracker: {use: appearance}
 embedder: {use: onnx, engine: retail_0267.yaml}
 matcher: {top_c: 40}
 verifier: {use: distance}

@@ -55,6 +55,7 @@ CHEAP = {
     "webhook",
     "kafka",
     "memory",
+    "appearance",
     "bytetrack",
     "exact",
     "distance",
@@ -73,7 +74,7 @@ streams:
   - {id: clip, source: {use: file, path: clip.mp4, pace: fast, skip: [[4.0, 9.5]], loop: 2}}
   - {id: folder, source: {use: folder, path: pictures, fps: 10}}
 detector: {use: onnx, engine: yolox_nano.yaml, min_score: 0.3, min_height_px: 40}
-tracker: &tracker {use: bytetrack, lost_s: 1.0}
+tracker: &tracker {use: appearance, lost_s: 1.0}
 embedder: {use: colour}
 matcher: {top_c: 40, index: {use: exact, block_rows: 1024}}
 verifier: {use: distance}

@@ -19,7 +19,7 @@ from plugins.codec_opencv import OpenCVCodec
 from plugins.embedders.colour import ColourEmbedder
 from plugins.index_exact import ExactIndex
 from plugins.masker_box import BoxMasker
-from plugins.trackers.bytetrack import ByteTracker
+from plugins.trackers.appearance import AppearanceTracker
 from plugins.verifier_distance import DistanceVerifier
 from tests.pipeline.runner.rig import SCRIPTS, Camera, Rig, clip, play, plug_in
 from tests.servers.ports import free_port
@@ -34,7 +34,7 @@ SPARE = {
 }
 NEEDED = {
     "detector": (DrawnDetector, "detect"),
-    "tracker": (ByteTracker, "update"),
+    "tracker": (AppearanceTracker, "update"),
     "embedder": (ColourEmbedder, "embed"),
     "codec": (OpenCVCodec, "encode"),
 }

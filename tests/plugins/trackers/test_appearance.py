@@ -1,5 +1,7 @@
 """What our tracker does beyond the suite of its role: who is who after a crossing, by looks."""
 
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -191,3 +193,15 @@ def test_how_the_camera_turned_and_that_people_do_not_count():
     assert by[:, :2] @ [330, 180] + by[:, 2] == pytest.approx([330, 180], abs=1)
     assert camera.step(np.zeros((360, 640, 3), np.uint8), nobody).tolist() == STILL.tolist()
     assert camera.step(np.zeros((20, 20, 3), np.uint8), nobody).tolist() == STILL.tolist()
+
+
+def test_no_tracking_library_is_loaded_for_it() -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pipeline.config import parse_config; from pipeline.registry import build\n"
+        "config = parse_config({'version': 1, 'streams': []}, Path())\n"
+        "tracker = build('tracker', config.tracker, Path(), 'tracker')\n"
+        "print(type(tracker).__name__, sorted({'trackers', 'supervision', 'boxmot', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "AppearanceTracker []\n"
