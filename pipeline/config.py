@@ -62,7 +62,12 @@ class TracksConfig(Settings):
         default=True,
         description="Ask with each of the first crops too, before a track is ripe; see decision.sure_share.",
     )
-    again_s: float = Field(default=1.0, gt=0, le=LONG_S, description="Shortest time between two questions.")
+    again_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=LONG_S,
+        description="Between two questions while the evidence grows; at first it is half of the track's age.",
+    )
     idle_s: float = Field(
         default=1.5, gt=0, le=LONG_S, description="Seconds unseen after which a track rests."
     )
@@ -100,7 +105,7 @@ class DecisionConfig(Settings):
         description="Largest distance of a hit; auto = the embedder's operating point.",
     )
     sure_share: float = Field(
-        default=0.8,
+        default=0.9,
         ge=0,
         le=1,
         description="Of the cut: so near must be who is found by a track's first sights, before it is ripe, or by a "

@@ -19,6 +19,10 @@ from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 
 BETTER = 1.05  # a crop must be this much better to replace one that shows the same, or the worst
 SCENES = 3  # best crops of a track whose whole frame is kept: what a hit may show
+EARLY_QUALITY = (
+    0.25  # of the best crop before a track is asked about early: a poorer first look may yet be dropped
+)
+LEAST_AGAIN_S, AGE_SHARE = 0.5, 0.5  # no question for half of a track's age, from that on and to `again_s`
 FRESH_GAIN = 1.25  # the evidence must have grown by this much before the same question is asked again
 CROP_GAP_S = 0.15  # crops nearer in time show the same picture
 SAMPLE_S = 1.0  # a crop no better than the others, but so much later, still makes the mean a better one
@@ -45,6 +49,7 @@ class Record:
     asked_pts_s: float = -np.inf
     asked_weight: float = 0.0
     asked_crops: int = 0
+    asks_early: bool = True
     settled: bool = False  # asked about when ripe, or out of sight
     sure_pts_s: float = -np.inf
     sure_box: Box = (0.0, 0.0, 0.0, 0.0)
@@ -83,6 +88,7 @@ class TrackBuffer:
         record = records.get(key.track_id)
         if record is None:
             record = records[key.track_id] = Record(key, clock, pts_s, pts_s, box)
+            record.asks_early = self._config.early
         record.last_pts_s, record.last_box = pts_s, box
         return record
 
@@ -136,6 +142,7 @@ class TrackBuffer:
             record.last_pts_s,
             record.last_box,
         )
+        fresh.asks_early = False  # it may yet go on with a lost one, under that one's number
         for crop in doubts:
             self._keep(fresh, crop)
         self._streams[record.key.stream_id][track_id] = fresh
@@ -200,8 +207,8 @@ class TrackBuffer:
 
     def _keep(self, record: Record, crop: Crop) -> None:
         """Takes a crop of the track's person; a frame is kept with the best only."""
-        record.weight += crop.quality
-        weighted = crop.quality * crop.embedding
+        record.weight += _weight(crop)
+        weighted = _weight(crop) * crop.embedding
         record.weighted = weighted if record.weighted is None else record.weighted + weighted
         record.taken_pts_s = max(record.taken_pts_s, crop.pts_s)
         if crop.pts_s >= record.sure_pts_s:
@@ -224,7 +231,7 @@ class TrackBuffer:
         same = alike(crop, record.doubts, cut)
         record.doubts = [*(same or record.doubts), crop]
         record.quiet_until_s = crop.pts_s + CROP_GAP_S
-        if same and not record.questions and record.weight < sum(doubt.quality for doubt in record.doubts):
+        if same and not record.questions and record.weight < sum(map(_weight, record.doubts)):
             self._begin_again(record)
             return False
         if not same and len(record.doubts) >= MOST_DOUBTS:
@@ -244,11 +251,13 @@ class TrackBuffer:
         if not record.settled and self._rests(record, pts_s):
             return crops >= self._ripeness.crops_at_rest
         if not self._ripeness.reached(crops, pts_s - record.first_pts_s):
-            return config.early and crops > record.asked_crops
+            return (
+                record.asks_early and crops > record.asked_crops and record.crops[0].quality >= EARLY_QUALITY
+            )
         if not record.settled:
             return True
-        is_later = pts_s - record.asked_pts_s >= config.again_s
-        return is_later and record.weight > FRESH_GAIN * record.asked_weight
+        rest_s = min(config.again_s, max(LEAST_AGAIN_S, AGE_SHARE * (pts_s - record.first_pts_s)))
+        return pts_s - record.asked_pts_s >= rest_s and record.weight > FRESH_GAIN * record.asked_weight
 
     def _rests(self, record: Record, pts_s: float) -> bool:
         return pts_s - record.last_pts_s > self._config.idle_s
@@ -283,6 +292,11 @@ class TrackBuffer:
         records = sorted(self._of(stream_id), key=lambda r: r.last_pts_s)
         surplus = records[: max(0, len(records) - self._config.max_tracks)]
         return [q for r in surplus for q in self._end(r, EndReason.TRACK_ENDED, pts_s)]
+
+
+def _weight(crop: Crop) -> float:
+    """What a crop counts for in the mean: the first looks at somebody who comes into the picture are many, and poor."""
+    return crop.quality**2
 
 
 def _may_go(old: Crop, new: Crop) -> bool:

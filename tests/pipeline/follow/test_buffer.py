@@ -94,6 +94,20 @@ def test_a_single_sight_is_a_question_at_once_and_an_early_one_to_its_end(early:
     assert not Ripeness(1, 0.0).is_early(asked), "one crop is enough where the config says so"
 
 
+def test_a_poor_first_look_is_not_asked_about_and_may_yet_be_dropped() -> None:
+    buffer = TrackBuffer(TracksConfig(min_quality=0.1))
+    assert feed(buffer, 0.0, quality=0.2) == []
+    assert [len(q.crops) for q in feed(buffer, 0.2, quality=0.3)] == [2]
+
+
+def test_the_older_a_track_the_seldomer_it_is_asked_about(buffer: TrackBuffer) -> None:
+    asked = [t / 5 for t in range(30) if feed(buffer, t / 5, quality=0.2 + t / 50)]
+    gaps_s = np.diff(asked)
+    assert asked[0] == 0.6
+    assert gaps_s.min() >= 0.5
+    assert (np.diff(gaps_s) >= -0.01).all()
+
+
 def test_a_question_without_news_is_not_asked_again(buffer: TrackBuffer) -> None:
     for t in range(4):
         feed(buffer, t / 5)
@@ -115,7 +129,7 @@ def test_it_keeps_the_best_crops_apart_in_time_and_the_mean_of_all(buffer: Track
             buffer.add(record, crop(pts_s, quality, angle), lambda: SCENE)
     assert [(c.pts_s, c.quality) for c in record.crops] == [(0.2, 0.9), (0.6, 0.6), (0.4, 0.5)]
     taken = [(0.3, 0.0), (0.9, 0.2), (0.5, 0.4), (0.6, 0.6)]
-    mean = sum(quality * np.array([np.cos(angle), np.sin(angle)]) for quality, angle in taken)
+    mean = sum(quality**2 * np.array([np.cos(angle), np.sin(angle)]) for quality, angle in taken)
     np.testing.assert_allclose(record.embedding, mean / np.linalg.norm(mean), atol=1e-6)
 
 

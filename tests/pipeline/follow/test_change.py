@@ -73,7 +73,7 @@ def test_one_far_crop_is_held_back_and_forgotten_when_the_person_is_there_again(
     t = Track()
     assert t.add(crop(0.0), crop(0.2), crop(0.4, OTHER), crop(0.6), crop(0.8, OTHER)) == [False] * 5
     assert t.times() == [0.0, 0.2, 0.6]
-    assert t.record.weight == 1.5
+    assert t.record.weight == 3 * 0.5**2
 
 
 def test_far_crops_that_are_not_alike_are_mishaps() -> None:
@@ -103,7 +103,7 @@ def test_a_first_look_that_all_others_belie_is_dropped() -> None:
     """Somebody in front, or half a person at the edge of the picture: the track is of whom it shows from then on."""
     t = Track()
     assert t.add(crop(0.0, OTHER), crop(0.2), crop(0.4)) == [False] * 3
-    assert (t.times(), t.record.weight) == ([0.2, 0.4], 1.0)
+    assert (t.times(), t.record.weight) == ([0.2, 0.4], 2 * 0.5**2)
 
 
 def test_a_first_look_that_was_asked_about_is_not_dropped() -> None:
