@@ -12,7 +12,7 @@ def extra_of(library: str) -> str | None:
     """The first of our extras that names a library, by the name it is imported by; None when none does.
 
     >>> extra_of("numba"), extra_of("open_clip.tokenizer"), extra_of("peft"), extra_of("a_library_nobody_has")
-    ('lab', 'train', 'train', None)
+    ('lab', 'train', 'mllm', None)
     """
     wanted = library.partition(".")[0].lower().replace("-", "_")
     for line in _requirements():

@@ -49,8 +49,8 @@ def covered(boxes: NDArray[np.float32], row: int) -> float:
         boxes: All people of the frame, (N, 4) xyxy.
         row: Which of them.
 
-    >>> covered(np.float32([[0, 0, 10, 20], [4, 10, 14, 30]]), 0)
-    0.30000001192092896
+    >>> round(covered(np.float32([[0, 0, 10, 20], [4, 10, 14, 30]]), 0), 3)
+    0.3
     """
     own, in_front = boxes[row : row + 1], boxes[boxes[:, 3] > boxes[row, 3]]
     return min(1.0, float(intersection(own, in_front).sum()) / max(float(area(own)[0]), 1.0))

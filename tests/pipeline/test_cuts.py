@@ -105,7 +105,7 @@ def test_a_calibration_and_a_number_cannot_both_say_it(tmp_path: Path) -> None:
 
 def test_check_tells_what_is_wrong_with_a_calibration(tmp_path: Path) -> None:
     document = {"version": 1, "decision": calibrated(tmp_path), "telemetry": {"listen": None}}
-    problems, _ = check(parse_config(document, tmp_path))
+    problems, *_ = check(parse_config(document, tmp_path))
     assert [p.where for p in problems if "was made with embedder" in p.problem] == ["decision.calibration"]
 
 

@@ -216,7 +216,7 @@ def test_a_reload_takes_up_the_zones_of_a_stream(rig: Rig) -> None:
         if status.hits:
             runner.stop()
 
-    assert runner.run(30.0, look).hits == 1
+    assert runner.run(30.0, look).hits >= 1
 
 
 @pytest.mark.parametrize(
