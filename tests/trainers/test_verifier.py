@@ -163,6 +163,7 @@ def test_the_command_tunes_and_ends_with_an_engine_that_says_the_same(
     assert "96 pictures of 24 people in 2 domains, sha256:" in engine.provenance
     assert learned_as_served(jobs[0], folder) < 1e-4
     assert main(["engines", "check", str(folder)]) == 0
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1, "who may read one may read all"
 
 
 KILLED = """

@@ -20,6 +20,7 @@ from trainers.metrics.pair_auc import pair_auc
 
 Ask = Callable[[Sequence[Sample], Sequence[Sample], NDArray[np.int64]], NDArray[np.float32]]
 """(Q, C) p_no of queries and the candidates (Q, C) among pictures."""
+SURE = 2.5  # standard errors by which a verifier must make the lists better: the best of several weights is taken
 PLAIN, RERANKED = "none", "k_reciprocal"
 
 
@@ -81,9 +82,25 @@ class Shortlists:
         return {"AUC": self._auc(p_no), "distance_AUC": self._auc(self._raw())}
 
     def best_alpha(self, p_no: NDArray[np.float32]) -> float:
-        """The weight with the highest mAP; the smallest of equals."""
+        """The weight with the highest mAP, the smallest of equals; 0 where its gain may be chance."""
         found = {alpha: self._scores(p_no, alpha, PLAIN)["mAP"] for alpha in sorted(self._alphas)}
-        return max(found, key=found.__getitem__)
+        best = max(found, key=found.__getitem__)
+        return best if self._surely_gains(p_no, best) else 0.0
+
+    def _surely_gains(self, p_no: NDArray[np.float32], alpha: float) -> bool:
+        """Whether the lists get better by more than `SURE` standard errors over the queries."""
+        raw = self._raw()
+        fused = MuEntries(self.candidates, p_no, alpha).mix(raw)
+        rows = [row for row in range(len(raw)) if self._same[row].any()]
+        gains = np.array([self._precision(fused, row) - self._precision(raw, row) for row in rows])
+        return len(gains) > 1 and bool(gains.mean() > SURE * gains.std(ddof=1) / np.sqrt(len(gains)))
+
+    def _precision(self, distances: NDArray[np.float32], row: int) -> float:
+        """Average precision of one list."""
+        counts = self._same[row] | self._other[row]
+        order = np.argsort(distances[row][counts], kind="stable")
+        places = np.flatnonzero(self._same[row][counts][order]) + 1
+        return float((np.arange(1, len(places) + 1) / places).mean())
 
     def scores(self, p_no: NDArray[np.float32], alpha: float, reranker: str = PLAIN) -> dict[str, float]:
         """MAP and R1 of the ranking without and with the verifier, to four places."""

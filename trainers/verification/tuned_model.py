@@ -96,6 +96,7 @@ class TunedModel:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CARD).unlink(missing_ok=True)
         self.network.save_pretrained(folder, max_shard_size="1TB")
+        shutil.copymode(folder / "config.json", folder / NETWORK)  # safetensors' are for one user alone
         self.tokenizer.save_pretrained(folder)
         for path in self._companions():
             if not (folder / path.name).exists():

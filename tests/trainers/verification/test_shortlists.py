@@ -45,6 +45,11 @@ def misleads(*asked: Any) -> NDArray[np.float32]:
     return 1 - knows(*asked)
 
 
+def guesses(lists: Shortlists, count: int) -> list[NDArray[np.float32]]:
+    shape = lists.candidates.shape
+    return [np.random.default_rng(seed).uniform(size=shape).astype(np.float32) for seed in range(count)]
+
+
 @pytest.fixture
 def lists() -> Shortlists:
     return Shortlists(SEARCH, vectors, JudgeSettings(top_c=TOP), "here")
@@ -72,6 +77,16 @@ def test_alpha_is_zero_where_the_verifier_misleads_and_not_where_it_knows(lists:
     assert found["mu_mAP"] > found["mAP"]
     unmoved = lists.scores(lists.ask(misleads), 0.0)
     assert unmoved["mu_mAP"] == unmoved["mAP"]
+
+
+def test_a_verifier_that_knows_nothing_has_no_weight(lists: Shortlists) -> None:
+    weights = [lists.best_alpha(guess) for guess in guesses(lists, 20)]
+    highest = [
+        max(JudgeSettings().alphas, key=lambda a: lists.scores(guess, a)["mu_mAP"])
+        for guess in guesses(lists, 20)
+    ]
+    assert sum(map(bool, highest)) > 5, "by the highest mAP alone chance would decide"
+    assert sum(map(bool, weights)) <= 2
 
 
 def test_the_cut_is_a_quantile_of_strangers_fused_distances(lists: Shortlists) -> None:
