@@ -96,6 +96,12 @@ class BusFacts(Facts):
     in_process: bool
 
 
+class CodecFacts(Facts):
+    """Of a codec: `probe(data)` raises what `decode` would, where it can tell for less."""
+
+    probe: Callable[[bytes], None] | None = None
+
+
 class SinkFacts(Facts):
     """Of a sink: `recent(age_s)` gives the events delivered of late, where it can."""
 

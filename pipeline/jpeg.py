@@ -33,7 +33,7 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
         width = height = 0
     if not (width and height):
         raise InputError("the picture is damaged or cut short", "give another copy of it")
-    if data.count(_SCAN) > MAX_SCANS:
+    if data.count(_SCAN[:1]) > MAX_SCANS and data.count(_SCAN) > MAX_SCANS:  # one byte is counted much faster
         raise InputError(f"the picture comes in more than {MAX_SCANS} passes", "save it as a plain JPEG")
     return width, height
 

@@ -211,6 +211,12 @@ class Crop:
     embedding: NDArray[np.float32]
     scene: Scene | None = None
 
+    @property
+    def pixels(self) -> int:
+        """Of the image."""
+        height, width = self.image.shape[:2]
+        return int(height * width)
+
 
 @dataclass(frozen=True, slots=True)
 class Tracklet:
@@ -264,7 +270,7 @@ class Tracklet:
     @property
     def pixels(self) -> int:
         """Of all crops."""
-        return sum(crop.image.shape[0] * crop.image.shape[1] for crop in self.crops)
+        return sum(crop.pixels for crop in self.crops)
 
 
 @dataclass(frozen=True, slots=True)

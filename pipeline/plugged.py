@@ -11,6 +11,7 @@ from pipeline.bounds import MAX_EDGE_PX
 from pipeline.calls import Calls, Guests
 from pipeline.errors import ConfigError
 from pipeline.facts import (
+    CodecFacts,
     EmbedderFacts,
     EngineFacts,
     Facts,
@@ -327,6 +328,17 @@ class PluggedCodec(Plugged):
     """Pictures to bytes and back, as `pipeline.protocols.Codec`."""
 
     role = "codec"
+    kind = CodecFacts
+    facts: CodecFacts
+
+    def probe(self, data: bytes) -> None:
+        """Nothing, where `decode` takes this.
+
+        Raises:
+            InputError: Not a picture, damaged, or too large to be opened safely.
+            HangingError: It does not answer.
+        """
+        self.calls.ask(_ignore, self.facts.probe or self.plugin.decode, data)
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """(H, W, 3) BGR, turned as its EXIF says.

@@ -201,6 +201,19 @@ class Codec(Protocol):
 
 
 @runtime_checkable
+class ProbingCodec(Codec, Protocol):
+    """A codec that tells what it would refuse for less than unpacking costs; optional, others unpack."""
+
+    def probe(self, data: bytes) -> None:
+        """Nothing, where `decode` takes this.
+
+        Raises:
+            InputError: As `decode` would.
+        """
+        ...
+
+
+@runtime_checkable
 class Sink(Protocol):
     """Delivers events."""
 

@@ -15,14 +15,16 @@ import binascii
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.bounds import (
     MAX_COUNT,
@@ -39,10 +41,11 @@ from pipeline.bounds import (
 from pipeline.config import STREAM_ID
 from pipeline.deliver.events import encode, rfc3339
 from pipeline.deliver.outbox import Outbox
+from pipeline.deliver.unopened import unopened
 from pipeline.errors import InputError
 from pipeline.jpeg import jpeg_size
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
-from pipeline.protocols import Codec
+from pipeline.protocols import Codec, ProbingCodec
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ _SCENE_STEPS = ((0.7, 80), (0.5, 80), (0.35, 80), (0.25, 80), (0.25, 50), (0.25,
 _CROP_STEP = 0.7
 _LIGHT_SHARE, _LIGHT_QUALITY = 0.25, 30
 _LIGHTENED_AT_ONCE = 8
+_BASE64 = TypeAdapter(bytes, config=ConfigDict(val_json_bytes="base64"))
 
 Base64 = Annotated[
     str, Field(min_length=4, max_length=MAX_BYTES, json_schema_extra={"contentEncoding": "base64"})
@@ -192,11 +196,11 @@ def to_message(
     return _within_bounds(event, tracklet, codec)
 
 
-def from_message(body: bytes | None, codec: Codec) -> Arrival:
-    """A tracklet from the bytes of its event.
+def from_message(body: bytes | None, codec: ProbingCodec) -> Arrival:
+    """A tracklet from the bytes of its event; crops are unpacked when they are looked at.
 
     Raises:
-        InputError: Not such an event, of another version, damaged, or out of bounds; no picture was unpacked then.
+        InputError: Not such an event, of another version, damaged, or out of bounds.
     """
     if len(body or b"") > MAX_BYTES:
         raise InputError(f"a tracklet of more than {MAX_BYTES} bytes")
@@ -212,11 +216,11 @@ def from_message(body: bytes | None, codec: Codec) -> Arrival:
     for each in scenes:
         if each is not None:
             refuse_large_pictures([each.jpeg])
-    embedding = _vector(data.embedding.float16, "embedding")
+    embedding, *others = _vectors([data.embedding.float16, *(crop.float16 for crop in data.crops)])
     tracklet = Tracklet(
         key=TrackKey(data.stream_id, data.epoch, data.track_id),
         number=data.number,
-        crops=tuple(_crop(*part, codec) for part in zip(data.crops, jpegs, scenes, strict=True)),
+        crops=tuple(_crop(*part, codec) for part in zip(data.crops, jpegs, scenes, others, strict=True)),
         scene=scene,
         embedding=embedding,
         first_pts_s=data.first_pts_s,
@@ -402,14 +406,21 @@ def _other_scene(message: CropMessage, best: Scene) -> Scene | None:
     return None if message.scene is None else Scene(_bytes(message.scene, "scene"), best.size)
 
 
-def _crop(message: CropMessage, jpeg: bytes, scene: Scene | None, codec: Codec) -> Crop:
-    return Crop(
-        image=codec.decode(jpeg),
+def _crop(
+    message: CropMessage,
+    jpeg: bytes,
+    scene: Scene | None,
+    embedding: NDArray[np.float32],
+    codec: ProbingCodec,
+) -> Crop:
+    return unopened(
+        jpeg,
+        codec,
         box=message.box,
         pts_s=message.pts_s,
         captured_at=message.captured_at,
         quality=message.quality,
-        embedding=_vector(message.float16, "crop"),
+        embedding=embedding,
         scene=scene,
     )
 
@@ -418,14 +429,19 @@ def _vector_text(vector: NDArray[np.float32]) -> str:
     return _text(vector.astype("<f2").tobytes())
 
 
+def _vectors(texts: Sequence[str]) -> list[NDArray[np.float32]]:
+    """The tracklet's and those of its crops."""
+    with np.errstate(all="ignore"):
+        return [_vector(text, "crop" if i else "embedding") for i, text in enumerate(texts)]
+
+
 def _vector(text: str, where: str) -> NDArray[np.float32]:
     """(D,) of unit length."""
     data = _bytes(text, where)
     if len(data) % 2:
         raise InputError(f"the vector of the {where} is cut short")
     vector: NDArray[np.float32] = np.frombuffer(data, "<f2").astype(np.float32)
-    with np.errstate(all="ignore"):
-        length = float(np.linalg.norm(vector))
+    length = math.sqrt(np.dot(vector, vector))
     if not 0.9 < length < 1.1:  # NaN fails too
         raise InputError(f"the vector of the {where} is not of unit length")
     return vector / np.float32(length)
@@ -436,6 +452,9 @@ def _text(data: bytes) -> str:
 
 
 def _bytes(text: str, where: str) -> bytes:
+    if len(text) % 4 == 0 and "-" not in text and "_" not in text:  # else pydantic takes more than base64 has
+        with suppress(ValidationError):
+            return _BASE64.validate_python(text)
     try:
         return binascii.a2b_base64(text.encode(), strict_mode=True)
     except ValueError as error:

@@ -15,7 +15,7 @@ from pipeline.deliver.tracklets import Arrival, from_message
 from pipeline.errors import InputError, OutsideError
 from pipeline.identify.stage import IdentifyStage
 from pipeline.messages import Hit, HitState, TrackKey, Tracklet
-from pipeline.protocols import Codec
+from pipeline.protocols import ProbingCodec
 from pipeline.remote_bus import BusMessage, RemoteBus
 from pipeline.runner.back import Identifier
 from pipeline.runner.delivery import Delivery
@@ -70,7 +70,7 @@ class Receiving:
     def __init__(
         self,
         remote: RemoteBus,
-        codec: Codec,
+        codec: ProbingCodec,
         expected: Expected,
         stage: IdentifyStage,
         identifier: Identifier,

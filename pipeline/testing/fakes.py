@@ -319,6 +319,14 @@ class FakeCodec:
             pass
         raise InputError("not a fake picture", "encode one")
 
+    def probe(self, data: bytes) -> None:
+        """As `decode`, which costs nothing.
+
+        Raises:
+            InputError: `encode` did not write it.
+        """
+        self.decode(data)
+
     def encode(self, image: NDArray[np.uint8], quality: int = 90) -> bytes:
         """Header and pixels; `quality` is ignored."""
         return self._HEADER.pack(*self._MARK, *image.shape) + image.tobytes()

@@ -1,6 +1,7 @@
 """Tracklets as messages: there and back, within bounds, and what is refused."""
 
 import base64
+import binascii
 import hashlib
 import json
 from collections.abc import Callable
@@ -13,7 +14,14 @@ import numpy as np
 import pytest
 
 from pipeline.deliver.events import encode
-from pipeline.deliver.tracklets import MAX_BYTES, from_message, message_id, to_message, tracklet_schema
+from pipeline.deliver.tracklets import (
+    MAX_BYTES,
+    _bytes,
+    from_message,
+    message_id,
+    to_message,
+    tracklet_schema,
+)
 from pipeline.errors import InputError
 from pipeline.messages import Crop, EndReason, Scene, TrackKey, Tracklet
 from pipeline.testing import UNDATED, FakeCodec
@@ -238,6 +246,18 @@ def changed(path: str, value: Any) -> bytes:
 def test_what_cannot_be_read_is_refused_with_the_reason(body: bytes | None, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         from_message(body, CODEC)
+
+
+@pytest.mark.parametrize("text", ["AB==", "AAAA=", "AA-_", "AAA", "AA==AA==", "AA A", "AAA\n", "AAAAé"])
+def test_base64_is_what_the_standard_library_takes(text: str) -> None:
+    """Whatever decodes it: the fast way must not take more, nor less."""
+    try:
+        data = binascii.a2b_base64(text.encode(), strict_mode=True)
+    except ValueError:
+        with pytest.raises(InputError, match="not base64"):
+            _bytes(text, "crop")
+    else:
+        assert _bytes(text, "crop") == data
 
 
 class NoCodec(FakeCodec):
