@@ -37,11 +37,13 @@ from trainers.people import Pictures, SetChoice, gather, need_strangers
 from trainers.training.run import CHECKPOINT, Run, RunSettings, arithmetic
 from trainers.training.state import Restorable
 from trainers.verification.answering import Answering
+from trainers.verification.comparing import begin_comparing
 from trainers.verification.mining import Labels, MiningSettings, mine
 from trainers.verification.pair_batches import BatchSettings, PairBatches
 from trainers.verification.pair_network import PairNetwork, answer_loss
 from trainers.verification.shortlists import PLAIN, RERANKED, JudgeSettings, Shortlists
 from trainers.verification.small_model import Geometry, small_network, small_tokenizer
+from trainers.verification.teacher import Teacher, TeacherSettings
 from trainers.verification.tuned_model import NETWORK, LoraSettings, TunedModel, from_folder, hub_folder
 
 VECTORS = "vectors"
@@ -81,6 +83,10 @@ class Config(RunSettings):
         description="Finds hard pairs and shortlists: a manifest, or a name in `engines list`."
     )
     mining: MiningSettings = MiningSettings()
+    teacher: TeacherSettings | None = Field(
+        default=None,
+        description="An embedder that shows the first steps to a network that begins from nothing.",
+    )
     prompt: PromptChoice
     layout: Layout = "rules_first"
     answers: tuple[str, str] = Field(
@@ -135,6 +141,8 @@ class Verifier:
             self._tuned.network, self._tuned.tokenizer, self._prompt, config.layout, config.answers,
             config.preprocess.size,
         )  # fmt: skip
+        if config.network is not None and config.network.compares:
+            begin_comparing(pair_network)
         held_out = config.held_out.searched()
         need_ranking(held_out, str(config.held_out.folder))
         self._people = gather(config.train)
@@ -142,11 +150,13 @@ class Verifier:
         digest = self._people.digest()
         strangers = need_strangers(self._people, config.held_out, held_out)
         embedder, self._embedded_by = _embedder(config.embedder)
-        self._encoding = Encoding(embedder, self._embedded_by, FeatureCache(run.place / VECTORS))
+        self._cache = FeatureCache(run.place / VECTORS)
+        self._encoding = Encoding(embedder, self._embedded_by, self._cache)
         self.data = [digest, strangers, self._embedded_by, *self._tuned.digests]
         self.learned = f"{self._people}, sha256:{digest}, hard for {self._embedded_by}"
         self._held_out = self._shortlists(config.held_out)
         self._batches = self._mined()
+        self._teacher = self._taught()
 
         if config.lora is not None:
             self._tuned.adapt(config.lora)
@@ -156,11 +166,13 @@ class Verifier:
         learned = [weight for weight in pair_network.parameters() if weight.requires_grad]
         self._module = run.world.prepare_model(self._network)
         self.kept: torch.nn.Module = torch.nn.ParameterList(learned)
-        self.apart: list[torch.nn.Parameter] = []
+        self.apart = list(self._teacher.parameters()) if self._teacher else []
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-            learned, lr=config.rate, weight_decay=config.weight_decay
+            [*learned, *self.apart], lr=config.rate, weight_decay=config.weight_decay
         )
         self.parts: dict[str, Restorable] = {"learned": self.kept}
+        if self._teacher:
+            self.parts["teacher"] = self._teacher
         self._pictures = Pictures(
             self._people.samples, config.preprocess.size, config.keep_pictures, config.threads
         )
@@ -182,11 +194,16 @@ class Verifier:
             torch.from_numpy(each).to(device) for each in (batch.first, batch.second, batch.same)
         )
         with arithmetic(config, device):
-            logits = self._module(pictures, first, second)
-        answers = self._network.answer_tokens
-        loss = answer_loss(logits, same, answers, among_all=config.among == "words")
+            logits, tokens = self._module(pictures, first, second)
+        answers, wanted, more = self._network.answer_tokens, same, {}
+        if self._teacher is not None:
+            rows = torch.from_numpy(batch.rows).to(device)
+            wanted = self._teacher.wanted(same, rows[first], rows[second])
+            more = {"teacher": self._teacher.weighted(tokens, rows)}
+        answer = answer_loss(logits, wanted, answers, among_all=config.among == "words")
         yes, no = logits.detach()[:, list(answers)].T
-        return {"loss": loss, "right": ((yes > no) == same).float().mean()}
+        right = ((yes > no) == same).float().mean()
+        return {"loss": sum(more.values(), answer), "answer": answer, "right": right, **more}
 
     def descended(self, step: int) -> None:
         """Nothing."""
@@ -257,7 +274,18 @@ class Verifier:
             people.domain_of[people.identities],
         )
         pairs = mine(self._encoding.vectors(people.samples), labels, config.mining, self._run.seed)
-        return PairBatches(pairs, config.batch, self._run.seed)
+        return PairBatches(pairs, people.identities, config.batch, self._run.seed)
+
+    def _taught(self) -> Teacher | None:
+        """The teacher, which has seen all that is learned."""
+        told = self._config.teacher
+        if told is None:
+            return None
+        embedder, digest = _embedder(told.engine)
+        vectors = Encoding(embedder, digest, self._cache).vectors(self._people.samples)
+        self.data.append(digest)
+        width = self._tuned.network.get_input_embeddings().embedding_dim
+        return Teacher(told, torch.from_numpy(vectors), width).to(self._run.device)
 
 
 def _beginning(config: Config, prompt: Prompt, run: Run) -> TunedModel:

@@ -166,6 +166,23 @@ def test_the_command_tunes_and_ends_with_an_engine_that_says_the_same(
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1, "who may read one may read all"
 
 
+def test_a_network_that_begins_by_comparing_soon_knows_people_that_it_never_saw(
+    world: Path, tmp_path: Path, jobs: list[Verifier]
+) -> None:
+    changes: dict[str, Any] = {
+        "network": TINY | {"compares": True}, "teacher": {"engine": str(world / "embedder"), "answers": 0.2},
+        "batch": {"anchors": 4, "positives": 2, "negatives": 2, "meet": "group"}, "among": "answers",
+    }  # fmt: skip
+    folder = train_verifier(
+        config(world, steps=40, evaluate_every=20, judged={}, **changes), tmp_path, seed=1
+    )
+    rows = log(tmp_path)
+    assert max(row["AUC"] for row in rows if "AUC" in row) > 0.95  # 0.7 from random weights
+    told = [row["teacher"] for row in rows if "teacher" in row]
+    assert np.mean(told[-5:]) < 0.8 * np.mean(told[:5])
+    assert learned_as_served(jobs[0], folder) < 1e-4
+
+
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
@@ -184,7 +201,9 @@ train_verifier(Config.model_validate(json.loads(sys.argv[1])), Path(sys.argv[2])
 @pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_goes_on_exactly(world: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    changes: dict[str, Any] = {"lora": {"rank": 2, "dropout": 0.2}, "judged": {}}
+    changes: dict[str, Any] = {
+        "lora": {"rank": 2, "dropout": 0.2}, "judged": {}, "teacher": {"engine": str(world / "embedder")}
+    }  # fmt: skip
     expected = train_verifier(config(world, **changes), whole, seed=5)
     arguments = [sys.executable, "-c", KILLED, json.dumps(described(world, **changes)), str(killed)]
     ended = subprocess.run(arguments, check=False, capture_output=True, text=True)

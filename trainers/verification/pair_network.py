@@ -126,8 +126,10 @@ class PairNetwork(torch.nn.Module):
         logits: torch.Tensor = self.network.lm_head(said.last_hidden_state[:, -1]).float()
         return logits
 
-    def forward(self, pictures: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """(B, words) logits of B pairs of N pictures, each picture looked at once.
+    def forward(
+        self, pictures: torch.Tensor, first: torch.Tensor, second: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, words) logits of B pairs of N pictures, each looked at once, and the vision tokens (N, n, D).
 
         Args:
             pictures: (N, 3, H, W).
@@ -135,7 +137,7 @@ class PairNetwork(torch.nn.Module):
             second: (B,) which is shown second.
         """
         seen = self.look(pictures)
-        return self.answer(seen.of(first), seen.of(second))
+        return self.answer(seen.of(first), seen.of(second)), seen.tokens
 
 
 def patched(pictures: torch.Tensor, grid: PatchGrid) -> torch.Tensor:
@@ -156,16 +158,16 @@ def answer_loss(
 
     Args:
         logits: (B, words) after the question.
-        same: (B,) whether both pictures show one person.
+        same: (B,) whether both pictures show one person, or how probable that is.
         answers: Tokens of the words for one person and for two.
         among_all: p among all words, as published; else among the two answers.
 
     Source: MUSE, eq. 4.
     """
-    if among_all:
-        right = torch.where(same, answers[0], answers[1])
-        return torch.nn.functional.cross_entropy(logits, right)
-    return torch.nn.functional.cross_entropy(logits[:, list(answers)], (~same).long())
+    both = list(answers)
+    said = logits.log_softmax(1)[:, both] if among_all else logits[:, both].log_softmax(1)
+    wanted = torch.stack([same, 1 - same], 1) if same.is_floating_point() else torch.stack([same, ~same], 1)
+    return -(wanted * said).sum(1).mean()
 
 
 def _asked(prompt: Prompt, layout: Layout, tokens: int) -> list[str]:

@@ -36,6 +36,10 @@ class Geometry(Settings):
     )
     patch_px: int = Field(default=14, ge=2, le=64, description="Side of a patch; a token is merge x merge.")
     merge: int = Field(default=2, ge=1, le=4)
+    compares: bool = Field(
+        default=False,
+        description="The first layer begins as one that compares both pictures: it learns far sooner.",
+    )
     gain: float = Field(default=1.0, gt=0, le=10, description="Of Xavier's first weights.")
 
     @model_validator(mode="after")

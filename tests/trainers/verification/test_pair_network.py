@@ -34,7 +34,7 @@ def test_the_loss_is_transformers_own_with_every_label_but_the_answer_masked(kin
     pairs = PairNetwork(model, tokenizer, PROMPT, "rules_first", ("Yes", "No"), size)
     pictures = torch.randn(3, 3, *size)
     first, second, same = torch.tensor([0, 2]), torch.tensor([1, 0]), torch.tensor([True, False])
-    logits = pairs(pictures, first, second)
+    logits, _ = pairs(pictures, first, second)
     ours = answer_loss(logits, same, pairs.answer_tokens, among_all=True)
 
     answers = torch.where(same, *pairs.answer_tokens)
@@ -66,9 +66,8 @@ def test_it_says_what_the_engine_will_say(kind: str, layout: Layout) -> None:
     pairs = PairNetwork(model, tokenizer, PROMPT, layout, ("Yes", "No"), size).eval()
     pictures = torch.randn(3, 3, *size)
     with torch.inference_mode():
-        logits = pairs(pictures, torch.tensor([0, 2, 1]), torch.tensor([1, 0, 2]))[
-            :, list(pairs.answer_tokens)
-        ]
+        said, _ = pairs(pictures, torch.tensor([0, 2, 1]), torch.tensor([1, 0, 2]))
+    logits = said[:, list(pairs.answer_tokens)]
     shown = [Picture(each.numpy(), bytes([i])) for i, each in enumerate(pictures)]
     served, question = VisionLanguageModel(model, tokenizer, ("Yes", "No")), PairQuestion(PROMPT, layout)
     scorer = LatePairs(question, served) if layout == "late" else ExactPairs(question, Scorer(served))
