@@ -42,8 +42,9 @@ class StreamConfig(Settings):
         default=(),
         description="Polygons in fractions of width, height; feet must be in one. None = everywhere.",
     )
-    max_fps: float | None = Field(
-        default=None, gt=0, le=1000, description="Frames inferred per second at most."
+    max_fps: Annotated[float, Field(gt=0, le=1000)] | Literal["auto"] | None = Field(
+        default="auto",
+        description="Frames inferred per second at most; null = all. auto = about 10 of a live stream with over 15.",
     )
 
 

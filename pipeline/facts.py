@@ -88,6 +88,7 @@ class SourceFacts(Facts):
     finite: bool = False
     opening_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     note: str | None = None
+    raw_frames: Callable[[], Iterator[Any]] | None = None
 
 
 class BusFacts(Facts):
@@ -144,7 +145,19 @@ def close_quietly(plugin: object) -> None:
 @contextmanager
 def frames_of(source: Any) -> Iterator[Iterator[Any]]:
     """The frames of a source, given up in the end; any iterator will do."""
-    frames = source.frames()
+    with _given_up(source.frames()) as frames:
+        yield frames
+
+
+@contextmanager
+def raw_frames_of(source: Any, told: SourceFacts) -> Iterator[Iterator[Any]]:
+    """As `frames_of`, with pictures that are not converted yet where the source has such."""
+    with _given_up((told.raw_frames or source.frames)()) as frames:
+        yield frames
+
+
+@contextmanager
+def _given_up(frames: Iterator[Any]) -> Iterator[Iterator[Any]]:
     try:
         yield frames
     finally:

@@ -4,6 +4,7 @@ Boxes are xyxy in source pixels. `pts_s` is the stream's own time in seconds; `c
 Messages are frozen and checked once, when they are made.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -105,6 +106,37 @@ class Frame:
     def size(self) -> tuple[int, int]:
         """Width, height in pixels."""
         return self.image.shape[1], self.image.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class RawFrame:
+    """A frame whose picture is as its decoder left it: one that nobody takes is never converted.
+
+    The attributes are those of a `Frame`, but for this:
+
+    Attributes:
+        picture: Converts; gives (H, W, 3) uint8 BGR.
+    """
+
+    stream_id: str
+    index: int
+    picture: Callable[[], NDArray[np.uint8]]
+    pts_s: float
+    captured_at: datetime
+    clock: Clock
+    epoch: str = ""
+    pixel_aspect: float = 1.0
+
+    def converted(self) -> Frame:
+        """The frame.
+
+        Raises:
+            ValueError: It is none; and whatever the decoder's library raises.
+        """
+        return Frame(
+            self.stream_id, self.index, self.picture(), self.pts_s, self.captured_at, self.clock, self.epoch,
+            self.pixel_aspect,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

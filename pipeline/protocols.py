@@ -24,7 +24,8 @@ class Source(Protocol):
     attribute `finite: bool` True says that the end is the end although the stream is live: a recording at real
     speed. Another, `opening_s: float`, says how long the first frame may rightly take, 0 without it: a live source
     that is silent for longer than `runner.silent_s` beyond that is closed and opened again. `note: str | None`, when
-    there is one, says what was odd about the latest opening: `check` shows it. A new `epoch` on a
+    there is one, says what was odd about the latest opening: `check` shows it. An optional `raw_frames()` yields the
+    same frames as `RawFrame`s: the runner takes these, and converts the pictures that are looked at. A new `epoch` on a
     frame starts everything afresh: its times and index count from 0 again.
     """
 

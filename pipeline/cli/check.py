@@ -48,7 +48,7 @@ def _show(report: Report, pictures: list[Path], *, as_json: bool, code: int) -> 
                 "frame_size": s.frame.size,
                 "people": len(s.detections),
                 "heights_px": s.heights_px,
-                "notes": [redact(s.note)] if s.note else [],
+                "notes": [redact(note) for note in s.notes],
             }
             for s in sights
         ]
@@ -67,8 +67,8 @@ def _show(report: Report, pictures: list[Path], *, as_json: bool, code: int) -> 
         width, height = sight.frame.size
         people = ", ".join(f"{tall} px" for tall in sight.heights_px) or "nobody"
         typer.echo(f"{sight.stream_id}: {width}x{height}, in view: {people}")
-        if sight.note:
-            say(sight.note)
+        for note in sight.notes:
+            say(note)
     for note in notes:
         say(note)
     for path in pictures:

@@ -19,6 +19,7 @@ from pipeline.errors import words_of
 from pipeline.facts import BusFacts, SourceFacts, closing_of, facts, frames_of
 from pipeline.files import make_folder, make_private, need_writable
 from pipeline.follow.squared import detect
+from pipeline.frame_rate import FrameRate, thinned
 from pipeline.messages import Detections, Frame
 from pipeline.plugged import (
     Plugged,
@@ -64,12 +65,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a stream shows: a frame and the people found in it, and what its source says of the opening."""
+    """What a stream shows: a frame and the people found in it, and what there is to say of how it comes."""
 
     stream_id: str
     frame: Frame
     detections: Detections
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def heights_px(self) -> list[int]:
@@ -237,8 +238,10 @@ def _find_nobody(frame: Frame) -> Detections:
 def _look(config: Config, stream: StreamConfig, find: Find) -> Sight | Problem:
     source = build.source_factory(config, stream)()
     best: Sight | None = None
+    rate = FrameRate()
     with frames_of(source) as frames:
         for number, frame in enumerate(frames):
+            fps = rate.with_frame(frame.pts_s)
             if number % EVERY == 0:
                 found = find(frame)
                 if best is None or len(found) > len(best.detections):
@@ -247,7 +250,9 @@ def _look(config: Config, stream: StreamConfig, find: Find) -> Sight | Problem:
                 break
     if best is None:
         return Problem(f"streams.{stream.id}", "it opened but has no frames", "is the recording empty?")
-    return replace(best, note=facts(SourceFacts, source, f"stream {stream.id}: source").note)
+    told = facts(SourceFacts, source, f"stream {stream.id}: source")
+    left_out = thinned(fps) if fps and told.live and stream.max_fps == "auto" else None
+    return replace(best, notes=tuple(note for note in (told.note, left_out) if note))
 
 
 def _too_small(sight: Sight, wanted_px: int) -> Problem | None:

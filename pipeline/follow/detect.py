@@ -7,7 +7,7 @@ lets one stream's failure cost that stream's frame only.
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.follow.squared import Resize, detect
-from pipeline.messages import Detected, Frame, StreamEnd
+from pipeline.messages import Detected, Frame, RawFrame, StreamEnd
 from pipeline.protocols import Detector
 
 OnError = Callable[[str, Exception], None]
@@ -28,12 +28,22 @@ class DetectStage:
         self._resize = resize
         self._on_error = on_error
 
-    def on_batch(self, items: Sequence[Frame | StreamEnd]) -> Iterable[Detected | StreamEnd]:
+    def on_batch(self, items: Sequence[Frame | RawFrame | StreamEnd]) -> Iterable[Detected | StreamEnd]:
         """Detections of each frame; ends of streams pass through in their place."""
-        frames = [item for item in items if isinstance(item, Frame)]
+        ready = [item for item in map(self._converted, items) if item is not None]
+        frames = [item for item in ready if isinstance(item, Frame)]
         found = iter(self._detect(frames))
-        results = [item if isinstance(item, StreamEnd) else next(found) for item in items]
+        results = [item if isinstance(item, StreamEnd) else next(found) for item in ready]
         return [result for result in results if result is not None]
+
+    def _converted(self, item: Frame | RawFrame | StreamEnd) -> Frame | StreamEnd | None:
+        if not isinstance(item, RawFrame):
+            return item
+        try:
+            return item.converted()
+        except Exception as error:
+            self._on_error(item.stream_id, error)
+            return None
 
     def _detect(self, frames: list[Frame]) -> list[Detected | None]:
         if not frames:

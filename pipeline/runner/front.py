@@ -108,7 +108,8 @@ class Streams:
 
     def remarks(self) -> list[str]:
         """What is odd about streams that are up."""
-        return [reader.remark for reader in list(self._readers.values()) if reader.remark]
+        readers = list(self._readers.values())
+        return [line for reader in readers for line in (reader.remark, reader.thinned) if line]
 
     def problems(self) -> list[str]:
         """Streams that are down, and why."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipeline.messages import EndReason, Frame, StreamEnd
+from pipeline.messages import EndReason, Frame, RawFrame, StreamEnd
 
 RECORDED_WAITING = 2  # frames of a recording that wait before its reader has to
 
@@ -14,7 +14,7 @@ RECORDED_WAITING = 2  # frames of a recording that wait before its reader has to
 class Arrived(NamedTuple):
     """A frame and when it came, on the runner's clock."""
 
-    frame: Frame
+    frame: Frame | RawFrame
     at_s: float
 
 
@@ -89,7 +89,7 @@ class FrameGate:
         with self._changed:
             return {stream_id: inbox.counts for stream_id, inbox in self._inboxes.items()}
 
-    def put(self, inlet: Inlet, frame: Frame, *, newest_only: bool) -> bool:
+    def put(self, inlet: Inlet, frame: Frame | RawFrame, *, newest_only: bool) -> bool:
         """Takes a frame; False when nobody wants frames through this inlet any more.
 
         With `newest_only` a frame that still waits gives way; else the caller waits until there is room.

@@ -1,18 +1,17 @@
 """The thread that reads one stream, and opens it again when it is lost."""
 
 import logging
-import math
 import random
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.errors import ConfigError, MusewatchError, StreamError, words_of
-from pipeline.facts import SourceFacts, close_quietly, facts, frames_of
+from pipeline.facts import SourceFacts, close_quietly, facts, raw_frames_of
+from pipeline.frame_rate import FrameRate, MaxFps, Thinning
 from pipeline.messages import EndReason
 from pipeline.runner.gate import FrameGate
 from pipeline.secrets import redact
@@ -20,9 +19,8 @@ from pipeline.secrets import redact
 logger = logging.getLogger("musewatch.stream")
 
 
-FEWEST_FPS = 2.0  # at 2 a second all of seven who walk were found, at 1 four, at 0.5 none
+FEWEST_FPS = 2.0 / 1.05  # at 2 a second all of seven who walk were found, at 1 four, at 0.5 none
 GOOD_FPS = 4
-LOOKED_AT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,37 +28,12 @@ class ReaderSettings:
     """How a stream is read.
 
     Attributes:
-        max_fps: Frames handed on per second of the stream, None = all.
+        max_fps: Frames handed on per second of the stream; "auto" leaves some out of live streams.
         backoff_s: First and longest pause before a lost stream is opened again.
     """
 
-    max_fps: float | None
+    max_fps: MaxFps
     backoff_s: tuple[float, float]
-
-
-class FrameRate:
-    """Notices a stream that is too slow for anybody in it to be followed.
-
-    State: the last `LOOKED_AT` steps from frame to frame of one opening.
-    """
-
-    def __init__(self) -> None:
-        self._steps_s: deque[float] = deque(maxlen=LOOKED_AT)
-        self._last_s: float | None = None
-
-    def too_low(self, pts_s: float) -> float | None:
-        """Frames a second, where they are too few; None while that is not known.
-
-        Args:
-            pts_s: Time of the next frame.
-        """
-        if self._last_s is not None:
-            self._steps_s.append(pts_s - self._last_s)
-        self._last_s = pts_s
-        if len(self._steps_s) < LOOKED_AT:
-            return None
-        step_s = sorted(self._steps_s)[LOOKED_AT // 2]
-        return 1 / step_s if step_s > 1.05 / FEWEST_FPS else None
 
 
 class StreamReader:
@@ -82,6 +55,7 @@ class StreamReader:
         silent_since_s: When an opening that has not given a frame yet ought to have, on the monotonic clock; None
             from its first frame on.
         remark: What is odd about its frames; None where nothing is.
+        thinned: What "auto" leaves out; None where that is nothing.
         trouble: Why it could not be read the last time; None from its first frame on.
         failure: Why the stream has ended for good before its time; None otherwise.
     """
@@ -94,6 +68,7 @@ class StreamReader:
         self.silent_since_s: float | None = None
         self.trouble: str | None = None
         self.remark: str | None = None
+        self.thinned: str | None = None
         self.failure: Exception | None = None
         self._make_source = make_source
         self._gate = gate
@@ -168,7 +143,7 @@ class StreamReader:
             told = facts(SourceFacts, source, f"stream {self.stream_id}: source")
             self._recording = not told.live or told.finite
             self.silent_since_s += told.opening_s
-            self._hand_on(source)
+            self._hand_on(source, told)
         except Exception as error:
             return error
         except BaseException as error:  # of the source's thread alone: the process goes on
@@ -180,24 +155,26 @@ class StreamReader:
             return None
         return StreamError("the camera ended the stream" if self._frames else "no frame came")
 
-    def _hand_on(self, source: Any) -> None:
+    def _hand_on(self, source: Any, told: SourceFacts) -> None:
         connection = uuid.uuid4().hex
-        last = ("", -math.inf)
-        rate = FrameRate()
-        with frames_of(source) as frames:
+        present, max_fps = "", self._settings.max_fps
+        if max_fps == "auto" and not told.live:
+            max_fps = None
+        thinning, rate = Thinning(max_fps), FrameRate()
+        with raw_frames_of(source, told) as frames:
             for frame in frames:
                 if self._stop.is_set():
                     return
                 self._frames += 1
                 self.silent_since_s = self.trouble = None
                 epoch = frame.epoch or connection
-                if epoch == last[0] and self._too_soon(frame.pts_s - last[1]):
+                if epoch != present:
+                    present, thinning, rate = epoch, Thinning(max_fps), FrameRate()
+                if not thinning.takes(frame.pts_s):
                     self._gate.skip(self._inlet)
                     continue
-                if epoch != last[0]:
-                    rate = FrameRate()
-                last = (epoch, frame.pts_s)
-                self._remark_on(rate.too_low(frame.pts_s))
+                self._remark_on(rate.with_frame(frame.pts_s))
+                self._say_thinned(thinning.told)
                 if self._frames == 1:
                     self._came_up()
                 plain_s = float(frame.pts_s)  # a library's own numbers are no times elsewhere
@@ -206,22 +183,23 @@ class StreamReader:
                     return
 
     def _remark_on(self, fps: float | None) -> None:
-        if fps is None or self.remark is not None:
+        if fps is None or fps >= FEWEST_FPS or self.remark is not None:
             return
-        cure = "raise max_fps" if self._settings.max_fps else "set the camera"
+        cure = "set the camera" if self._settings.max_fps in ("auto", None) else "raise max_fps"
         self.remark = (
             f"stream {self.stream_id}: {fps:.1g} frames a second: people who walk cannot be followed from one to "
             f"the next, and some are missed; {cure} to {GOOD_FPS} or more"
         )
         logger.warning("%s", self.remark)
 
+    def _say_thinned(self, told: str | None) -> None:
+        if told is not None and self.thinned is None:
+            self.thinned = f"stream {self.stream_id}: {told}"
+            logger.info("%s", self.thinned)
+
     def _came_up(self) -> None:
         logger.info("stream %s: up", self.stream_id)
         self._gate.came_up(self._inlet)
-
-    def _too_soon(self, since_s: float) -> bool:
-        max_fps = self._settings.max_fps
-        return max_fps is not None and since_s < 0.99 / max_fps
 
     def _pause_s(self, failures: int) -> float:
         first_s, longest_s = self._settings.backoff_s

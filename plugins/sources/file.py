@@ -14,11 +14,11 @@ from av.container import InputContainer
 from pydantic import Field, field_validator
 
 from pipeline.errors import InputError
-from pipeline.messages import Clock, Frame
+from pipeline.messages import Clock, Frame, RawFrame
 from pipeline.settings import LARGE, LONG_S, ConfigPath, Settings
 from plugins.sources.file_content import content_name, written_at
 from plugins.sources.pace import Pace, PaceName
-from plugins.sources.video import Decoder, NoDecoderError, TimeLine, upright_bgr
+from plugins.sources.video import Decoder, NoDecoderError, TimeLine, converter
 
 _log = logging.getLogger("musewatch.source")
 
@@ -88,6 +88,10 @@ class FileSource:
         Raises:
             InputError: The file is missing, is no video, or is damaged beyond reading on.
         """
+        yield from map(RawFrame.converted, self.raw_frames())
+
+    def raw_frames(self) -> Iterator[RawFrame]:
+        """As `frames`, with pictures as they were decoded."""
         try:
             content = content_name([self._config.path])
         except OSError as error:
@@ -99,7 +103,7 @@ class FileSource:
                 return
             yield from self._one_pass(f"{content}-{number}")
 
-    def _one_pass(self, epoch: str) -> Iterator[Frame]:
+    def _one_pass(self, epoch: str) -> Iterator[RawFrame]:
         pace = Pace(self._wait, self._clock, str(self._config.path))
         with closing(self._open()) as container:
             start = _recorded_at(container, self._config.path)
@@ -115,7 +119,7 @@ class FileSource:
                     return
                 captured_at = start + timedelta(seconds=pts_s)
                 aspect = decoder.pixel_aspect(picture)
-                yield Frame("", index, upright_bgr(picture), pts_s, captured_at, Clock.FILE, epoch, aspect)
+                yield RawFrame("", index, converter(picture), pts_s, captured_at, Clock.FILE, epoch, aspect)
 
     def _open(self) -> InputContainer:
         try:

@@ -15,12 +15,12 @@ from av.container import InputContainer
 from pydantic import Field, SecretStr, model_validator
 
 from pipeline.errors import StreamError
-from pipeline.messages import Clock, Frame
+from pipeline.messages import Clock, Frame, RawFrame
 from pipeline.secrets import redact
 from pipeline.settings import LONG_S, Settings
 from plugins.sources.challenge import wanted_digest
 from plugins.sources.hardware import HardwareName, hardware
-from plugins.sources.video import Decoder, NoDecoderError, SilentTrackError, TimeLine, upright_bgr
+from plugins.sources.video import Decoder, NoDecoderError, SilentTrackError, TimeLine, converter
 
 _log = logging.getLogger("musewatch.source")
 _NOTABLE_SKEW_S = 5.0
@@ -126,13 +126,17 @@ class RtspSource:
         Raises:
             StreamError: It cannot be opened, is lost, fell silent, or was ended by the camera.
         """
+        yield from map(RawFrame.converted, self.raw_frames())
+
+    def raw_frames(self) -> Iterator[RawFrame]:
+        """As `frames`, with pictures as they were decoded."""
         try:
             yield from self._connection()
         except StreamError:
             if not self._closed.is_set():
                 raise
 
-    def _connection(self) -> Iterator[Frame]:
+    def _connection(self) -> Iterator[RawFrame]:
         container = self._accept() if self._config.listen else self._fetch()
         with closing(container):
             yield from self._read(container)
@@ -180,7 +184,7 @@ class RtspSource:
             "make the camera push to this address",
         )
 
-    def _read(self, container: InputContainer) -> Iterator[Frame]:
+    def _read(self, container: InputContainer) -> Iterator[RawFrame]:
         decoder = self._decoder(container)
         times = TimeLine(decoder.frame_s)
         try:
@@ -188,8 +192,8 @@ class RtspSource:
                 if self._closed.is_set():
                     return
                 captured_at, clock = self._captured(decoder.wall_s(picture))
-                yield Frame(
-                    "", index, upright_bgr(picture), times.place(picture.time), captured_at, clock,
+                yield RawFrame(
+                    "", index, converter(picture), times.place(picture.time), captured_at, clock,
                     pixel_aspect=decoder.pixel_aspect(picture),
                 )  # fmt: skip
         except (av.error.ExitError, av.error.TimeoutError, SilentTrackError):

@@ -1,7 +1,8 @@
 """What PyAV decodes, as upright BGR pictures on a time line that starts at 0 and only grows."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import av
 import numpy as np
@@ -178,8 +179,12 @@ class TimeLine:
         return self._last_s
 
 
-def upright_bgr(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """(H, W, 3) BGR, turned as the frame's display matrix says (quarter turns)."""
+def converter(frame: av.VideoFrame) -> Callable[[], NDArray[np.uint8]]:
+    """What makes (H, W, 3) BGR of a frame, turned as its display matrix says (quarter turns)."""
+    return partial(_upright_bgr, frame)
+
+
+def _upright_bgr(frame: av.VideoFrame) -> NDArray[np.uint8]:
     image: NDArray[np.uint8] = frame.to_ndarray(format="bgr24")
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image

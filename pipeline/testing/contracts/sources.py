@@ -65,6 +65,16 @@ class SourceContract:
             assert frame.captured_at.utcoffset() == timedelta(0)
         assert len({frame.epoch for frame in frames}) == 1
 
+    def test_raw_frames_are_the_same_frames(self, new_source: Callable[[], Any]) -> None:
+        """Where there are such, they become what `frames` gives, also when the recording has been left."""
+        if not hasattr(new_source(), "raw_frames"):
+            return
+        with suppress(StreamError):
+            first = list(islice(new_source().raw_frames(), 3))
+        for raw, frame in zip(first, islice(new_source().frames(), 3), strict=True):
+            assert (raw.index, raw.pts_s, raw.epoch) == (frame.index, frame.pts_s, frame.epoch)
+            np.testing.assert_array_equal(raw.converted().image, frame.image)
+
     def test_frames_are_the_takers_own(self, new_source: Callable[[], Any]) -> None:
         """Nothing is written over a picture once it has been handed out."""
         first, second = islice(new_source().frames(), 2)

@@ -11,7 +11,17 @@ from pipeline.config import TracksConfig
 from pipeline.follow.buffer import TrackBuffer
 from pipeline.follow.detect import DetectStage
 from pipeline.follow.follow import StreamTracks, TrackStage
-from pipeline.messages import Clock, Detected, Detections, EndReason, Frame, Seen, StreamEnd, Tracklet
+from pipeline.messages import (
+    Clock,
+    Detected,
+    Detections,
+    EndReason,
+    Frame,
+    RawFrame,
+    Seen,
+    StreamEnd,
+    Tracklet,
+)
 from pipeline.plugged import PluggedTracker
 from pipeline.testing import FakeCodec, FakeDetector, FakeEmbedder, frame
 from plugins.codec_opencv import OpenCVCodec
@@ -415,6 +425,23 @@ def test_one_bad_frame_costs_itself_only_in_the_detector() -> None:
     done = list(stage.on_batch([frames[0], frames[1], end, frames[2]]))
     assert [d.frame.stream_id if isinstance(d, Detected) else d for d in done] == ["a", end, "c"]
     assert errors == ["b"]
+
+
+def test_a_picture_that_cannot_be_converted_costs_that_frame() -> None:
+    def broken() -> NDArray[np.uint8]:
+        raise ValueError("no such pixel format")
+
+    errors: list[str] = []
+    stage = DetectStage(
+        FakeDetector(LEFT), lambda stream, error: errors.append(f"{stream}: {error}"), FakeCodec().resize
+    )
+    good, bad = (
+        RawFrame(name, 0, picture, 0.0, frame(0).captured_at, Clock.FILE)
+        for name, picture in (("a", lambda: frame(0).image), ("b", broken))
+    )
+    done = list(stage.on_batch([bad, good]))
+    assert [item.frame.stream_id for item in done if isinstance(item, Detected)] == ["a"]
+    assert errors == ["b: no such pixel format"]
 
 
 def test_a_detector_that_says_too_little_costs_those_frames() -> None:

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, InputError, StreamError
-from pipeline.messages import EndReason, Frame, StreamEnd
+from pipeline.messages import EndReason, Frame, RawFrame, StreamEnd
 from pipeline.runner.gate import Arrived, FrameGate
 from pipeline.runner.reader import ReaderSettings, StreamReader
 from pipeline.runner.watchdog import MOST_STUCK, Watchdog
@@ -174,6 +176,65 @@ def test_a_cap_lets_the_first_frame_of_every_epoch_through() -> None:
     source = ListSource([*clip(0, 1), *clip(0, 1, epoch="e2")])
     world = World(source, settings=ReaderSettings(1.0, (0.0, 0.0)))
     assert world.drained() == [(0, "e1"), (0, "e2"), EndReason.TRACK_ENDED]
+
+
+def fast(*, live: bool) -> World:
+    source = ListSource([replace(frame(i, fps=30.0), epoch="e1") for i in range(60)], live=live)
+    source.finite = True  # type: ignore[attr-defined]
+    return World(source, settings=replace(AT_ONCE, max_fps="auto"))
+
+
+def test_frames_that_a_fast_live_stream_has_too_many_of_are_left_out_and_that_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    world = fast(live=True)
+    world.drained()
+    assert world.gate.counts()["door"].frames_in == 60
+    assert "stream door: 30 frames a second: 10 of them are looked at" in str(world.reader.thinned)
+    assert caplog.text.count("looked at") == 1
+
+
+def test_a_recording_played_as_fast_as_it_can_be_keeps_every_frame() -> None:
+    world = fast(live=False)
+    assert [item[0] for item in world.drained()[:-1]] == list(range(60))
+    assert world.reader.thinned is None
+
+
+class Counting:
+    """Frames that count how often their pictures are made."""
+
+    live = finite = True
+
+    def __init__(self, fps: float, count: int) -> None:
+        self.made: list[int] = []
+        self._frames = [frame(index, fps=fps) for index in range(count)]
+
+    def frames(self) -> Iterator[Frame]:
+        raise AssertionError("raw frames are preferred")
+
+    def raw_frames(self) -> Iterator[RawFrame]:
+        for each in self._frames:
+            yield RawFrame(
+                "", each.index, partial(self._make, each), each.pts_s, each.captured_at, each.clock
+            )
+
+    def _make(self, of: Frame) -> NDArray[np.uint8]:
+        self.made.append(of.index)
+        return of.image
+
+
+def test_a_picture_that_is_not_looked_at_is_not_made() -> None:
+    source = Counting(fps=30.0, count=60)
+    world = World(source, settings=replace(AT_ONCE, max_fps=10.0))
+    world.reader.start()
+    world.reader.join(5)
+    (arrived, _) = world.gate.take(8, 1.0) or (), world.gate.close()
+    newest = next(item.frame for item in arrived if isinstance(item, Arrived))
+    assert isinstance(newest, RawFrame)
+    assert (newest.index, source.made) == (57, [])
+    assert newest.converted().stream_id == "door"
+    assert source.made == [57]
 
 
 @pytest.mark.parametrize(("fps", "told"), [(0.5, "0.5 frames"), (1.0, "1 frames"), (2.0, None), (10.0, None)])
