@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.tree import LIST, PACKAGES, ROOT, document, first_line, source_files
@@ -120,3 +122,23 @@ def test_help_starts_without_networks() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY"
+
+
+def test_a_run_loads_what_it_uses(tmp_path: Path) -> None:
+    picture = cv2.imencode(".jpg", np.zeros((96, 128, 3), np.uint8))[1].tobytes()
+    (tmp_path / "pictures").mkdir()
+    for number in range(3):
+        (tmp_path / "pictures" / f"{number}.jpg").write_bytes(picture)
+    (tmp_path / "c.yaml").write_text(
+        "version: 1\ndata_dir: data\ntelemetry: {listen: null}\n"
+        "streams: [{id: a, source: {use: folder, path: pictures, pace: fast}}]\n"
+        "detector: {use: onnx, engine: person-nano}\nembedder: {use: onnx, engine: person-small}\n"
+        "sinks: [{use: jsonl, path: hits.jsonl}]\n"
+    )
+    code = (
+        f"import sys; from pipeline.cli.main import main; status = main(['run', {str(tmp_path / 'c.yaml')!r}]); "
+        "print('HEAVY', status, *sorted({'scipy', 'torch', 'faiss', 'kafka', 'trackers', 'supervision', 'matplotlib'}"
+        " & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY 0", done.stderr

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.optimize import linear_sum_assignment
 
 from pipeline.follow.geometry import area, intersection, iou
 from pipeline.messages import Detections, Frame
 from pipeline.settings import LONG_S, Settings
+from plugins.trackers.assignment import assigned
 from plugins.trackers.camera_motion import CameraMotion
 from plugins.trackers.looks import Scale
 from plugins.trackers.motion import Motion, likelihood
@@ -364,5 +364,9 @@ def _led(odds: F64) -> list[tuple[int, int, float]]:
 def _matched(odds: F64) -> list[tuple[int, int]]:
     """Pairs of the best assignment, none of odds at or below 0."""
     gain = np.maximum(odds, 0.0)
-    rows, columns = linear_sum_assignment(-gain)
-    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0]
+    rows, columns = (np.flatnonzero(gain.any(axis=axis)) for axis in (1, 0))
+    few = gain[np.ix_(rows, columns)]
+    turned = len(rows) > len(columns)
+    best = assigned(-(few.T if turned else few)).tolist()
+    pairs = [(j, i) if turned else (i, j) for i, j in enumerate(best)]
+    return sorted((int(rows[i]), int(columns[j])) for i, j in pairs if few[i, j] > 0)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from plugins.trackers.assignment import assigned
 from plugins.trackers.looks import F32, Gallery, Scale
 from plugins.trackers.motion import Motion
 
@@ -154,7 +154,7 @@ class Tracks:
         table = _odds(places, group, scale)
         rows = np.arange(len(places))
         table[rows, own] += EPSILON
-        _, best = linear_sum_assignment(-table)
+        best = assigned(-table)
         if table[rows, best].sum() - table[rows, own].sum() > SURE:
             named = self._move(places, [group[k] if k < len(group) else None for k in best], now)
         else:
