@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.config import TracksConfig
 from pipeline.follow.change import COMPARABLE, MOST_DOUBTS, alike, is_far
 from pipeline.follow.geometry import Box
-from pipeline.follow.questions import Ripeness
+from pipeline.follow.questions import MOVED_SHARE, Ripeness
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 
 BETTER = 1.05  # a crop must be this much better to replace one that shows the same, or the worst
@@ -49,6 +49,8 @@ class Record:
     asked_pts_s: float = -np.inf
     asked_weight: float = 0.0
     asked_crops: int = 0
+    asked_embedding: NDArray[np.float32] | None = None
+    moved: float = 0.0
     asks_early: bool = True
     settled: bool = False  # asked about when ripe, or out of sight
     sure_pts_s: float = -np.inf
@@ -210,6 +212,8 @@ class TrackBuffer:
         record.weight += _weight(crop)
         weighted = _weight(crop) * crop.embedding
         record.weighted = weighted if record.weighted is None else record.weighted + weighted
+        if record.asked_embedding is not None:
+            record.moved = float(np.linalg.norm(record.embedding - record.asked_embedding))
         record.taken_pts_s = max(record.taken_pts_s, crop.pts_s)
         if crop.pts_s >= record.sure_pts_s:
             record.sure_pts_s, record.sure_box = crop.pts_s, crop.box
@@ -231,10 +235,12 @@ class TrackBuffer:
         same = alike(crop, record.doubts, cut)
         record.doubts = [*(same or record.doubts), crop]
         record.quiet_until_s = crop.pts_s + CROP_GAP_S
-        if same and not record.questions and record.weight < sum(map(_weight, record.doubts)):
+        is_over = not same and len(record.doubts) >= MOST_DOUBTS
+        outweighing = sum(map(_weight, record.doubts)) if same else is_over * min(map(_weight, record.doubts))
+        if not record.questions and record.weight < outweighing:
             self._begin_again(record)
             return False
-        if not same and len(record.doubts) >= MOST_DOUBTS:
+        if is_over:
             record.doubts, record.quiet_until_s = [], crop.pts_s + SAMPLE_S
         return bool(same)
 
@@ -246,7 +252,7 @@ class TrackBuffer:
             self._keep(record, crop)
 
     def _is_due(self, record: Record, pts_s: float) -> bool:
-        """Whether to ask now: with each of the first crops, when ripe, at rest, and then as evidence grows."""
+        """Whether to ask now: with each of the first crops, when ripe, at rest, and then as evidence moves or grows."""
         config, crops = self._config, len(record.crops)
         if not record.settled and self._rests(record, pts_s):
             return crops >= self._ripeness.crops_at_rest
@@ -254,7 +260,7 @@ class TrackBuffer:
             return (
                 record.asks_early and crops > record.asked_crops and record.crops[0].quality >= EARLY_QUALITY
             )
-        if not record.settled:
+        if not record.settled or (self._cut is not None and record.moved > MOVED_SHARE * self._cut):
             return True
         rest_s = min(config.again_s, max(LEAST_AGAIN_S, AGE_SHARE * (pts_s - record.first_pts_s)))
         return pts_s - record.asked_pts_s >= rest_s and record.weight > FRESH_GAIN * record.asked_weight
@@ -265,7 +271,7 @@ class TrackBuffer:
     def _ask(self, record: Record, pts_s: float, end: EndReason | None = None) -> Tracklet:
         record.questions += 1
         record.asked_pts_s, record.asked_weight = pts_s, record.weight
-        record.asked_crops = len(record.crops)
+        record.asked_crops, record.asked_embedding, record.moved = len(record.crops), record.embedding, 0.0
         ripe = self._ripeness.reached(record.asked_crops, pts_s - record.first_pts_s)
         record.settled = record.settled or ripe or self._rests(record, pts_s)
         return Tracklet(

@@ -6,6 +6,9 @@ from pipeline.config import TracksConfig
 from pipeline.messages import Tracklet
 
 ENOUGH_AT_REST = 2  # crops of a track that will not get more
+MOVED_SHARE = (
+    0.18  # of the cut; no distance has changed by more than the evidence has moved since the last question
+)
 
 
 @dataclass(frozen=True, slots=True)

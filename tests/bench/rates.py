@@ -8,16 +8,18 @@ to a quarter of their span, and no frame within 0.2 s of that is shown), or what
 no figure depends on the machine's load; nobody is cooled down. A rate above the clip's own is the clip's own. A slow
 rate begins at different moments of the clip, `--phases` of them, and the rows are of all. Right, wrong and found are
 counted as by `evaluate alerts`; the seconds are of the stream, from the first frame in which an enrolled person is
-visible (half of it, 40 px tall, by the labels) until the first right hit of that appearance was decided.
+visible (half of it, 40 px tall, by the labels) until the first right hit of that appearance was decided. Beside them
+the same of an oracle that knows where everybody is and asks about each frame alone, by the whole cut.
 """
 
 import argparse
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from pipeline.messages import Frame
 from pipeline.plugged import PluggedDetector
 from pipeline.runner.inline import InlineFront
 from tests.bench.evidence import CachedDetector
+from tests.bench.oracle import Oracle
 from tests.bench.visible import Moments, visible_from, visible_moments
 from trainers.evaluate.clips import enrol_only, measuring, save_photos
 from trainers.evaluate.demo import CONFIG, read_photos
@@ -41,7 +44,7 @@ from trainers.evaluate.hits_file import hit_of
 from trainers.evaluate.labelled import read_labelled_clips
 from trainers.evaluate.passes import remembered_vectors
 from trainers.evaluate.truth import LABEL_ENDINGS, PRESENCE, clip_facts, read_truth
-from trainers.metrics.alerts import AlertScores, StreamTruth, score_alerts
+from trainers.metrics.alerts import AlertScores, Appearance, StreamTruth, score_alerts
 
 RATES = (30.0, 12.0, 4.0, 2.0, 1.0, 0.5)
 AROUND_PHOTO_S = 0.2  # no frame so near to an enrolled picture is shown
@@ -54,22 +57,23 @@ class Row:
     frames: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     waited_s: list[float] = field(default_factory=list)
+    oracle_s: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
 
     def text(self, fps: float) -> str:
         """A line of the table."""
         count, total = self.counts, self.counts["found"] + self.counts["missed"]
-        late = [float(np.percentile(self.waited_s, at)) if self.waited_s else np.nan for at in (50, 95)]
+        late = [_percentile(waits, at) for waits in (self.waited_s, self.oracle_s) for at in (50, 95)]
         each_ms = 1e3 * self.cpu_s / max(self.frames, 1)
         return (
             f"{fps:6g} {count['found']:5} of {total:3} {count['wrong']:6} {count['retracted']:9} {late[0]:6.2f} "
-            f"{late[1]:6.2f} {self.frames:7} {count['questions']:9} {each_ms:8.2f}"
+            f"{late[1]:6.2f} {late[2]:7.2f} {late[3]:6.2f} {self.frames:7} {count['questions']:9} {each_ms:8.2f}"
         )
 
 
 HEAD = (
-    f"{'fps':>6} {'found':>12} {'wrong':>6} {'retracted':>9} {'p50 s':>6} {'p95 s':>6} {'frames':>7} "
-    f"{'questions':>9} {'CPU ms/f':>8}"
+    f"{'fps':>6} {'found':>12} {'wrong':>6} {'retracted':>9} {'p50 s':>6} {'p95 s':>6} "
+    f"{'oracle:':>7} {'p95 s':>6} {'frames':>7} {'questions':>9} {'CPU ms/f':>8}"
 )
 
 
@@ -142,17 +146,36 @@ class Bench:
         row.frames += len(frames)
         return [to_event(hit, config.site) for hit in hits]
 
+    def oracle(self) -> Oracle:
+        """One that decides by the same cut."""
+        config, embedder = self._config, self._looks.embedder
+        snapshot = build.follower(self._looks, self._judges).refresh(None)
+        assert snapshot is not None, "somebody is enrolled"
+        cut = build.max_distance(config, embedder)
+        return Oracle(
+            self._detector, embedder, snapshot, cut, config.decision.margin, config.tracks.min_quality
+        )
 
-def score(events: Sequence[dict[str, object]], stream: StreamTruth, known: Labelled, row: Row) -> None:
-    """Adds what the events of one clip are worth."""
+
+def score(
+    events: Sequence[dict[str, object]],
+    stream: StreamTruth,
+    known: Labelled,
+    row: Row,
+    oracle_s: Callable[[Appearance], float | None],
+) -> None:
+    """Adds what the events of one clip are worth, and when an oracle would have found each person."""
     scores: AlertScores = score_alerts([hit_of(event) for event in events], [stream], set(known.numbers))
     row.counts.update(wrong=scores.wrong, retracted=scores.retracted, missed=scores.missed)
     for judged in scores.appearances:
+        stay = judged.appearance
+        seen_s = visible_from(stay, known.numbers[stay.person_id], known.moments[stream.stream_id])
+        best_s = None if seen_s is None else oracle_s(stay)
+        if seen_s is not None and best_s is not None:
+            row.oracle_s.append(max(0.0, best_s - seen_s))
         if judged.first_hit_s is None:
             continue
-        stay = judged.appearance
         row.counts["found"] += 1
-        seen_s = visible_from(stay, known.numbers[stay.person_id], known.moments[stream.stream_id])
         if seen_s is not None:
             row.waited_s.append(stay.start_s + judged.first_hit_s - seen_s)
 
@@ -172,6 +195,7 @@ def measure(folder: Path, config: Config, out: Path, given: argparse.Namespace) 
         desk = Desk(judges.watchlist, Equipment(config, looks))
         bench = Bench(config, detector, looks, judges)
         enrol_only(desk, known.photos)
+        oracle = bench.oracle()
         for name, clip in known.clips.items():
             times = known.taken_at.get(name, [])
             frames = [
@@ -184,8 +208,13 @@ def measure(folder: Path, config: Config, out: Path, given: argparse.Namespace) 
                 phases = given.phases if fps < own_fps / 2 else 1
                 for phase in range(phases):
                     shown = frames if fps >= own_fps else list(thinned(frames, fps, phase / phases / fps))
-                    score(bench.watch(shown, row), known.truth[name], known, row)
+                    stream = known.truth[name]
+                    score(bench.watch(shown, row), stream, known, row, partial(oracle.first_s, shown, stream))
     return rows
+
+
+def _percentile(waits: Sequence[float], at: float) -> float:
+    return float(np.percentile(waits, at)) if waits else np.nan
 
 
 def _fail(stream_id: str, error: Exception) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pipeline.config import TracksConfig
 from pipeline.follow.buffer import CROP_GAP_S, Record, TrackBuffer, find_predecessor
 from pipeline.follow.geometry import Box
-from pipeline.follow.questions import Ripeness
+from pipeline.follow.questions import MOVED_SHARE, Ripeness
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
 from pipeline.testing import UNDATED
 
@@ -106,6 +106,24 @@ def test_the_older_a_track_the_seldomer_it_is_asked_about(buffer: TrackBuffer) -
     assert asked[0] == 0.6
     assert gaps_s.min() >= 0.5
     assert (np.diff(gaps_s) >= -0.01).all()
+
+
+def test_the_same_question_is_asked_anew_as_soon_as_its_evidence_has_moved() -> None:
+    """Before, the crop at 0.8 s waited for 1.1 s, when half a second had passed."""
+
+    def asked(turned: float) -> list[int]:
+        buffer = TrackBuffer(TracksConfig(early=False, again_s=9.0), cut=0.85)
+        numbers = []
+        for i, angle in enumerate((0.0, 0.0, 0.0, 0.0, turned, turned)):
+            record = see(buffer, i / 5)
+            buffer.add(record, crop(i / 5, 0.5, angle), lambda: SCENE)
+            numbers += [len(buffer.due("door", i / 5))]
+        return numbers
+
+    step = 2 * np.arcsin(MOVED_SHARE * 0.85 / 2)  # of the mean, by a fifth of the crop's own
+    assert asked(4.5 * step) == [0, 0, 0, 1, 0, 1]
+    assert asked(5.5 * step) == [0, 0, 0, 1, 1, 0]
+    assert asked(0.0) == [0, 0, 0, 1, 0, 0]
 
 
 def test_a_question_without_news_is_not_asked_again(buffer: TrackBuffer) -> None:

@@ -106,6 +106,14 @@ def test_a_first_look_that_all_others_belie_is_dropped() -> None:
     assert (t.times(), t.record.weight) == ([0.2, 0.4], 2 * 0.5**2)
 
 
+def test_a_poor_first_look_does_not_silence_those_who_look_different_with_each_step() -> None:
+    t = Track()
+    better = [crop(0.4 + i / 5, distance, 0.6) for i, distance in enumerate((0.8, 1.4, 1.9))]
+    assert t.add(crop(0.0, quality=0.2), *better) == [False] * 4
+    assert t.times() == [each.pts_s for each in better]
+    assert t.buffer.wants(t.record, 0.6, 1.0)
+
+
 def test_a_first_look_that_was_asked_about_is_not_dropped() -> None:
     t = Track()
     t.add(crop(0.0, OTHER))
