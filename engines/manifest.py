@@ -79,6 +79,11 @@ class Preprocess(_Part):
     )
     pad: int = Field(default=114, ge=0, le=255, description="Grey beside a letterboxed picture.")
     size: tuple[Pixels, Pixels] = Field(description="Height, width.")
+    shape: Literal["stream", "fixed"] = Field(
+        default="stream",
+        description="Of a detector whose network takes any size: no higher or wider than the letterboxed picture "
+        "needs, in steps of 32; fixed = always size.",
+    )
 
 
 class ByLibrary(_Part):

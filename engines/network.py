@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 from engines.decode import Boxes, Reading, decode
 from engines.errors import EngineError, ManifestError, OutputError, TensorError
 from engines.manifest import Decoder, Manifest
-from engines.preprocess import Placement, preprocess
+from engines.preprocess import STEP, Placement, Size, least_size, preprocess
 from engines.sessions.base import ANY_BATCH, Session, TensorSpec
 
 LEAST_DIMENSION = 2
+SHAPED = (
+    "yolox",
+    "ultralytics",
+    "end_to_end",
+)  # kinds of decoders that read boxes in pixels, whatever the input's size
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +26,15 @@ class Answer:
     """What a network said of one batch.
 
     Attributes:
+        rows: Which pictures these are, from 0.
+        size: Height, width of the input tensor.
         outputs: Raw, in the manifest's order or else the network's.
         batch: Pictures that went in, those included that only filled the batch up.
         placements: Where each picture lies in the input, without the filling.
     """
 
+    rows: Sequence[int]
+    size: Size
     outputs: list[NDArray[Any]]
     batch: int
     placements: list[Placement]
@@ -37,37 +46,51 @@ class PictureNetwork:
     Args:
         manifest: How pictures become tensors.
         session: The network; must have one input (N, 3, H, W) of floats.
+        shaped: Pictures go in only as large as they need to be, those of one shape together.
 
     Raises:
         TensorError: The input tensor is not what the manifest makes, or an output that it names is missing.
     """
 
-    def __init__(self, manifest: Manifest, session: Session) -> None:
+    def __init__(self, manifest: Manifest, session: Session, *, shaped: bool = False) -> None:
         self.manifest = manifest
         self._session = session
+        self._shaped = shaped
         self._input = _picture_input(manifest, session)
         self._outputs = _wanted_outputs(manifest, session)
         self._fixed_batch = self._input.shape[0]
         self.max_batch: int = manifest.max_batch or self._fixed_batch or ANY_BATCH
 
     def run(self, images: Sequence[NDArray[np.uint8]]) -> Iterator[Answer]:
-        """Yields one answer a batch, in order.
+        """Yields one answer a batch; in order, but for pictures of several shapes where it is shaped.
 
         Raises:
             TensorError: The network cannot work on what it was given.
         """
-        for start in range(0, len(images), self.max_batch):
-            batch = images[start : start + self.max_batch]
-            tensor, placements = preprocess(batch, self.manifest.preprocess)
-            missing = (self._fixed_batch or 0) - len(batch)
-            if missing > 0:
-                tensor = np.concatenate([tensor, np.zeros((missing, *tensor.shape[1:]), tensor.dtype)])
-            outputs = self._session.run({self._input.name: tensor.astype(self._input.dtype, copy=False)})
-            yield Answer([outputs[name] for name in self._outputs], len(tensor), placements)
+        for size, rows in self._by_size(images).items():
+            for start in range(0, len(rows), self.max_batch):
+                batch = rows[start : start + self.max_batch]
+                tensor, placements = preprocess(
+                    [images[row] for row in batch], self.manifest.preprocess, size
+                )
+                missing = (self._fixed_batch or 0) - len(batch)
+                if missing > 0:
+                    tensor = np.concatenate([tensor, np.zeros((missing, *tensor.shape[1:]), tensor.dtype)])
+                outputs = self._session.run({self._input.name: tensor.astype(self._input.dtype, copy=False)})
+                yield Answer(batch, size, [outputs[name] for name in self._outputs], len(tensor), placements)
 
-    def dry_run(self) -> Answer:
-        """What it says of black pictures: of two, where a call takes more than one."""
-        black = np.zeros((*self.manifest.preprocess.size, 3), np.uint8)
+    def _by_size(self, images: Sequence[NDArray[np.uint8]]) -> dict[Size, Sequence[int]]:
+        settings = self.manifest.preprocess
+        if not self._shaped:
+            return {settings.size: range(len(images))}
+        rows: dict[Size, list[int]] = {}
+        for row, image in enumerate(images):
+            rows.setdefault(least_size(image, settings), []).append(row)
+        return dict(rows)
+
+    def dry_run(self, size: Size | None = None) -> Answer:
+        """What it says of two black pictures, one where a call takes no more; of the input's size by default."""
+        black = np.zeros((*(size or self.manifest.preprocess.size), 3), np.uint8)
         return next(self.run([black] * min(2, self.max_batch)))
 
 
@@ -98,6 +121,20 @@ class BoxNetwork:
         self._nms_iou = nms_iou
         self._network = PictureNetwork(manifest, session)
         self._read(self._network.dry_run())
+        if _takes_any_size(manifest, session):
+            self._use_shapes(session)
+
+    def _use_shapes(self, session: Session) -> None:
+        """Feeds pictures in the least shape that they need, where the network can work on others than the full one."""
+        manifest = self._network.manifest
+        height, width = manifest.preprocess.size
+        network = PictureNetwork(manifest, session, shaped=True)
+        try:
+            for size in ((max(STEP, height - STEP), width), (height, max(STEP, width - STEP))):
+                self._read(network.dry_run(size))
+        except EngineError:  # some layer holds the full size after all
+            return
+        self._network = network
 
     def find(self, images: Sequence[NDArray[np.uint8]]) -> list[Boxes]:
         """One result a BGR picture, in its own pixels, not clipped to it; sizes may differ.
@@ -105,15 +142,17 @@ class BoxNetwork:
         Raises:
             OutputError: The network's answer is not a number.
         """
-        found: list[Boxes] = []
+        found: dict[int, Boxes] = {}
         for answer in self._network.run(images):
-            for boxes, placement in zip(self._read(answer), answer.placements, strict=False):
-                found.append(Boxes(placement.to_source(boxes.xyxy), boxes.score))
-        return found
+            for row, boxes, placement in zip(
+                answer.rows, self._read(answer), answer.placements, strict=False
+            ):
+                found[row] = Boxes(placement.to_source(boxes.xyxy), boxes.score)
+        return [found[row] for row in range(len(images))]
 
     def _read(self, answer: Answer) -> list[Boxes]:
         manifest = self._network.manifest
-        reading = Reading(manifest.preprocess.size, answer.batch, self._min_score, self._nms_iou)
+        reading = Reading(answer.size, answer.batch, self._min_score, self._nms_iou)
         try:
             return decode(answer.outputs, self._decoder, reading)
         except EngineError as error:
@@ -248,6 +287,14 @@ def _picture_input(manifest: Manifest, session: Session) -> TensorSpec:
             "set preprocess.size (height, width) and max_batch to the network's, or export it for these",
         )
     return spec
+
+
+def _takes_any_size(manifest: Manifest, session: Session) -> bool:
+    """Whether a detector may be fed pictures in the shape of their stream."""
+    fed = manifest.preprocess
+    kind = manifest.decoder.kind if manifest.decoder else None
+    free = all(side is None for side in session.inputs[0].shape[2:])
+    return free and fed.shape == "stream" and fed.resize != "stretch" and kind in SHAPED
 
 
 def _wanted_outputs(manifest: Manifest, session: Session) -> list[str]:
