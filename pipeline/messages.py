@@ -266,6 +266,7 @@ class Tracklet:
         clock: Clock of `captured_at` in the crops.
         engines: Digest by role (detector, embedder), `sha256:...` or None.
         end: Set on the last question about this track.
+        lost: Ids of other tracks of the stream that were out of sight before this one began, and are not over.
         degraded: What is worse about it than it should be: `late`.
     """
 
@@ -280,6 +281,7 @@ class Tracklet:
     clock: Clock
     engines: dict[str, str | None] = field(default_factory=dict)
     end: EndReason | None = None
+    lost: tuple[int, ...] = ()
     degraded: tuple[str, ...] = ()
 
     @property
@@ -417,7 +419,8 @@ class Hit:
     """An accepted candidate at one point of its life: the `data` of an event, field by field.
 
     `revision` is 1 for `opened` and grows, with gaps. One `hit_id` at most per (stream, epoch, track,
-    identity). The bounds of its fields are those of an event that comes back.
+    identity). A hit that another track has taken over has the `track_id` of that one, `continued_from` is the one
+    before. The bounds of its fields are those of an event that comes back.
     """
 
     hit_id: str
@@ -437,3 +440,4 @@ class Hit:
     best: HitBest
     decision: HitDecision
     engines: dict[str, str | None]
+    continued_from: Count | None = None

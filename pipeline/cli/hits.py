@@ -184,6 +184,8 @@ def _hit_cells(data: dict[str, Any]) -> tuple[str, str, str, str]:
     name = f"{who['id']} {who['name']}" if who["name"] and who["name"] != who["id"] else who["id"]
     left, top, right, bottom = (round(edge) for edge in best["box"])
     where = f"{right - left}x{bottom - top} at {left},{top}, {best['pts_s']:.2f} s"
+    if data.get("continued_from") is not None:
+        where += f", track {data['track_id']} after {data['continued_from']}"
     return state, name, f"{data['decision']['distance']:.3f}", where
 
 

@@ -23,6 +23,9 @@ A clip run again opens the same hit; were these closes numbered like the others,
 payloads.
 """
 
+CONTINUED_REVISIONS = 10_000
+"""Each track that takes a hit over numbers its revisions from the next multiple of this on."""
+
 RETRACTED_REVISION = 2_000_000
 """Lowest revision of what is taken back: above any close, which it may follow."""
 

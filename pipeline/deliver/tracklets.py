@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMA_URN = "urn:musewatch:tracklet:1"
 MAX_BYTES = 900_000
+MAX_LOST = 256
 
 _SCENE_STEPS = ((0.7, 80), (0.5, 80), (0.35, 80), (0.25, 80), (0.25, 50), (0.25, 30))  # of the sides, quality
 _CROP_STEP = 0.7
@@ -118,6 +119,12 @@ class TrackletData(_Part):
     scene: SceneMessage
     engines: dict[Label, Label | None] = Field(
         max_length=32, description="Digest by role, where there is one."
+    )
+    lost: tuple[Count, ...] = Field(
+        default=(),
+        max_length=MAX_LOST,
+        description="Tracks of the stream that were out of sight before this one began, and are not over: "
+        "their hits may go on with this one.",
     )
 
 
@@ -191,6 +198,7 @@ def to_message(
                 "size": list(tracklet.scene.size),
             },
             "engines": dict(tracklet.engines),
+            "lost": list(tracklet.lost[:MAX_LOST]),
         },
     }
     return _within_bounds(event, tracklet, codec)
@@ -229,6 +237,7 @@ def from_message(body: bytes | None, codec: ProbingCodec) -> Arrival:
         clock=data.clock,
         engines=dict(data.engines),
         end=data.end,
+        lost=data.lost,
     )
     if any(crop.embedding.shape != embedding.shape for crop in tracklet.crops):
         raise InputError("the vectors of the tracklet and its crops differ in length")

@@ -286,7 +286,15 @@ class TrackBuffer:
             clock=record.clock,
             engines=self._engines,
             end=end,
+            lost=self._lost_before(record),
         )
+
+    def _lost_before(self, record: Record) -> tuple[int, ...]:
+        """Tracks that were asked about and last seen before one began, the latest first."""
+        lost = [
+            r for r in self._of(record.key.stream_id) if r.questions and r.last_pts_s < record.first_pts_s
+        ]
+        return tuple(r.key.track_id for r in sorted(lost, key=lambda r: r.last_pts_s, reverse=True))
 
     def _end(self, record: Record, reason: EndReason, pts_s: float) -> list[Tracklet]:
         del self._streams[record.key.stream_id][record.key.track_id]

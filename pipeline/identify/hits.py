@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from pipeline.deliver.events import LAST_REVISION, RETRACTED_REVISION
+from pipeline.deliver.events import CONTINUED_REVISIONS, LAST_REVISION, RETRACTED_REVISION
 from pipeline.identify.calibration import excess_of
 from pipeline.identify.decide import Accepted, CoolDown
 from pipeline.identify.show import PICTURES
@@ -75,12 +75,14 @@ class HitBook:
 
     State is keyed by `TrackKey` and ends with the track's last tracklet. One hit at most per (track, identity).
     Revisions follow from the tracklet's number, so that whoever takes over makes the same ids: 1 opens, the
-    number updates, the last number + 1 closes; a close that does not follow from the stream alone (stopped,
-    stream lost) lies above `LAST_REVISION`, what is taken back above `RETRACTED_REVISION`.
+    number updates, the last number + 1 closes; a track that takes a hit over counts on from the next multiple of
+    `CONTINUED_REVISIONS`; a close that does not follow from the stream alone (stopped, stream lost) lies above
+    `LAST_REVISION`, what is taken back above `RETRACTED_REVISION`.
 
     A hit is opened and updated by the excess of its verdict, whatever kind of distance that was. What it shows changes
     only to what is nearer to the identity. Where it turns out to show somebody else the hit is retracted, and the
-    identity may be found on another track at once. Its pictures are made outside, and given back to `keep`.
+    identity may be found on another track at once. Where its track is lost and its person found on one that began
+    later, it goes on with that one. Its pictures are made outside, and given back to `keep`.
 
     Args:
         site: Goes into the hit's id.
@@ -102,7 +104,7 @@ class HitBook:
         news = self._retracted(hits, answer)
         if answer.accepted is not None and answer.identity is not None:
             known = hits.get(answer.identity.id)
-            report = self._better(known, answer) if known else self._opened(hits, answer)
+            report = self._better(known, answer) if known else self._begun(hits, answer)
             if report is not None:
                 hits[answer.identity.id] = report.hit
                 news.append(report)
@@ -120,7 +122,10 @@ class HitBook:
         hits = self._open.get(tracklet.key, {})
         if identity_id in hits:
             return hits[identity_id].state.is_open
-        return self._may_open(hits, tracklet, identity_id, excess)
+        return not _is_surer_of_another(hits, excess) and (
+            self._lost(tracklet, identity_id) is not None
+            or self._cooldown.allows(identity_id, tracklet.key.stream_id, decided_at(tracklet))
+        )
 
     def keep(self, hit: Hit) -> None:
         """Remembers the pictures of a hit that was reported."""
@@ -137,10 +142,15 @@ class HitBook:
         at = hit.captured_at + timedelta(seconds=hit.decided_pts_s - hit.best.pts_s)
         self._cooldown.start(hit.identity.id, hit.stream_id, at)
 
-    def adopt(self, hit: Hit) -> None:
-        """Goes on with a hit that another process has opened and not closed; one that it took back stays so."""
-        key = TrackKey(hit.stream_id, hit.epoch, hit.track_id)
-        self._open.setdefault(key, {})[hit.identity.id] = hit
+    def adopt(self, key: TrackKey, hit: Hit) -> None:
+        """Goes on with a hit of a track that another process has opened; one that it took back stays so.
+
+        Args:
+            key: The track.
+            hit: Not closed; or taken over from this track, which then opens no other.
+        """
+        own = hit.track_id == key.track_id
+        self._open.setdefault(key, {})[hit.identity.id] = hit if own else _handed_over(hit)
 
     def forget(self, key: TrackKey) -> None:
         """Leaves the hits of a track to somebody else, open as they are."""
@@ -154,19 +164,56 @@ class HitBook:
             self._cooldown.lift(hit.identity.id, hit.stream_id)
             hits[hit.identity.id] = replace(
                 hit,
-                revision=RETRACTED_REVISION + tracklet.number,
+                revision=RETRACTED_REVISION + _revision(hit, tracklet.number),
                 state=HitState.RETRACTED,
                 reason=RetractReason.IDENTITY_CHANGED,
                 decided_pts_s=tracklet.decided_pts_s,
             )
         return [Report(hits[hit.identity.id]) for hit in wrong]
 
-    def _opened(self, hits: dict[str, Hit], answer: Answer) -> Report | None:
-        """A new hit, where one may be opened."""
+    def _begun(self, hits: dict[str, Hit], answer: Answer) -> Report | None:
+        """The hit of a lost track that this one continues, else a new one, where it may be."""
+        accepted, identity = answer.accepted, answer.identity
+        assert accepted is not None
+        assert identity is not None
+        if _is_surer_of_another(hits, accepted.excess):
+            return None
+        lost = self._lost(answer.tracklet, identity.id)
+        return self._opened(answer) if lost is None else self._continued(lost, answer)
+
+    def _lost(self, tracklet: Tracklet, identity_id: str) -> Hit | None:
+        """The open hit of somebody on a track that was lost before the tracklet's began."""
+        for track_id in tracklet.lost:
+            hit = self._open.get(tracklet.key._replace(track_id=track_id), {}).get(identity_id)
+            if (
+                hit is not None
+                and hit.state.is_open
+                and hit.revision < LAST_REVISION - 2 * CONTINUED_REVISIONS
+            ):
+                return hit
+        return None
+
+    def _continued(self, lost: Hit, answer: Answer) -> Report:
+        """The hit of a lost track goes on with the track on which its person was found."""
+        tracklet = answer.tracklet
+        self._open[tracklet.key._replace(track_id=lost.track_id)][lost.identity.id] = _handed_over(lost)
+        hit = replace(
+            lost,
+            revision=(lost.revision // CONTINUED_REVISIONS + 1) * CONTINUED_REVISIONS,
+            state=HitState.UPDATED,
+            track_id=tracklet.key.track_id,
+            last_pts_s=tracklet.last_pts_s,
+            continued_from=lost.track_id,
+        )
+        better = self._better(hit, answer)
+        return better or Report(replace(hit, revision=_revision(hit, tracklet.number)))
+
+    def _opened(self, answer: Answer) -> Report | None:
+        """A new hit, where the cool-down allows it."""
         tracklet, accepted, identity = answer.tracklet, answer.accepted, answer.identity
         assert accepted is not None
         assert identity is not None
-        if not self._may_open(hits, tracklet, identity.id, accepted.excess):
+        if not self._cooldown.allows(identity.id, tracklet.key.stream_id, decided_at(tracklet)):
             return None
         self._cooldown.start(identity.id, tracklet.key.stream_id, decided_at(tracklet))
         hit = Hit(
@@ -190,19 +237,14 @@ class HitBook:
         )
         return Report(hit, answer)
 
-    def _may_open(self, hits: dict[str, Hit], tracklet: Tracklet, identity_id: str, excess: float) -> bool:
-        """Unless the track already stands nearer to somebody else or the cool-down forbids it."""
-        if any(excess_of(hit.decision) <= excess for hit in hits.values() if hit.state.is_open):
-            return False
-        return self._cooldown.allows(identity_id, tracklet.key.stream_id, decided_at(tracklet))
-
     def _better(self, known: Hit, answer: Answer) -> Report | None:
         """The hit with newer evidence, when that says more than the old."""
         tracklet, accepted = answer.tracklet, answer.accepted
         assert accepted is not None
+        revision = _revision(known, tracklet.number)
         if (
             not known.state.is_open
-            or tracklet.number <= known.revision
+            or revision <= known.revision
             or tracklet.decided_pts_s < known.decided_pts_s
         ):
             return None
@@ -218,7 +260,7 @@ class HitBook:
         decision = replace(decision, degraded=(*others, *missing))
         hit = replace(
             known,
-            revision=tracklet.number,
+            revision=revision,
             state=HitState.UPDATED,
             last_pts_s=tracklet.last_pts_s,
             captured_at=tracklet.best.captured_at if seen_better else known.captured_at,
@@ -226,6 +268,23 @@ class HitBook:
             decision=decision,
         )
         return Report(hit, answer if seen_better else None)
+
+
+def _is_surer_of_another(hits: Mapping[str, Hit], excess: float) -> bool:
+    """Whether a track already stands as near or nearer to one of its hits."""
+    return any(excess_of(hit.decision) <= excess for hit in hits.values() if hit.state.is_open)
+
+
+def _handed_over(hit: Hit) -> Hit:
+    """What stays with the track that a hit was taken over from: it opens no other."""
+    return replace(hit, state=HitState.CLOSED)
+
+
+def _revision(hit: Hit, number: int) -> int:
+    """Of a hit, by a question about its track."""
+    if hit.continued_from is None:
+        return number
+    return hit.revision // CONTINUED_REVISIONS * CONTINUED_REVISIONS + min(number, CONTINUED_REVISIONS - 2)
 
 
 def _shows_another(hit: Hit, answer: Answer) -> bool:
@@ -289,7 +348,9 @@ def decided_at(tracklet: Tracklet) -> datetime:
 
 def _closed(hit: Hit, tracklet: Tracklet, reason: EndReason) -> Hit:
     follows = reason is EndReason.TRACK_ENDED
-    revision = tracklet.number + 1 if follows else LAST_REVISION + tracklet.number
+    revision = (
+        _revision(hit, tracklet.number) + 1 if follows else LAST_REVISION + _revision(hit, tracklet.number)
+    )
     return replace(
         hit, revision=revision, state=HitState.CLOSED, reason=reason, last_pts_s=tracklet.last_pts_s
     )

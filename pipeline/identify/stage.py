@@ -95,10 +95,10 @@ class IdentifyStage:
         for hit in hits:
             self._book.recall(hit)
 
-    def adopt(self, hits: Iterable[Hit]) -> None:
-        """Goes on with hits that another process has opened and not closed."""
+    def adopt(self, key: TrackKey, hits: Iterable[Hit]) -> None:
+        """Goes on with hits of a track that another process has opened and not closed."""
         for hit in hits:
-            self._book.adopt(hit)
+            self._book.adopt(key, hit)
 
     def _forget_who_left(self) -> None:
         """Has the verifier forget; where it cannot, the door tells, and it is asked again with the next question."""

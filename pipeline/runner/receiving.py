@@ -143,7 +143,10 @@ class Receiving:
             latest = _latest(self._recent(age_s))
             self._stage.recall(latest)
             for hit in latest:
-                self._reported.setdefault(TrackKey(hit.stream_id, hit.epoch, hit.track_id), []).append(hit)
+                key = TrackKey(hit.stream_id, hit.epoch, hit.track_id)
+                self._reported.setdefault(key, []).append(hit)
+                if hit.continued_from is not None:
+                    self._reported.setdefault(key._replace(track_id=hit.continued_from), []).append(hit)
         self._taken_over -= {message.partition for message in first}
 
     def _read(self, message: BusMessage) -> None:
@@ -202,11 +205,11 @@ class Receiving:
     def _go_on(self, partition: int, key: TrackKey) -> None:
         """Takes up what another member has reported of a track."""
         reported = self._reported.pop(key, [])
-        was_closed = any(hit.state is HitState.CLOSED for hit in reported)
-        if was_closed and not any(hit.state.is_open for hit in reported):
+        closed = [hit for hit in reported if hit.state is HitState.CLOSED and hit.track_id == key.track_id]
+        if closed and not any(hit.state.is_open for hit in reported):
             self._positions.finish(partition, [key])
         else:
-            self._stage.adopt(hit for hit in reported if hit.state is not HitState.CLOSED)
+            self._stage.adopt(key, (hit for hit in reported if hit not in closed))
 
     def _interrupt(self, partition: int, keys: list[TrackKey]) -> None:
         if keys:

@@ -77,6 +77,16 @@ def test_tail_for_people(file: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert row.index("door") == head.index("stream")
 
 
+def test_tail_tells_people_which_track_a_hit_went_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = hit(1)
+    event["data"] |= {"track_id": 9, "continued_from": 7}
+    (tmp_path / "hits.jsonl").write_bytes(encode(event) + b"\n")
+    assert main(["hits", "tail", "--file", str(tmp_path / "hits.jsonl"), "--from-start", "--max", "1"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("4.20 s, track 9 after 7")
+
+
 @pytest.mark.parametrize(
     "data", [{"hit_id": "x1"}, None, 7, "text", [], {**hit(1)["data"], "decision": {"distance": "far"}}]
 )

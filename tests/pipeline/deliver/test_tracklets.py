@@ -69,7 +69,7 @@ def sent(of: Tracklet, codec: Any = CODEC) -> dict[str, Any]:
 
 
 def test_what_arrives_is_what_was_sent() -> None:
-    before = tracklet(end=EndReason.STREAM_LOST)
+    before = tracklet(end=EndReason.STREAM_LOST, lost=(3, 1))
     lossless = FakeCodec()
     before = replace(before, scene=Scene(lossless.encode(noise(48, 64)), (64, 48)))
     arrival = from_message(encode(sent(before, lossless)), lossless)
@@ -85,6 +85,7 @@ def test_what_arrives_is_what_was_sent() -> None:
         "clock",
         "engines",
         "end",
+        "lost",
     )
     assert [getattr(after, name) for name in plain] == [getattr(before, name) for name in plain]
     assert after.embedding.dtype == after.best.embedding.dtype == np.float32

@@ -133,6 +133,18 @@ def test_the_old_part_goes_on_when_its_person_is_found_again() -> None:
     assert [(q.key.track_id, len(q.crops)) for q in ended] == [(1, 4), (9, 2)]
 
 
+def test_a_question_names_the_tracks_that_were_lost_before_its_own_began() -> None:
+    t = Track()
+    t.add(crop(0.0), crop(0.2), crop(0.4), crop(1.4, OTHER), crop(1.6, OTHER))
+    t.record.questions = 1
+    in_view = t.buffer.see(KEY._replace(track_id=2), BOX, 0.0, Clock.FILE)
+    t.buffer.add(in_view, crop(0.0), t._scene)
+    in_view.questions = 1
+    t.buffer.split(t.record, 9)
+    t.buffer.see(in_view.key, BOX, 3.2, Clock.FILE)
+    assert {q.key.track_id: q.lost for q in t.buffer.due("door", 3.2)} == {1: (), 2: (), 9: (1,)}
+
+
 def test_young_tracks_are_those_that_began_since_and_were_not_asked_about() -> None:
     t = Track()
     t.add(crop(0.0), crop(0.2))

@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.deliver.events import LAST_REVISION, RETRACTED_REVISION, encode, to_event
+from pipeline.deliver.events import (
+    CONTINUED_REVISIONS,
+    LAST_REVISION,
+    RETRACTED_REVISION,
+    encode,
+    to_event,
+    to_hit,
+)
 from pipeline.identify.decide import Accepted, CoolDown
 from pipeline.identify.hits import NEARER, Answer, HitBook, hit_id, nobody
 from pipeline.messages import (
@@ -21,6 +28,8 @@ from pipeline.messages import (
     Verdict,
 )
 from pipeline.testing import tracklet
+
+KEY = TrackKey("door", "e1", 1)
 
 
 class Book:
@@ -244,10 +253,112 @@ def test_a_hit_that_another_process_took_back_is_not_opened_again_and_cools_nobo
     there.record(found(tracklet(number=1), "anna", 0.5, sight=0.6))
     retracted = there.record(changed(2, shown=0.5))[0].hit
     here.recall(retracted)
-    here.adopt(retracted)
+    here.adopt(KEY, retracted)
     assert len(here) == 0
     assert here.record(found(tracklet(number=3), "anna", 0.2)) == []
     assert here.record(found(tracklet(TrackKey("door", "e1", 2)), "anna", 0.5)) != []
+
+
+def later(track_id: int, number: int = 1, *lost: int, **parts: float) -> Tracklet:
+    """A question about another track of the stream, which began when some were lost."""
+    return replace(tracklet(KEY._replace(track_id=track_id), number, **parts), lost=lost)
+
+
+def test_the_hit_of_a_lost_track_goes_on_with_the_one_on_which_its_person_is_found() -> None:
+    b = book()
+    (opened,) = b.record(found(tracklet(number=3)))
+    (taken,) = b.record(found(later(5, 1, 1, best_pts_s=3.0, decided_pts_s=4.0), sight=0.7))
+    assert (taken.hit_id, taken.track_id, taken.continued_from) == (opened.hit_id, 5, 1)
+    assert told([taken]) == [("updated", CONTINUED_REVISIONS + 1, None)]
+    assert (taken.best, taken.last_pts_s) == (opened.best, 4.0), "what it shows is still the nearest"
+    (nearer,) = b.record(found(later(5, 2, best_pts_s=3.5, decided_pts_s=5.0), sight=0.5))
+    assert told([nearer]) == [("updated", CONTINUED_REVISIONS + 2, None)]
+    assert (nearer.continued_from, nearer.best.pts_s) == (1, 3.5)
+    assert len(b) == 1
+    assert b.record(nobody(tracklet(number=4, end=EndReason.TRACK_ENDED))) == [], (
+        "it is over with its new track"
+    )
+    (closed,) = b.record(nobody(replace(later(5, 3, decided_pts_s=6.0), end=EndReason.TRACK_ENDED)))
+    assert (closed.continued_from, closed.track_id) == (1, 5)
+    assert told([closed]) == [("closed", CONTINUED_REVISIONS + 4, "track_ended")]
+
+
+def test_a_hit_that_goes_on_shows_what_is_nearer_at_once() -> None:
+    b = book()
+    b.record(found(tracklet(number=1), sight=0.6))
+    (taken,) = b.record(found(later(5, 1, 1, best_pts_s=3.0, decided_pts_s=4.0), sight=0.5))
+    assert (taken.continued_from, taken.best.pts_s, taken.revision) == (1, 3.0, CONTINUED_REVISIONS + 1)
+
+
+def test_neither_track_of_a_hit_that_went_on_opens_another_for_that_identity() -> None:
+    b = book(cooldown_s=0.0)
+    b.record(found(tracklet(number=1)))
+    b.record(found(later(5, 1, 1)))
+    assert b.record(found(tracklet(number=2), distance=0.1, sight=0.1)) == []
+    assert b.record(found(later(5, 2))) == []
+    assert not b.book.may_report(tracklet(number=3), "anna", -0.5)
+
+
+def test_a_hit_goes_on_again_and_again_with_revisions_that_grow() -> None:
+    b = book()
+    b.record(found(tracklet(number=1)))
+    b.record(found(later(5, 7, 1)))
+    (taken,) = b.record(found(later(6, 1, 5, 1)))
+    assert (taken.track_id, taken.continued_from, taken.revision) == (6, 5, 2 * CONTINUED_REVISIONS + 1)
+    (stopped,) = b.record(nobody(replace(later(6, 2), end=EndReason.STOPPED)))
+    assert stopped.revision == LAST_REVISION + 2 * CONTINUED_REVISIONS + 2
+
+
+@pytest.mark.parametrize(
+    "track", [later(5), later(5, 1, 2), replace(later(5, 1, 1), key=TrackKey("yard", "e1", 5))]
+)
+def test_a_hit_stays_with_its_track_unless_that_is_lost(track: Tracklet) -> None:
+    b = book(cooldown_s=0.0)
+    (first,) = b.record(found(tracklet(number=1)))
+    (other,) = b.record(found(track))
+    assert (other.state, other.continued_from) == (HitState.OPENED, None)
+    assert other.hit_id != first.hit_id
+
+
+def test_a_hit_goes_on_in_spite_of_its_own_cool_down_but_not_on_a_track_that_is_surely_somebody_else() -> (
+    None
+):
+    b = book(cooldown_s=30.0)
+    b.record(found(tracklet(number=1), "anna", 0.5))
+    b.record(found(later(5, 1), "luca", 0.3))
+    again = later(5, 2, 1)
+    assert not b.book.may_report(again, "anna", 0.4 - 0.85)
+    assert b.record(found(again, "anna", 0.4)) == []
+    assert b.book.may_report(again, "anna", 0.2 - 0.85)
+    assert [hit.continued_from for hit in b.record(found(again, "anna", 0.2))] == [1]
+
+
+def test_a_hit_that_went_on_may_be_taken_back() -> None:
+    b = book()
+    b.record(found(tracklet(number=1), "anna", 0.6))
+    b.record(found(later(5, 1, 1, best_pts_s=1.0), "anna", 0.6, sight=0.5))
+    verdict = Verdict(Candidate("luca", 1, 0.4, 1), fused=0.4)
+    of = later(5, 2, best_pts_s=1.5)
+    retracted, opened = b.record(replace(answer(of, verdict), distances={1.0: 0.3, 1.5: 0.4}))
+    assert told([retracted]) == [
+        ("retracted", RETRACTED_REVISION + CONTINUED_REVISIONS + 2, "identity_changed")
+    ]
+    assert (retracted.continued_from, opened.identity.id) == (1, "luca")
+
+
+def test_a_hit_that_went_on_elsewhere_goes_on_here() -> None:
+    there, here = book(), book(cooldown_s=0.0)
+    there.record(found(tracklet(number=1)))
+    (taken,) = there.record(found(later(5, 1, 1)))
+    back = to_hit(to_event(taken, "hall"))
+    assert back.continued_from == 1
+    for track_id in (1, 5):
+        here.book.adopt(KEY._replace(track_id=track_id), back)
+    assert len(here) == 1
+    assert here.record(found(tracklet(number=1))) == [], "its old track opens none"
+    assert here.record(found(later(5, 1, 1))) == [], "it was told"
+    (updated,) = here.record(found(later(5, 2), sight=0.5, distance=0.2))
+    assert told([updated]) == [("updated", CONTINUED_REVISIONS + 2, None)]
 
 
 def test_one_hit_at_most_per_track_and_identity_and_a_second_identity_must_be_nearer() -> None:
@@ -299,7 +410,7 @@ def test_ids_depend_on_where_and_who_alone() -> None:
 def test_a_hit_opened_elsewhere_goes_on_here_and_its_cool_down_too() -> None:
     there, here = HitBook("hall", CoolDown(30.0)), HitBook("hall", CoolDown(30.0))
     (opened,) = there.record(found(tracklet(number=1, decided_pts_s=10.0)))
-    here.adopt(opened.hit)
+    here.adopt(KEY, opened.hit)
     here.recall(opened.hit)
     nearer = found(tracklet(number=2, decided_pts_s=11.0), distance=0.3)
     (updated,) = here.record(nearer)

@@ -123,7 +123,7 @@ def test_hits_of_another_process_are_taken_up_and_count(tmp_path: Path) -> None:
         world.refresh()
     opened = list(there.stage.on_batch([there.sight(RED)]))
     here.stage.recall(opened)
-    here.stage.adopt(opened)
+    here.stage.adopt(TrackKey("door", "e1", 1), opened)
     (closed,) = here.stage.on_batch([here.sight(RED, 2, end=EndReason.TRACK_ENDED)])
     assert (closed.hit_id, closed.state) == (opened[0].hit_id, HitState.CLOSED)
     assert list(here.stage.on_batch([here.sight(RED, key=TrackKey("door", "e1", 2))])) == []

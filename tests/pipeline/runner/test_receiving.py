@@ -302,6 +302,22 @@ def test_a_track_whose_hit_was_taken_back_goes_on_elsewhere_without_it(desk: Des
     assert desk.member.to_commit() == {0: 2}
 
 
+def test_a_hit_that_went_on_with_another_track_is_opened_by_neither_elsewhere(desk: Desk) -> None:
+    desk.say(1)
+    desk.member.step(0.0)
+    desk.report()
+    opened = desk.reported.pop()
+    data = {**opened["data"], "state": "updated", "revision": 10_001, "track_id": 2, "continued_from": 1}
+    desk.reported.append({**opened, "type": "musewatch.hit.updated", "data": data})
+    desk.take_over(cooldown_s=0)
+    desk.say(1)
+    desk.say(1, 2, ENDED)
+    desk.say(2, 2)
+    desk.say(2, 3, ENDED)
+    desk.member.step(0.0)
+    assert desk.told() == ["2 closed track_ended"]
+
+
 def test_foreign_hits_among_the_reports_are_passed_over(desk: Desk) -> None:
     desk.reported = [{"type": "musewatch.test", "data": {}}, {}]
     desk.say(1)
