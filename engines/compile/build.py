@@ -6,22 +6,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engines.compile.calibrate import PICTURES, Calibration, calibrate
-from engines.compile.gate import Trial, judge
+from engines.compile.gate import Trial, judge, score
+from engines.compile.likeness import answers, likeness
 from engines.compile.pictures import choose
 from engines.compile.precisions import has_depthwise, to_eight_bits, to_half
+from engines.compile.resize import for_size, resized
+from engines.compile.unsigned import to_unsigned
 from engines.errors import EngineError, EngineFileError, GateError
 from engines.export import as_onnx, exported
 from engines.files import pin, read_network, write_engine
 from engines.manifest import Manifest, Precision, TensorRt, load_manifest
+from engines.preprocess import Size
 from engines.sessions.base import Session
+from engines.sessions.open import open_session
 from engines.sessions.ort import OrtSession
 from engines.sessions.torch import open_torch
 from engines.sessions.trt.complaints import TensorRtError
 from engines.sessions.trt.opening import open_tensorrt
 
+MOST_LOST_BY_SIZE = 0.01  # of a score in [0, 1]
 JUDGED = 128  # pictures that the gate looks at
 
 Format = Literal["onnx", "tensorrt", "torch"]
+Target = Literal["cpu", "tensorrt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,9 @@ class Order:
         labels: Labelled set for the gate; None = it is not scored.
         calibration: Made before; None = made from the pictures.
         keep: Patterns of names of layers that stay float32 in eight bits.
+        target: Where int8 must be fast; None = TensorRT for its format, else a processor.
         tensorrt: Profile, for that format.
+        size: Height, width of the pictures that a detector will be fed; None = as it is.
         name: Of the new engine; None = the source's name and the precision.
     """
 
@@ -49,7 +58,9 @@ class Order:
     labels: Path | None = None
     calibration: Calibration | None = None
     keep: tuple[str, ...] = ()
+    target: Target | None = None
     tensorrt: TensorRt = field(default_factory=TensorRt)
+    size: Size | None = None
     name: str | None = None
 
 
@@ -71,6 +82,8 @@ def build(order: Order) -> Manifest:
     if order.images:
         trial = Trial(list(choose(order.images, JUDGED, without=made.used).values()), order.labels)
         figures = _judged(made, trial)
+        if order.size is not None:
+            figures["full_size"] = _beside_full_size(order, made, trial)
     if order.format == "tensorrt":
         figures["tensorrt"] = _compiled(made, trial)
     if figures:
@@ -116,6 +129,32 @@ def _judged(made: _Made, trial: Trial) -> dict[str, Any]:
         ) from None
 
 
+def _beside_full_size(order: Order, made: _Made, trial: Trial) -> dict[str, Any]:
+    """How like the engine it is that it was made from, in the size of that; where it is worse by over a point, refused.
+
+    Raises:
+        GateError: A score on the labels fell by more than a point.
+    """
+    source = picture_engine(order.source)
+    full, small = open_session(source, device="cpu"), made.candidate()
+    figures: dict[str, Any] = likeness(
+        answers(made.manifest, small, trial.pictures), answers(source, full, trial.pictures)
+    )
+    if trial.labels is not None:
+        scores = [
+            score(each, session, trial.labels) for each, session in ((made.manifest, small), (source, full))
+        ]
+        fell = [name for name, before in scores[1].items() if scores[0][name] < before - MOST_LOST_BY_SIZE]
+        if fell:
+            raise GateError(
+                f"engine {made.manifest.name} is refused: {fell[0]} fell from {scores[1][fell[0]]:.4f} to "
+                f"{scores[0][fell[0]]:.4f}, by more than {MOST_LOST_BY_SIZE}",
+                "build a larger size, in the proportions of the pictures",
+            )
+        figures["scores"] = scores[1]
+    return figures
+
+
 def _compiled(made: _Made, trial: Trial | None) -> dict[str, Any] | str:
     """What TensorRT makes of it, judged like the rest; why not, where TensorRT cannot be had."""
     assert isinstance(made.data, bytes), "an .onnx was made"
@@ -150,7 +189,7 @@ def picture_engine(path: Path) -> Manifest:
 
 
 def _make_torch(order: Order) -> _Made:
-    source = picture_engine(order.source)
+    source = _sized(order)
     if source.network is None:
         raise EngineError(f"{order.source} is no checkpoint, and only these are built for torch")
     reference = open_torch(source, device="cpu")
@@ -160,7 +199,7 @@ def _make_torch(order: Order) -> _Made:
 
 
 def _make_onnx(order: Order) -> _Made:
-    source = picture_engine(order.source)
+    source = _sized(order)
     _need_float32(source)
     reference: Session
     if source.network is not None:
@@ -169,6 +208,9 @@ def _make_onnx(order: Order) -> _Made:
         source = pin(as_onnx(source, order.out), exact)
     else:
         exact = read_network(source)
+        if source.preprocess.size != picture_engine(order.source).preprocess.size:
+            exact = resized(exact, source)
+            source = pin(as_onnx(source, order.out), exact)
         reference = OrtSession(exact, source.name, device="cpu")
     calibration = order.calibration
     if order.precision in ("int8", "fp8") and calibration is None:
@@ -192,12 +234,21 @@ def _in_precision(order: Order, source: Manifest, exact: bytes, calibration: Cal
             f"the calibration is of {calibration.engine}, and engine {source.name} is {source.digest}",
             "calibrate this very file: musewatch engines calibrate",
         )
+    target = order.target or ("tensorrt" if order.format == "tensorrt" else "cpu")
+    if order.precision == "int8" and target == "cpu":
+        return to_unsigned(exact, calibration.ranges(), keep=order.keep, name=source.name)
     limits = calibration.limits(order.precision)
     return to_eight_bits(exact, limits, order.precision, keep=order.keep, name=source.name)
 
 
+def _sized(order: Order) -> Manifest:
+    source = picture_engine(order.source)
+    return source if order.size is None else for_size(source, order.size)
+
+
 def _name(order: Order, source: Manifest) -> str:
-    return order.name or (source.name if order.precision == "fp32" else f"{source.name}-{order.precision}")
+    sized = "" if order.size is None else f"-{order.size[0]}x{order.size[1]}"
+    return order.name or source.name + sized + ("" if order.precision == "fp32" else f"-{order.precision}")
 
 
 def _need_float32(source: Manifest) -> None:
@@ -213,6 +264,10 @@ def _refuse_nonsense(order: Order) -> None:
     if order.precision in ("int8", "fp8") and order.format == "torch":
         raise EngineError(
             f"torch does not run {order.precision} here", "build fp16 or bf16, or the format onnx"
+        )
+    if order.target == "cpu" and order.format == "tensorrt":
+        raise EngineError(
+            "the format tensorrt is for GPUs, and the target is a processor", "leave one of them out"
         )
     if order.precision == "bf16" and order.format != "torch":
         raise EngineError("no .onnx is built in bf16 here", "build fp16, or the format torch")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engines.compile.precisions import in_newer_opset, quantisable
+from engines.compile.unsigned import read_by_processors
 from engines.errors import EngineFileError, ManifestError
 from engines.manifest import Manifest
 from engines.preprocess import preprocess
@@ -31,12 +32,16 @@ CLIPS = 100  # tried for each activation, from 1 % of its largest value up
 
 
 class Activation(BaseModel):
-    """Magnitudes of one tensor."""
+    """How large one tensor gets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     largest: float = Field(ge=0)
-    clip: float = Field(ge=0, description="Best for eight bits, at most the largest.")
+    clip: float = Field(ge=0, description="Best magnitude for eight bits, at most the largest.")
+    lowest: float | None = Field(
+        default=None, description="Value; null in files of 0.1, which had magnitudes alone."
+    )
+    highest: float | None = None
 
 
 class Calibration(BaseModel):
@@ -53,9 +58,17 @@ class Calibration(BaseModel):
         """Largest magnitude to keep, by tensor: FP8 has fine steps near 0 anyway, and is not clipped."""
         return {name: seen.clip if to == "int8" else seen.largest for name, seen in self.activations.items()}
 
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest value, by tensor, of those whose signs were looked at; nothing is clipped."""
+        return {
+            name: (seen.lowest, seen.highest)
+            for name, seen in self.activations.items()
+            if seen.lowest is not None and seen.highest is not None
+        }
+
 
 def calibrate(manifest: Manifest, data: bytes, pictures: Mapping[str, NDArray[np.uint8]]) -> Calibration:
-    """Runs a network on pictures and measures what goes into its heavy layers.
+    """Runs a network on pictures and measures what goes into its heavy layers, and what stands between these.
 
     Args:
         manifest: How pictures go in.
@@ -65,18 +78,25 @@ def calibrate(manifest: Manifest, data: bytes, pictures: Mapping[str, NDArray[np
     Raises:
         EngineFileError: The network is not float32, or has no layer that eight bits speed up.
     """
-    session, names = _opened_up(manifest, data)
+    session, heavy, between = _opened_up(manifest, data)
     images = list(pictures.values())
-    largest = dict.fromkeys(names, 0.0)
-    for name, values in _activations(manifest, session, names, images):
-        largest[name] = max(largest[name], float(values.max(initial=0)))
-    histograms = {name: np.zeros(BINS, np.int64) for name in names}
-    for name, values in _activations(manifest, session, names, images):
+    extremes = dict.fromkeys((*heavy, *between), (0.0, 0.0))
+    for name, values in _activations(manifest, session, list(extremes), images):
+        lowest, highest = extremes[name]
+        extremes[name] = min(lowest, float(values.min(initial=0))), max(highest, float(values.max(initial=0)))
+    largest = {name: max(-lowest, highest) for name, (lowest, highest) in extremes.items()}
+    histograms = {name: np.zeros(BINS, np.int64) for name in heavy}
+    for name, values in _activations(manifest, session, heavy, images):
         if largest[name] > 0:
-            histograms[name] += np.histogram(values, BINS, (0, largest[name]))[0]
+            histograms[name] += np.histogram(np.abs(values), BINS, (0, largest[name]))[0]
     activations = {
-        name: Activation(largest=largest[name], clip=best_clip(histograms[name], largest[name]))
-        for name in names
+        name: Activation(
+            largest=largest[name],
+            clip=best_clip(histograms[name], largest[name]) if name in histograms else largest[name],
+            lowest=lowest,
+            highest=highest,
+        )
+        for name, (lowest, highest) in extremes.items()
     }
     return Calibration(engine=manifest.digest, pictures=tuple(pictures), activations=activations)
 
@@ -132,28 +152,33 @@ def load_calibration(path: Path) -> Calibration:
     return checked(Calibration, document, str(path), refusal=ManifestError)
 
 
-def _opened_up(manifest: Manifest, data: bytes) -> tuple[OrtSession, list[str]]:
-    """The network with what goes into its heavy layers among its outputs, and the names of these."""
+def _opened_up(manifest: Manifest, data: bytes) -> tuple[OrtSession, list[str], list[str]]:
+    """The network with what is measured among its outputs: what goes into heavy layers, and what stands between."""
     import onnx
 
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(in_newer_opset(data, manifest.name)))
-    names = list(dict.fromkeys(node.input[0] for node in quantisable(model, "int8")))
-    if not names:
+    layers = quantisable(model, "int8")
+    heavy = list(dict.fromkeys(node.input[0] for node in layers))
+    if not heavy:
         raise EngineFileError(
             f"engine {manifest.name}: it has no layer that eight bits speed up",
             "build fp16, or leave it as it is",
         )
+    known = {tensor.name for tensor in model.graph.input} | {
+        name for node in model.graph.node for name in node.output
+    }
+    between = [name for name in read_by_processors(data, manifest.name) if name in known.difference(heavy)]
     given = {tensor.name for tensor in (*model.graph.output, *model.graph.input)}
-    for name in names:
+    for name in (*heavy, *between):
         if name not in given:
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    return OrtSession(model.SerializeToString(), manifest.name, device="cpu"), names
+    return OrtSession(model.SerializeToString(), manifest.name, device="cpu"), heavy, between
 
 
 def _activations(
     manifest: Manifest, session: OrtSession, names: Sequence[str], images: Sequence[NDArray[np.uint8]]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Magnitudes of each tensor, batch by batch; a last one that is short of a fixed size begins again."""
+    """Values of each tensor, batch by batch; a last one that is short of a fixed size begins again."""
     fixed = session.inputs[0].shape[0]
     batch = fixed or manifest.max_batch or BATCH
     for start in range(0, len(images), batch):
@@ -163,4 +188,4 @@ def _activations(
         tensor, _ = preprocess(given, manifest.preprocess)
         seen = {session.inputs[0].name: tensor, **session.run({session.inputs[0].name: tensor})}
         for name in names:
-            yield name, np.abs(seen[name])
+            yield name, seen[name]

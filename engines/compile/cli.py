@@ -1,5 +1,6 @@
 """`musewatch engines export | calibrate | build | compare`: engines made, held to their reference, compared."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -94,6 +95,16 @@ def build(
     keep: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Layers that stay float32; repeatable.")
     ] = None,
+    target: Annotated[
+        Literal["cpu", "tensorrt"] | None,
+        typer.Option(
+            help="Where int8 must be fast: unsigned activations for processors, signed for TensorRT."
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="H,W", help="Of a detector: the shape of the streams that it will see."),
+    ] = None,
     profile: Annotated[
         tuple[int, int, int], typer.Option(help="TensorRT: smallest, usual, largest batch.")
     ] = (1, 8, 32),
@@ -115,6 +126,8 @@ def build(
         labels=labels,
         calibration=load_calibration(calibration) if calibration else None,
         keep=tuple(keep or ()),
+        target=target,
+        size=_pixels(size) if size else None,
         tensorrt=TensorRt(profile=profile),
         name=name,
     )
@@ -200,6 +213,19 @@ def _needed(images: list[Path] | None) -> list[Path]:
     if not images:
         raise EngineError("there are no pictures to calibrate with", "name folders of them: --images DIR")
     return images
+
+
+def _pixels(text: str) -> tuple[int, int]:
+    """Height and width.
+
+    Raises:
+        EngineError: They are not two whole numbers of a size that a picture may have.
+    """
+    found = re.fullmatch(r"([0-9]{1,4})[,x]([0-9]{1,4})", text)
+    sides = (int(found[1]), int(found[2])) if found else (0, 0)
+    if min(sides) < 8:
+        raise EngineError(f"--size {text!r} is no height and width in pixels", "as in: --size 256,416")
+    return sides
 
 
 def _say_made(manifest: Manifest, out: Path, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Eight-bit ONNX networks: Q/DQ pairs around convolutions and matrix products, as TensorRT and onnxruntime read them.
+"""Eight-bit ONNX networks for TensorRT: Q/DQ pairs around convolutions and matrix products; and float16.
 
 Symmetric everywhere, zero point 0: x ~ s * q. INT8 has a scale for each output channel of a weight, s = max|w| / 127;
 FP8 (E4M3) one for each weight, s = max|w| / 448. Activations have one scale, from a calibration. Biases and all
@@ -8,7 +8,7 @@ Source: Jacob et al., Quantization and Training of Neural Networks (2018), secti
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any, Literal
 
@@ -84,23 +84,8 @@ def to_eight_bits(
     """
     import onnx
 
-    model = onnx.load_from_string(in_newer_opset(data, name))
-    layers = quantisable(model, to, keep)
-    names = [layer.name for layer in quantisable(model, to)]
-    idle = [pattern for pattern in keep if not any(fnmatch(known, pattern) for known in names)]
-    if idle:
-        raise EngineFileError(f"engine {name}: no layer is called {idle[0]}", f"there are {', '.join(names)}")
-    if not layers:
-        raise EngineFileError(
-            f"engine {name}: nothing in it can be {to}",
-            f"{to} is for {', '.join(LAYERS[to])} with fixed weights",
-        )
-    missing = sorted({layer.input[0] for layer in layers} - limits.keys())
-    if missing:
-        raise EngineFileError(
-            f"engine {name}: the calibration knows nothing of {', '.join(missing[:3])}",
-            "calibrate this very file: musewatch engines calibrate",
-        )
+    model, layers = chosen(data, to, keep, name)
+    need_known([layer.input[0] for layer in layers], limits, name)
     if to == "fp8":
         _need_opset(model, FP8_OPSET)
     _Surgery(model, limits, to).quantise(layers)
@@ -113,6 +98,42 @@ def to_eight_bits(
         ) from error
     small: bytes = model.SerializeToString(deterministic=True)
     return small
+
+
+def chosen(data: bytes, to: Eight, keep: Sequence[str], name: str) -> tuple[Any, list[Any]]:
+    """The model, in an opset that is new enough, and the layers of it that are to be in eight bits.
+
+    Raises:
+        EngineFileError: There is none, or a pattern of `keep` fits none.
+    """
+    import onnx
+
+    model = onnx.load_from_string(in_newer_opset(data, name))
+    layers = quantisable(model, to, keep)
+    names = [layer.name for layer in quantisable(model, to)]
+    idle = [pattern for pattern in keep if not any(fnmatch(known, pattern) for known in names)]
+    if idle:
+        raise EngineFileError(f"engine {name}: no layer is called {idle[0]}", f"there are {', '.join(names)}")
+    if not layers:
+        raise EngineFileError(
+            f"engine {name}: nothing in it can be {to}",
+            f"{to} is for {', '.join(LAYERS[to])} with fixed weights",
+        )
+    return model, layers
+
+
+def need_known(names: Iterable[str], known: Mapping[str, object], name: str) -> None:
+    """Refuses a calibration that lacks an activation.
+
+    Raises:
+        EngineFileError: It does; three at most are named.
+    """
+    missing = sorted(set(names) - known.keys())
+    if missing:
+        raise EngineFileError(
+            f"engine {name}: the calibration knows nothing of {', '.join(missing[:3])}",
+            "calibrate this very file: musewatch engines calibrate",
+        )
 
 
 def in_newer_opset(data: bytes, name: str) -> bytes:

@@ -8,6 +8,7 @@ import sys
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import yaml
 
@@ -28,6 +29,8 @@ from tests.engines.networks import (
     tiny_detector,
     tiny_embedder,
 )
+
+LARGE = {"colour": "bgr", "scale": 1 / 255, "resize": "letterbox_top_left", "size": [64, 64]}
 
 torch = pytest.importorskip("torch", reason="needs torch")
 pytest.importorskip("onnxscript", reason="needs onnxscript")
@@ -108,10 +111,12 @@ def test_eight_bits_are_a_quarter_of_the_weights(home, call, tmp_path):
         embedder_card(network={"use": "tiny-embedder", "arguments": {"width": 96}}),
     )
     assert call("export", tmp_path / "wide", "--out", tmp_path)[0] == 0
-    for precision in ("fp16", "int8"):
-        assert call(
-            "build", tmp_path / "tiny.yaml", "--precision", precision, "--images", home / "pictures", "--out", tmp_path
-        )[0] == 0  # fmt: skip
+    # for processors the last layer stays as it is
+    for words in (("--precision", "fp16"), ("--precision", "int8", "--target", "tensorrt")):
+        assert (
+            call("build", tmp_path / "tiny.yaml", *words, "--images", home / "pictures", "--out", tmp_path)[0]
+            == 0
+        )
     sizes = {name: (tmp_path / f"{name}.onnx").stat().st_size for name in ("tiny", "tiny-fp16", "tiny-int8")}
     assert sizes["tiny-fp16"] < 0.55 * sizes["tiny"]
     assert sizes["tiny-int8"] < 0.3 * sizes["tiny"]
@@ -286,6 +291,97 @@ def test_a_detector_is_held_to_its_boxes(call, home, tmp_path):
     assert (code, err.count("\n")) == (0, 1)  # the line that says what takes so long
     assert made["gate"]["boxes"] > 0
     assert 0.95 <= made["gate"]["agreement"] < 1
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [((), np.uint8), (("--target", "cpu"), np.uint8), (("--target", "tensorrt"), np.int8),
+     (("--format", "tensorrt"), np.int8)],
+)  # fmt: skip
+def test_eight_bits_are_of_the_kind_that_the_target_is_fast_with(words, kind, home, call, tmp_path):
+    build = ("build", home / "exported/tiny.yaml", "--precision", "int8", "--images", home / "pictures")
+    assert call(*build, "--out", tmp_path, *words)[0] == 0
+    model = onnx.load(tmp_path / "tiny-int8.onnx")
+    fixed = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    points = [fixed[node.input[2]] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    assert {point.dtype for point in points} == {np.dtype(kind)}
+
+
+def cells_network(tmp_path, *, held):
+    """A detector of one stride, 8, whose scores are how bright a cell is; `held`: it knows 64 x 64 px alone."""
+    weights = {
+        "w": np.full((6, 3, 8, 8), 0.4 / 192, np.float32), "b": np.full(6, 0.55, np.float32),
+        "grid": np.zeros((1, 6, 8, 8) if held else (1, 6, 1, 1), np.float32), "rows": [0, 6, -1],
+    }  # fmt: skip
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "w", "b"], ["c"], strides=[8, 8]),
+        onnx.helper.make_node("Add", ["c", "grid"], ["g"]),
+        onnx.helper.make_node("Reshape", ["g", "rows"], ["flat"]),
+        onnx.helper.make_node("Transpose", ["flat"], ["y"], perm=[0, 2, 1]),
+    ]
+    tensors = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 3, 64, 64])
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 64, 6])
+    graph = onnx.helper.make_graph(nodes, "g", [x], [y], tensors)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+    card = detector_card().model_dump(mode="json", by_alias=True, exclude_unset=True)
+    keys = {key: card[key] for key in ("role", "decoder")}
+    return write_engine(tmp_path, model.SerializeToString(), **keys, preprocess=LARGE)
+
+
+def test_a_detector_is_built_for_the_shape_of_its_streams(call, home, tmp_path):
+    save_checkpoint(tmp_path / "net", tiny_detector(), detector_card(preprocess=LARGE))
+    for source in (tmp_path / "net", cells_network(tmp_path, held=False)):
+        code, made, _ = call(
+            "build",
+            source,
+            "--size",
+            "64,32",
+            "--images",
+            home / "pictures",
+            "--out",
+            tmp_path / "out",
+            "--json",
+        )
+        assert (code, made["name"]) == (0, "tiny-64x32")
+        manifest = load_manifest(tmp_path / "out" / "tiny-64x32.yaml")
+        assert manifest.preprocess.size == (64, 32)
+        (spec,) = open_session(manifest, device="cpu").inputs
+        assert spec.shape[1:] == (3, 64, 32)
+        assert made["gate"]["agreement"] == 1
+        assert made["gate"]["full_size"]["boxes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        ("64", "no height and width"),
+        ("64,4", "no height and width"),
+        ("70,64", "multiples of 32"),
+        ("1e2,32", "no height"),
+    ],
+)
+def test_a_size_that_cannot_be_is_one_line(size, says, call, home, tmp_path):
+    save_checkpoint(tmp_path / "net", tiny_detector(), detector_card(preprocess=LARGE))
+    code, out, err = call("build", tmp_path / "net", "--size", size, "--out", tmp_path)
+    assert (code, out) == (2, "")
+    assert says in err
+
+
+def test_an_embedder_keeps_its_size(call, home, tmp_path):
+    code, _, err = call("build", home / "exported/tiny.yaml", "--size", "64,32", "--out", tmp_path)
+    assert code == 2
+    assert "is a embedder" in err or "is an embedder" in err
+
+
+def test_an_export_that_holds_its_size_is_one_line(call, tmp_path):
+    """A grid of constants, as exporters of detectors leave it."""
+    code, _, err = call(
+        "build", cells_network(tmp_path, held=True), "--size", "32,64", "--out", tmp_path / "out"
+    )
+    assert code == 2
+    assert "a layer of it holds the size that it was exported for" in err
+    assert "export it for 32 x 64" in err
 
 
 def test_engines_are_compared(home, call, tmp_path, monkeypatch):

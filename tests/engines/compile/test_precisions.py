@@ -9,6 +9,7 @@ from engines.compile.calibrate import Calibration, best_clip, calibrate, load_ca
 from engines.compile.likeness import agreement, likeness
 from engines.compile.pictures import choose
 from engines.compile.precisions import to_eight_bits, to_half
+from engines.compile.unsigned import to_unsigned
 from engines.decode import Boxes
 from engines.errors import EngineFileError, ManifestError, PictureError
 from engines.examine import sample_pictures
@@ -76,6 +77,79 @@ def test_int8_computes_what_its_formula_says():
     expected = rounded(pooled, 2.0 / 127) @ rounded(gemm, np.abs(gemm).max(axis=1, keepdims=True) / 127).T
 
     assert run(to_eight_bits(data, limits, "int8"), x) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def conv_net():
+    """Convolutions of which one is scaled by what follows, a sum of two branches, and a last layer."""
+    random = np.random.default_rng(4)
+    weights = {
+        name: random.normal(size=(8, wide, 3, 3)).astype(np.float32) / 3
+        for name, wide in (("a", 3), ("b", 8), ("c", 8))
+    }
+    weights["last"] = random.normal(size=(5, 8)).astype(np.float32)
+    weights |= {
+        name: random.uniform(0.5, 1.5, 8).astype(np.float32) for name in ("scale", "shift", "mean", "var")
+    }
+    pads = {"pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["x", "a"], ["ca"], "first", **pads),
+        helper.make_node("Relu", ["ca"], ["ra"]),
+        helper.make_node("Conv", ["ra", "b"], ["cb"], "second", **pads),
+        helper.make_node("BatchNormalization", ["cb", "scale", "shift", "mean", "var"], ["nb"]),
+        helper.make_node("Add", ["nb", "ra"], ["sum"]),
+        helper.make_node("Conv", ["sum", "c"], ["cc"], "third", **pads),
+        helper.make_node("Sigmoid", ["cc"], ["sc"]),
+        helper.make_node("GlobalAveragePool", ["sc"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["d"]),
+        helper.make_node("Gemm", ["d", "last"], ["y"], "head", transB=1),
+    ]
+    return network(nodes, weights, "y")
+
+
+def test_int8_for_processors_is_unsigned_between_its_layers_and_exact_at_the_end(tmp_path):
+    data = conv_net()
+    path = write_engine(
+        tmp_path,
+        data,
+        preprocess={"colour": "bgr", "scale": 1 / 255, "resize": "stretch", "size": list(SIZE)},
+    )
+    seen = calibrate(load_manifest(path), data, {str(i): p for i, p in enumerate(sample_pictures(20, SIZE))})
+    small = onnx.load_from_string(to_unsigned(data, seen.ranges()))
+    fixed = {tensor.name: numpy_helper.to_array(tensor) for tensor in small.graph.initializer}
+    activations = [node for node in small.graph.node if node.op_type == "QuantizeLinear"]
+    assert {fixed[node.input[2]].dtype for node in activations} == {np.dtype(np.uint8)}
+    assert {node.input[0] for node in activations} == {"x", "ra", "nb", "sum", "cc"}, (
+        "scaled inside, no last layer"
+    )
+    assert fixed["last"].dtype == np.float32
+    x = np.random.default_rng(5).uniform(0, 1, (4, 3, *SIZE)).astype(np.float32)
+    exact = run(data, x)
+    assert run(small.SerializeToString(), x, "int8") == pytest.approx(
+        exact, abs=0.03 * float(np.abs(exact).max())
+    )
+
+
+def test_layers_named_are_kept_for_processors_too(tmp_path):
+    data = conv_net()
+    path = write_engine(
+        tmp_path,
+        data,
+        preprocess={"colour": "bgr", "scale": 1 / 255, "resize": "stretch", "size": list(SIZE)},
+    )
+    seen = calibrate(load_manifest(path), data, {str(i): p for i, p in enumerate(sample_pictures(4, SIZE))})
+    small = onnx.load_from_string(to_unsigned(data, seen.ranges(), keep=["third"]))
+    fixed = {tensor.name: tensor.data_type for tensor in small.graph.initializer}
+    assert fixed["c"] == TensorProto.FLOAT
+    with pytest.raises(EngineFileError, match="no layer is called fourth"):
+        to_unsigned(data, seen.ranges(), keep=["fourth"])
+
+
+def test_a_calibration_of_an_older_version_does_not_serve_processors(tmp_path):
+    data = conv_net()
+    old = Calibration(engine="sha256:0", pictures=(), activations={"x": {"largest": 1, "clip": 1}})
+    assert old.limits("int8") == {"x": 1.0}
+    with pytest.raises(EngineFileError, match="the calibration knows nothing of"):
+        to_unsigned(data, old.ranges())
 
 
 def test_int8_is_as_tensorrt_wants_it():
@@ -164,7 +238,7 @@ def test_a_calibration_sees_the_largest_of_all_pictures(tmp_path):
     model = onnx.load_from_string(data)
     model.graph.output.append(helper.make_tensor_value_info("d", TensorProto.FLOAT, None))
     d = OrtSession(model.SerializeToString(), "t", device="cpu").run({"x": x})["d"]
-    assert {name: seen.largest for name, seen in found.activations.items()} == pytest.approx(
+    assert {name: found.activations[name].largest for name in ("x", "d")} == pytest.approx(
         {"x": float(x.max()), "d": float(np.abs(d).max())}, rel=1e-5
     )
     assert all(0 < seen.clip <= seen.largest for seen in found.activations.values())
