@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import TracksConfig
-from pipeline.follow.change import COMPARABLE, MOST_DOUBTS, alike, is_far
+from pipeline.follow.change import COMPARABLE, GAP_S, MOST_DOUBTS, alike, is_extreme, is_far
 from pipeline.follow.geometry import Box
 from pipeline.follow.questions import MOVED_SHARE, Ripeness
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
@@ -25,6 +25,7 @@ EARLY_QUALITY = (
 LEAST_AGAIN_S, AGE_SHARE = 0.5, 0.5  # no question for half of a track's age, from that on and to `again_s`
 FRESH_GAIN = 1.25  # the evidence must have grown by this much before the same question is asked again
 CROP_GAP_S = 0.15  # crops nearer in time show the same picture
+UNSURE_S = 0.3  # before the last sure crop: a track may have gone over just then
 SAMPLE_S = 1.0  # a crop no better than the others, but so much later, still makes the mean a better one
 SAMPLE_QUALITY = 0.5  # of the best crop's
 HEIGHTS_PER_S = 1.5  # how far a person may have gone while unseen, in their own heights...
@@ -55,6 +56,7 @@ class Record:
     settled: bool = False  # asked about when ripe, or out of sight
     sure_pts_s: float = -np.inf
     sure_box: Box = (0.0, 0.0, 0.0, 0.0)
+    unsure_s: float = -np.inf  # when it last may have gone over to somebody else
     doubts: list[Crop] = field(default_factory=list)
     quiet_until_s: float = -np.inf
 
@@ -84,13 +86,15 @@ class TrackBuffer:
         self._ripeness = Ripeness.of(config)
         self._streams: dict[str, dict[int, Record]] = {}
 
-    def see(self, key: TrackKey, box: Box, pts_s: float, clock: Clock) -> Record:
-        """Notes that a track was seen; makes its record at first sight."""
+    def see(self, key: TrackKey, box: Box, pts_s: float, clock: Clock, *, overlaps: bool = False) -> Record:
+        """Notes that a track was seen, and whether it overlapped another; makes its record at first sight."""
         records = self._streams.setdefault(key.stream_id, {})
         record = records.get(key.track_id)
         if record is None:
             record = records[key.track_id] = Record(key, clock, pts_s, pts_s, box)
             record.asks_early = self._config.early
+        if overlaps or pts_s - record.last_pts_s > GAP_S:
+            record.unsure_s = pts_s
         record.last_pts_s, record.last_box = pts_s, box
         return record
 
@@ -242,7 +246,20 @@ class TrackBuffer:
             return False
         if is_over:
             record.doubts, record.quiet_until_s = [], crop.pts_s + SAMPLE_S
-        return bool(same)
+        if (
+            not same
+            or record.unsure_s >= record.sure_pts_s - UNSURE_S
+            or is_extreme(record.doubts, record.crops, cut)
+        ):
+            return bool(same)
+        self._turned(record)
+        return False
+
+    def _turned(self, record: Record) -> None:
+        """The person looks different now: the doubts are theirs."""
+        doubts, record.doubts, record.quiet_until_s = record.doubts, [], -np.inf
+        for crop in doubts:
+            self._keep(record, crop)
 
     def _begin_again(self, record: Record) -> None:
         """The first looks were at somebody or something else, or showed nothing: the doubts are the track's person."""

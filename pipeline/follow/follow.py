@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.follow.buffer import Record, TrackBuffer
+from pipeline.follow.change import OVERLAP
 from pipeline.follow.crops import MAX_COVERED, covered, cut, quality, view
 from pipeline.follow.detect import OnError
-from pipeline.follow.geometry import Box, inside_any
+from pipeline.follow.geometry import Box, inside_any, shared
 from pipeline.follow.squared import widened
 from pipeline.messages import (
     Crop,
@@ -273,10 +274,11 @@ class TrackStage:
         stream = self._streams[frame.stream_id]
         counts = self._in_zone(frame, detections)
         wanted = []
+        overlaps = _overlapping(detections.xyxy, ids)
         for row in np.flatnonzero(ids >= 0):
             key = TrackKey(frame.stream_id, frame.epoch, stream.own_id(int(ids[row])))
             box = _box(detections.xyxy[row])
-            record = self._buffer.see(key, box, frame.pts_s, frame.clock)
+            record = self._buffer.see(key, box, frame.pts_s, frame.clock, overlaps=bool(overlaps[row]))
             if not counts[row] or box[3] - box[1] < self._min_height_px:
                 continue
             if covered(detections.xyxy, int(row)) > MAX_COVERED:
@@ -366,6 +368,14 @@ class TrackStage:
         old = self._buffer.relink(record, self._relink_distance)
         if old is not None:
             self._streams[record.key.stream_id].rename(record.key.track_id, old.key.track_id)
+
+
+def _overlapping(boxes: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which boxes (N,) overlap a track's other than their own."""
+    share = shared(boxes, boxes)
+    np.fill_diagonal(share, 0.0)
+    found: NDArray[np.bool_] = share[:, ids >= 0].max(axis=1, initial=0.0) > OVERLAP
+    return found
 
 
 def _box(row: NDArray[np.float32]) -> Box:

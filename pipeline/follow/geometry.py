@@ -39,6 +39,16 @@ def iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
     return ratio
 
 
+def shared(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Share (N, M) of the smaller of two boxes that lies in the other, in [0, 1].
+
+    >>> shared(np.float32([[0, 0, 4, 4]]), np.float32([[0, 3, 4, 5], [9, 9, 10, 10]])).tolist()
+    [[0.5, 0.0]]
+    """
+    smaller = np.minimum(area(a)[:, None], area(b)[None])
+    return (intersection(a, b) / np.maximum(smaller, np.float32(1e-6))).astype(np.float32)
+
+
 def clip(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Boxes cut to a picture of `size` (width, height)."""
     limit = np.array([size[0], size[1], size[0], size[1]], np.float32)

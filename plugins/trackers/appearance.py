@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.follow.geometry import area, intersection, iou
+from pipeline.follow.geometry import area, intersection, iou, shared
 from pipeline.messages import Detections, Frame
 from pipeline.settings import LONG_S, Settings
 from plugins.trackers.assignment import assigned
@@ -216,7 +216,7 @@ class AppearanceTracker:
         """Notes who is in whose way, and who may be somebody lost."""
         here = list(rows.items())
         boxes = np.array([detections.xyxy[row] for row, _ in here], np.float32).reshape(-1, 4)
-        for i, j in np.argwhere(np.triu(_shared(boxes, boxes) > OVERLAP, 1)):
+        for i, j in np.argwhere(np.triu(shared(boxes, boxes) > OVERLAP, 1)):
             self._tracks.doubt(here[i][1], here[j][1], now)
         for new in (track for _, track in here if track.born_s == now):
             for _, other in here:
@@ -227,7 +227,7 @@ class AppearanceTracker:
             return
         motions = [track.motion.at(now) for track in lost]
         expected = np.array([motion.box for motion in motions], np.float32)
-        covered = _shared(expected, boxes) > OVERLAP
+        covered = shared(expected, boxes) > OVERLAP
         near = likelihood(motions, boxes) + NOBODY_THERE
         for i, track in enumerate(lost):
             away_s = now - track.seen_s
@@ -336,13 +336,6 @@ def _covered(boxes: NDArray[np.float32]) -> F64:
     in_front = np.greater_equal.outer(feet, feet).T & ~np.eye(len(boxes), dtype=bool)
     most: F64 = np.where(in_front, shared, 0).max(1, initial=0.0).astype(np.float64)
     return most
-
-
-def _shared(a: NDArray[np.float32], b: NDArray[np.float32]) -> F64:
-    """Share (N, M) of the smaller of two boxes that lies in the other."""
-    smaller = np.minimum(area(a)[:, None], area(b)[None])
-    share: F64 = (intersection(a, b) / np.maximum(smaller, 1e-6)).astype(np.float64)
-    return share
 
 
 def _led(odds: F64) -> list[tuple[int, int, float]]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.config import TracksConfig
 from pipeline.follow.buffer import CROP_GAP_S, SAMPLE_S, Record, TrackBuffer
-from pipeline.follow.change import FAR_SHARE, MOST_DOUBTS, alike, is_far
+from pipeline.follow.change import FAR_SHARE, GAP_S, MOST_DOUBTS, alike, is_far
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey
 from pipeline.testing import UNDATED
 
@@ -22,6 +22,8 @@ def crop(pts_s: float, distance: float = 0.0, quality: float = 0.5) -> Crop:
 
 
 OTHER = 2 * FAR_SHARE * CUT  # as far as somebody else
+TURNED = 1.1 * FAR_SHARE * CUT  # farther than the same person mostly is
+LIKE_NOBODY = 1.9
 
 
 class Track:
@@ -32,11 +34,11 @@ class Track:
         self.record = self.buffer.see(KEY, BOX, 0.0, Clock.FILE)
         self.scenes = 0
 
-    def add(self, *crops: Crop) -> list[bool]:
-        return [self._add(each) for each in crops]
+    def add(self, *crops: Crop, overlaps: bool = False) -> list[bool]:
+        return [self._add(each, overlaps) for each in crops]
 
-    def _add(self, each: Crop) -> bool:
-        self.buffer.see(KEY, each.box, each.pts_s, Clock.FILE)
+    def _add(self, each: Crop, overlaps: bool) -> bool:
+        self.buffer.see(KEY, each.box, each.pts_s, Clock.FILE, overlaps=overlaps)
         return self.buffer.add(self.record, each, self._scene)
 
     def _scene(self) -> Scene:
@@ -67,6 +69,27 @@ def test_two_crops_in_a_row_of_somebody_else_end_the_track_at_its_last_good_one(
     assert all(each.scene for each in fresh.crops)
     assert t.buffer.track_ids("door") == {1, 9}
     assert (t.record in t.buffer, Track().record in t.buffer) == (True, False)
+
+
+def test_somebody_who_turns_in_full_view_is_still_the_same() -> None:
+    t = Track()
+    assert t.add(crop(0.0), crop(0.2), crop(0.4), crop(0.7, TURNED), crop(0.9, TURNED)) == [False] * 5
+    assert (t.times(), t.record.doubts) == ([0.0, 0.2, 0.4, 0.7, 0.9], [])
+    assert t.add(crop(1.1, LIKE_NOBODY), crop(1.3, LIKE_NOBODY)) == [False, True]
+
+
+def test_who_was_in_another_s_way_or_out_of_sight_may_be_somebody_else() -> None:
+    behind = Track()
+    behind.add(crop(0.0), crop(0.2), crop(0.4))
+    behind.add(crop(0.5, quality=0.1), overlaps=True)
+    assert behind.add(crop(0.7, TURNED), crop(0.9, TURNED)) == [False, True]
+    gone = Track()
+    gone.add(crop(0.0), crop(0.2), crop(0.4))
+    late = 0.4 + 1.1 * GAP_S
+    assert gone.add(crop(late, TURNED), crop(late + 0.2, TURNED)) == [False, True]
+    past = Track()
+    past.add(crop(0.0), overlaps=True)
+    assert past.add(crop(0.2), crop(0.4), crop(0.6, TURNED), crop(0.8, TURNED)) == [False] * 4, "known since"
 
 
 def test_one_far_crop_is_held_back_and_forgotten_when_the_person_is_there_again() -> None:
