@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pipeline import registry
 from pipeline.calls import Guests
 from pipeline.config import Config, StreamConfig
+from pipeline.deliver.forms import HIT, Form, projected
 from pipeline.deliver.outbox import Outbox, sink_names
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, UnknownPluginError
 from pipeline.facts import BusFacts, close_quietly, facts
 from pipeline.files import make_folder
 from pipeline.follow.buffer import TrackBuffer
@@ -202,12 +203,32 @@ def min_height_px(config: Config, embedder: PluggedEmbedder | None) -> int:
 
 
 def sinks(config: Config) -> dict[str, Sink]:
-    """The sinks by their names in the outbox."""
+    """The sinks by their names in the outbox.
+
+    Raises:
+        ConfigError: One cannot start, or there is no such form.
+    """
     names = sink_names(config.sinks)
-    return {
-        name: plugin(config, "sink", choice, f"sinks.{i}")
-        for i, (name, choice) in enumerate(zip(names, config.sinks, strict=True))
-    }
+    return {name: sink(config, i) for i, name in enumerate(names)}
+
+
+def sink(config: Config, number: int) -> Sink:
+    """A sink of the config, that is handed hits in the form that the config says.
+
+    Raises:
+        ConfigError: It cannot start, or there is no such form.
+    """
+    choice, where = config.sinks[number], f"sinks.{number}"
+    form = None if choice.form == HIT else _form(config, choice.form, f"{where}.as")
+    made: Sink = plugin(config, "sink", choice, where)
+    return made if form is None else projected(made, form)
+
+
+def _form(config: Config, name: str, where: str) -> Form:
+    try:
+        return Form(plugin(config, "projection", choose(name), where), name)
+    except UnknownPluginError as error:
+        raise UnknownPluginError(f"{where}: {error.problem}", error.fix) from error
 
 
 def source_factory(config: Config, stream: StreamConfig) -> Callable[[], Any]:

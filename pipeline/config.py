@@ -226,8 +226,24 @@ class RunnerConfig(Settings):
     )
 
 
-def _hits_file() -> tuple[PluginChoice, ...]:
-    return (choose("jsonl", path="hits.jsonl"),)
+class SinkChoice(PluginChoice):
+    """Where hits go: `use` names the plugin, `as` the form, every other key is the plugin's own."""
+
+    form: str = Field(
+        default="hit",
+        alias="as",
+        min_length=1,
+        description="Form of what is delivered, a projection: hit, or that of others.",
+    )
+
+
+def choose_sink(name: str, /, **settings: Any) -> SinkChoice:
+    """A sink chosen in code."""
+    return SinkChoice.model_validate({"use": name, **settings})
+
+
+def _hits_file() -> tuple[SinkChoice, ...]:
+    return (choose_sink("jsonl", path="hits.jsonl"),)
 
 
 class Config(Settings):
@@ -251,7 +267,7 @@ class Config(Settings):
     outbox: OutboxConfig = OutboxConfig()
     verify: VerifyConfig = VerifyConfig()
     evidence: EvidenceConfig = EvidenceConfig()
-    sinks: tuple[PluginChoice, ...] = Field(default_factory=_hits_file)
+    sinks: tuple[SinkChoice, ...] = Field(default_factory=_hits_file)
     telemetry: TelemetryConfig = TelemetryConfig()
     runner: RunnerConfig = RunnerConfig()
 

@@ -11,6 +11,7 @@ MusewatchError            exit_code: what the process ends with when nobody hand
     +-- OutboxError        the outbox cannot be written: nothing was taken, hold the events and try again
     |   +-- OutboxFullError    the disk is full: make room, then try again
     +-- RefusedError       a sink refuses these very events: it may be asked a few times more, not for ever
+    |   +-- UnsayableError     the form that a sink is handed has failed on them: asking again gives the same
     +-- BackpressureError  a sink asks for a pause: wait retry_after_s, then again
 """
 
@@ -78,6 +79,10 @@ class OutboxFullError(OutboxError):
 
 class RefusedError(OutsideError):
     """A sink is there and takes others, but not these events as they are."""
+
+
+class UnsayableError(RefusedError):
+    """An event cannot be said in the form that a sink is to be handed; it never will be."""
 
 
 class BackpressureError(OutsideError):

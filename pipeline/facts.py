@@ -104,9 +104,10 @@ class CodecFacts(Facts):
 
 
 class SinkFacts(Facts):
-    """Of a sink: `recent(age_s)` gives the events delivered of late, where it can."""
+    """Of a sink: `recent(age_s)` gives the events delivered of late, where it can; `start()` announces a run."""
 
     recent: Callable[[float], list[dict[str, Any]]] | None = None
+    start: Callable[[], object] | None = None
 
 
 def facts(kind: type[F], plugin: object, name: str) -> F:

@@ -216,7 +216,14 @@ class ProbingCodec(Codec, Protocol):
 
 @runtime_checkable
 class Sink(Protocol):
-    """Delivers events."""
+    """Delivers events.
+
+    Where the config says `as: NAME`, it is handed documents of that projection in their place: dictionaries that are
+    what it shall deliver, so a sink that writes JSON needs to know nothing of them. `bytes_of`, `content_type_of` and
+    `event_of` in `pipeline.deliver.forms` give, of both kinds, what to deliver, its media type, and the event with
+    its `id` and `partitionkey`. An optional `start()` is called once when a run begins, for a sink that announces
+    itself; it must not wait for the other side.
+    """
 
     def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Returns when the events are safe on the other side, in the order given.
@@ -227,6 +234,24 @@ class Sink(Protocol):
             BackpressureError: Not now; the outbox tries again after `retry_after_s`.
             RefusedError: Not these, whenever they come: one that is refused alone, again and again, is set aside.
                 Any other exception is retried for ever.
+        """
+        ...
+
+
+@runtime_checkable
+class Projection(Protocol):
+    """Says events in somebody else's form; pure: the same event, the same document, whatever came before.
+
+    An optional `encode(document) -> bytes` makes what is delivered of a document; without it, compact JSON.
+    """
+
+    content_type: str
+    """Media type of what is delivered."""
+
+    def project(self, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The event in that form, or None where the form has no words for it: then nothing is delivered.
+
+        Whatever it raises sets that one event aside.
         """
         ...
 

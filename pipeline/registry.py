@@ -9,11 +9,11 @@ from pydantic import BaseModel
 
 from pipeline.errors import ConfigError, UnknownPluginError
 from pipeline.extras import cure
-from pipeline.settings import PluginChoice, checked
+from pipeline.settings import PluginChoice, checked, nearest
 
 ROLES = (
     "source", "detector", "tracker", "embedder", "index", "verifier", "masker", "codec", "sink", "bus",
-    "store", "rerank", "command",
+    "projection", "store", "rerank", "command",
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def load(role: str, name: str) -> Any:
     points = known(role)
     if name not in points:
         raise UnknownPluginError(
-            f"no {role} is called {name!r}; known: {', '.join(points) or 'none'}",
+            f"no {role} is called {name!r}; known: {', '.join(points) or 'none'}{nearest(name, points)}",
             "install the package that brings it, or reinstall it if the entry point is new",
         )
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline.deliver.events import encode
+from pipeline.deliver.forms import bytes_of
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import make_folder, need_writable, open_private
 from pipeline.settings import ConfigPath, Settings
@@ -48,7 +48,7 @@ class JsonlSink:
         try:
             start = _mend(handle)
             try:
-                _write(handle, b"".join(encode(event) + b"\n" for event in events))
+                _write(handle, b"".join(bytes_of(event) + b"\n" for event in events))
                 os.fsync(handle)
             except OSError:
                 os.ftruncate(handle, start)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import AnyHttpUrl, Field, field_validator
 
-from pipeline.deliver.events import CONTENT_TYPE, encode
+from pipeline.deliver.forms import bytes_of, content_type_of, event_of
 from pipeline.errors import BackpressureError, OutsideError, RefusedError
 from pipeline.secrets import remember
 from pipeline.settings import Settings
@@ -78,8 +78,7 @@ class WebhookSink:
         self._config = config
         self._address = Address.of(str(config.url))
         self._where = self._address.where
-        ours = {} if "content-type" in map(str.lower, config.headers) else {"Content-Type": CONTENT_TYPE}
-        self._headers = {**config.headers, **ours}
+        self._has_type = "content-type" in map(str.lower, config.headers)
         self._posted: OrderedDict[str, None] = OrderedDict()
         for value in config.headers.values():
             if len(value) >= _SHORTEST_SECRET:
@@ -109,10 +108,10 @@ class WebhookSink:
             connection.close()
 
     def _post(self, connection: http.client.HTTPConnection, event: Mapping[str, Any]) -> None:
-        deadline_s = send(
-            connection, self._address.target, encode(event), self._headers, self._config.timeout_s
-        )
-        posted_before = self._remember(event["id"])
+        ours = {} if self._has_type else {"Content-Type": content_type_of(event)}
+        headers, event_id = {**self._config.headers, **ours}, event_of(event)["id"]
+        deadline_s = send(connection, self._address.target, bytes_of(event), headers, self._config.timeout_s)
+        posted_before = self._remember(event_id)
         answer, _ = receive(connection, deadline_s)
         if answer.status in _BUSY:
             raise BackpressureError(
@@ -122,7 +121,7 @@ class WebhookSink:
             return
         problem = f"webhook {self._where}: {answer.status} {answer.reason}"
         if answer.status in _NOT_THIS:
-            del self._posted[event["id"]]
+            del self._posted[event_id]
             raise RefusedError(problem)
         raise OutsideError(problem)
 

@@ -15,6 +15,7 @@ from pipeline.cli.common import OUTSIDE, ConfigOption, config_of
 from pipeline.config import Config
 from pipeline.deliver import outbox
 from pipeline.deliver.events import encode, trial_event
+from pipeline.deliver.forms import HIT, need_event
 from pipeline.deliver.relay import publish_once
 from pipeline.errors import ConfigError, InputError, words_of
 from pipeline.output import JsonOption, abandon_stdout, console, print_json, say
@@ -126,10 +127,19 @@ def _reader(config: Path | None, bootstrap: str | None, topic: str | None, file:
 
 
 def _first_readable(config: Config) -> Readable:
+    others = []
     for i, choice in enumerate(config.sinks):
         if issubclass(registry.load("sink", choice.use), Readable):
+            if choice.form != HIT:
+                others.append(f"sinks.{i} ({choice.use}) has as: {choice.form}")
+                continue
             say(f"reading from sinks.{i}: {choice.use}")
             return _built(choice, config.base_dir, f"sinks.{i}")
+    if others:
+        raise ConfigError(
+            f"no sink of the config can be read: {', '.join(others)}",
+            f"hits are read back as: {HIT} alone; add such a sink",
+        )
     raise ConfigError("no sink of the config can be read", "give --file or --bootstrap")
 
 
@@ -152,6 +162,7 @@ def _show_all(
             time.sleep(_WAIT_S)
             continue
         quiet_since_s = None
+        need_event(event, "what was read")
         if as_json:
             sys.stdout.write(encode(event).decode() + "\n")
         else:

@@ -9,8 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.deliver.outbox import Outbox, Waiting
-from pipeline.errors import BackpressureError, OutboxError, OutsideError, RefusedError, words_of
-from pipeline.facts import close_quietly, closing_of
+from pipeline.errors import (
+    BackpressureError,
+    OutboxError,
+    OutsideError,
+    RefusedError,
+    UnsayableError,
+    words_of,
+)
+from pipeline.facts import SinkFacts, close_quietly, closing_of, facts
 from pipeline.protocols import DeadLetters, Sink
 from pipeline.secrets import redact
 
@@ -86,6 +93,11 @@ class Relay:
             rows = self._outbox.take(self.name, self._size)
             if rows:
                 self._publish(rows)
+        except UnsayableError as error:
+            if len(rows) == 1:
+                return now_s if self._set_aside(rows[0], words_of(error), 1) else self._failed(error, now_s)
+            self._size = 1  # the next step finds the one, and nothing was published
+            return now_s
         except Exception as error:
             if (
                 isinstance(error, RefusedError)
@@ -114,6 +126,16 @@ class Relay:
         elif self._told and not hangs:
             logger.info("sink %s answers again", self.name)
         self._told = hangs
+
+    def start(self) -> None:
+        """Tells the sink that a run begins, where it wants to know; never raises."""
+        try:
+            begin = facts(SinkFacts, self._sink, f"sink {self.name}").start
+            if begin is not None:
+                with self._asking():
+                    begin()
+        except Exception as error:
+            logger.warning("sink %s does not start: %s", self.name, redact(words_of(error)))
 
     def hurry(self) -> None:
         """Lets the next step try at once, whatever pause was due."""
@@ -173,12 +195,12 @@ class Relay:
         self._due_s = now_s + self._pause_s(error)
         return self._due_s
 
-    def _set_aside(self, row: Waiting, said: str) -> bool:
+    def _set_aside(self, row: Waiting, said: str, refusals: int = REFUSALS) -> bool:
         """Whether it was refused often enough, and is marked now."""
         seq, times = self._refusals
         times = times + 1 if seq == row.seq else 1
         self._refusals = row.seq, times
-        if times < REFUSALS:
+        if times < refusals:
             return False
         reason = redact(said)
         try:
@@ -257,6 +279,7 @@ class RelayThread:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        self._relay.start()
         while self._until_s is None:
             self._woken.clear()
             self._pause(self._relay.step(self._clock()))

@@ -117,8 +117,9 @@ def check(config: Config, patience_s: float = 20.0) -> Report:
             if reached and (member or _has_watchlist(config)):
                 found = trial.attempt("bus.watchlist", partial(_shared, config, bus.watchlist))
                 trial.problems += found or []
-        for i, choice in enumerate(config.sinks if member or not remote else ()):
-            trial.reach(f"sinks.{i}", trial.made("sink", choice, f"sinks.{i}"), close=True)
+        for i in range(len(config.sinks) if member or not remote else 0):
+            where = f"sinks.{i}"
+            trial.reach(where, trial.attempt(where, partial(build.sink, config, i)), close=True)
         if not config.streams and not member:
             trial.problems.append(Problem("streams", "there are no streams", "list them under 'streams'"))
         find = partial(_find, detector, codec) if detector and codec else _find_nobody

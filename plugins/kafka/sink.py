@@ -1,4 +1,4 @@
-"""Hits on a Kafka topic, as CloudEvents in structured mode."""
+"""Hits on a Kafka topic, as CloudEvents in structured mode or in another form."""
 
 import logging
 import time
@@ -10,7 +10,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import TopicAlreadyExistsError
 from pydantic import Field
 
-from pipeline.deliver.events import CONTENT_TYPE, encode
+from pipeline.deliver.events import encode
+from pipeline.deliver.forms import bytes_of, content_type_of, event_of
 from pipeline.errors import OutsideError
 from pipeline.strict_json import JsonError, parse_json
 from plugins.kafka.link import FAILURES, TOPIC, KafkaLink, TopicReader, explained
@@ -71,8 +72,7 @@ class KafkaSink:
             BackpressureError: The broker cannot be reached, or does not answer in time.
             OutsideError: It refuses the events, the topic or us.
         """
-        headers = (("content-type", CONTENT_TYPE.encode()),)
-        self.write([Record(str(event["partitionkey"]).encode(), encode(event), headers) for event in events])
+        self.write([_record(event) for event in events])
 
     def write(self, records: Sequence[Record]) -> None:
         """As `publish`, of bytes; of none it sees to the topic."""
@@ -197,6 +197,11 @@ class KafkaSink:
             with suppress(TopicAlreadyExistsError):
                 admin.create_topics({config.topic: shape}, wait_for_metadata=True)
             logger.info("created the Kafka topic %s", config.topic)
+
+
+def _record(document: Mapping[str, Any]) -> Record:
+    headers = (("content-type", content_type_of(document).encode()),)
+    return Record(str(event_of(document)["partitionkey"]).encode(), bytes_of(document), headers)
 
 
 def _parse(record: Any) -> dict[str, Any] | None:

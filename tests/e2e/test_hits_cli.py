@@ -1,6 +1,7 @@
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,12 +12,17 @@ from typing import Any
 
 import pytest
 
+from pipeline.build import sink as sink_of
 from pipeline.cli.main import main
+from pipeline.config import load_config
 from pipeline.deliver.events import encode
 from pipeline.deliver.outbox import Outbox
+from pipeline.errors import InputError
 from pipeline.registry import build
 from pipeline.settings import choose
 from tests.servers.kafka import KafkaBroker
+from tests.support.hit_events import hit_event
+from trainers.evaluate.hits_file import read_events
 
 # kafka-python leaves the sockets of failed connections to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
@@ -117,6 +123,30 @@ def test_tail_reads_the_first_sink_of_the_config_that_can_be_read(
     captured = capsys.readouterr()
     assert json.loads(captured.out) == hit(0)
     assert "reading from sinks.1: jsonl" in captured.err
+
+
+def test_tail_reads_no_form_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sink = {"use": "jsonl", "path": "hits.jsonl", "as": "frigate"}
+    assert main(["hits", "tail", "-c", config(tmp_path, sink), "--from-start", "--max", "1"]) == 2
+    assert "sinks.0 (jsonl) has as: frigate. hits are read back as: hit alone" in capsys.readouterr().err
+    path = config(tmp_path, sink, {"use": "jsonl", "path": "events.jsonl"})
+    assert main(["hits", "tail", "-c", path, "--from-start", "--timeout", "0", "--json"]) == 0
+    assert "reading from sinks.1: jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["frigate", "nv", "nv_minimal", "onvif"])
+def test_a_file_in_a_form_of_others_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    made = load_config(Path(config(tmp_path, {"use": "jsonl", "path": "hits.jsonl", "as": form})))
+    sink_of(made, 0).publish([hit_event()])
+    written = str(tmp_path / "hits.jsonl")
+    assert main(["hits", "tail", "--file", written, "--from-start", "--max", "1", "--json"]) == 3
+    (said,) = lines(capsys)
+    assert not said["ok"]
+    assert "not an event" in said["error"]
+    with pytest.raises(InputError, match=f"^{re.escape(written)}, line 1: "):
+        read_events(Path(written))  # of `evaluate alerts`
 
 
 @contextmanager

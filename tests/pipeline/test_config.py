@@ -9,9 +9,8 @@ import pytest
 import yaml
 
 from pipeline import registry
-from pipeline.config import Config, load_config, parse_config
+from pipeline.config import Config, choose_sink, load_config, parse_config
 from pipeline.errors import ConfigError
-from pipeline.settings import choose
 from plugins.sources.file import FileSource
 
 INF = float("inf")
@@ -27,7 +26,7 @@ def written(folder: Path, **keys: Any) -> Path:
 def test_the_shortest_config_has_all_defaults(tmp_path: Path) -> None:
     config = load_config(written(tmp_path))
     assert (config.detector.use, config.embedder.use, config.bus.use) == ("hog", "colour", "memory")
-    assert config.sinks == (choose("jsonl", path="hits.jsonl"),)
+    assert config.sinks == (choose_sink("jsonl", path="hits.jsonl"),)
     assert config.decision.max_distance == "auto"
     assert config.telemetry.listen == "127.0.0.1:9464"
 

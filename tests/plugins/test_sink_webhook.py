@@ -14,7 +14,9 @@ import pytest
 from pipeline import registry
 from pipeline.config import choose
 from pipeline.deliver.events import CONTENT_TYPE
+from pipeline.deliver.forms import Form, projected
 from pipeline.errors import ConfigError, OutsideError, RefusedError
+from tests.support.hit_events import hit_event
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 ENDS = threading.Event()
@@ -186,3 +188,12 @@ def test_headers_that_cannot_be_sent_are_refused(headers: dict[str, str], said: 
     with pytest.raises(ConfigError, match=said) as caught:
         webhook("http://127.0.0.1:9/", headers=headers)
     assert "s3cret" not in str(caught.value)
+
+
+def test_the_content_type_and_the_body_follow_the_form() -> None:
+    form = Form(registry.build("projection", choose("onvif"), Path(), "as"), "onvif")
+    with receiver(NO_CONTENT) as (url, got):
+        projected(webhook(url), form).publish([hit_event()])
+    head, _, body = got[0].partition(b"\r\n\r\n")
+    assert b"Content-Type: application/xml" in head
+    assert body.startswith(b"<tt:MetadataStream ")

@@ -9,7 +9,7 @@ from pipeline.registry import ROLES, known, load
 from pipeline.settings import PluginChoice
 
 PAGE = Path(__file__).parents[2] / "docs" / "config.md"
-NO_SETTINGS = {"rerank", "command"}
+NO_SETTINGS = {"projection", "rerank", "command"}
 
 HEAD = """# Config
 
@@ -37,7 +37,7 @@ def page() -> str:
     parts = [HEAD, "## The file\n", table(schema, schema)]
     for key, value in schema["properties"].items():
         inner = resolved(value.get("items", value), schema)
-        if inner.get("properties") and "use" not in inner["properties"]:
+        if set(inner.get("properties", {})) - {"use"}:
             title = f"`{key}`" + (", each" if "items" in value else "")
             parts += [f"## {title}\n", f"{said(inner)}\n", table(inner, schema)]
     for role in ROLES:

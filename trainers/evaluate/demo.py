@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli.common import ANSWER_IS_NO
-from pipeline.config import Config, StreamConfig, load_config
+from pipeline.config import Config, StreamConfig, choose_sink, load_config
 from pipeline.desk.check import check
 from pipeline.desk.desk import open_desk
 from pipeline.errors import ConfigError, InputError, OutsideError
@@ -99,7 +99,7 @@ def over_rtsp(config: Config, out: Path) -> tuple[dict[str, Path], Config]:
     changes = {
         "streams": tuple(streams),
         "data_dir": (out / "data").resolve(),
-        "sinks": (choose("jsonl", path=str((out / "hits.jsonl").resolve())),),
+        "sinks": (choose_sink("jsonl", path=str((out / "hits.jsonl").resolve())),),
     }
     return clips, config.model_copy(update=changes)
 

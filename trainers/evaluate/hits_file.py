@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pipeline.bounds import Box, Count, Label, StreamSeconds
+from pipeline.deliver.forms import need_event
 from pipeline.errors import InputError
 from pipeline.settings import explain
 from pipeline.strict_json import JsonError, parse_json
@@ -108,6 +109,7 @@ def _event(line: bytes, where: str) -> dict[str, Any]:
         event = parse_json(line)
     except JsonError as error:
         raise InputError(f"{where}: {error}") from None
-    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+    if not isinstance(event, dict):
         raise InputError(f"{where}: not an event", "give a file that the jsonl sink wrote")
+    need_event(event, where)
     return event

@@ -15,7 +15,7 @@ import pytest
 pytest.register_assert_rewrite(  # so that a failure shows the values, as in any test
     *(
         f"{__name__}.{name}"
-        for name in ("buses", "delivery", "identity", "people", "pictures", "sources", "stores")
+        for name in ("buses", "delivery", "forms", "identity", "people", "pictures", "sources", "stores")
     )
 )
 
@@ -26,6 +26,7 @@ from pipeline.testing.contracts.delivery import (  # noqa: E402
     SinkContract,
     SinkTroubleContract,
 )
+from pipeline.testing.contracts.forms import ProjectionContract  # noqa: E402
 from pipeline.testing.contracts.identity import IndexContract, VerifierContract  # noqa: E402
 from pipeline.testing.contracts.people import (  # noqa: E402
     DetectorContract,
@@ -47,6 +48,7 @@ __all__ = [
     "HolderContract",
     "IndexContract",
     "MaskerContract",
+    "ProjectionContract",
     "ReadableContract",
     "RemoteBusContract",
     "RosterContract",

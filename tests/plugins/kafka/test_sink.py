@@ -14,12 +14,14 @@ from kafka import KafkaAdminClient, KafkaProducer
 
 from pipeline import registry
 from pipeline.deliver.events import encode
+from pipeline.deliver.forms import Form, projected
 from pipeline.errors import BackpressureError, ConfigError, OutsideError
 from pipeline.settings import choose
 from plugins.kafka.link import KafkaLink
 from plugins.kafka.sink import KafkaSink
 from tests.servers.availability import need
 from tests.servers.kafka import AWAY, PASSWORD, USER, KafkaBroker
+from tests.support.hit_events import hit_event
 
 # kafka-python leaves the sockets of failed connections to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
@@ -260,3 +262,12 @@ def test_passwords_are_not_in_the_settings_text() -> None:
     options = link.client_options()
     assert options["security_protocol"] == "SASL_SSL"
     assert options["sasl_plain_password"] == "t0ps3cret"
+
+
+def test_the_content_type_follows_the_form(
+    kafka_broker: KafkaBroker, tmp_path: Path, sink: KafkaSink
+) -> None:
+    form = Form(registry.build("projection", choose("onvif"), Path(), "as"), "onvif")
+    projected(sink, form).publish([hit_event(stream="yard")])
+    (row,) = kcat(kafka_broker, tmp_path.name, "%k %h %s\n")
+    assert row.startswith("yard content-type=application/xml <tt:MetadataStream ")
