@@ -87,7 +87,8 @@ class CropMessage(_Part):
     quality: float = Field(ge=0, le=1)
     float16: Base64 = Field(description="Vector of this crop alone.")
     scene: Jpeg | None = Field(
-        default=None, description="The frame of a crop behind the best, of the same size; null = not kept."
+        default=None,
+        description="The frame of a crop behind the best, of the same `size`, often smaller; null = not kept.",
     )
 
 

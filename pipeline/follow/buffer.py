@@ -26,11 +26,15 @@ LEAST_AGAIN_S, AGE_SHARE = 0.5, 0.5  # no question for half of a track's age, fr
 FRESH_GAIN = 1.25  # the evidence must have grown by this much before the same question is asked again
 CROP_GAP_S = 0.15  # crops nearer in time show the same picture
 UNSURE_S = 0.3  # before the last sure crop: a track may have gone over just then
+PASSED_S = 0.08  # after a sight that is no better, the next ones hardly are
 SAMPLE_S = 1.0  # a crop no better than the others, but so much later, still makes the mean a better one
 SAMPLE_QUALITY = 0.5  # of the best crop's
 HEIGHTS_PER_S = 1.5  # how far a person may have gone while unseen, in their own heights...
 SLACK_HEIGHTS = 0.75  # ...plus this
 GROWTH = 1.6  # how much taller or smaller they may look afterwards
+
+MakeScene = Callable[[bool], Scene]
+"""The frame of a crop: whole for the best one of a track, else it may be smaller."""
 
 
 @dataclass(slots=True)
@@ -113,7 +117,12 @@ class TrackBuffer:
             return quality > BETTER * max(crop.quality for crop in near)
         return len(record.crops) < self._config.crops or quality > record.crops[-1].quality * BETTER
 
-    def add(self, record: Record, crop: Crop, scene: Callable[[], Scene]) -> bool:
+    def pass_over(self, record: Record, pts_s: float) -> None:
+        """Notes that a sight is not wanted; of a track with crops enough nobody looks at the next ones either."""
+        if len(record.crops) >= self._config.crops and not record.doubts:
+            record.quiet_until_s = pts_s + PASSED_S
+
+    def add(self, record: Record, crop: Crop, scene: MakeScene) -> bool:
         """Takes a crop into the mean and, if it is good enough, among the kept; not one that may show somebody else.
 
         Args:
@@ -127,8 +136,9 @@ class TrackBuffer:
         if self._cut is not None and record.crops and is_far(crop, record.crops, self._cut):
             return self._doubt(record, crop, scene, self._cut)
         others = [kept for kept in record.crops if abs(kept.pts_s - crop.pts_s) >= CROP_GAP_S]
-        if sum(kept.quality >= crop.quality for kept in others) < SCENES:
-            crop = replace(crop, scene=scene())
+        better = sum(kept.quality >= crop.quality for kept in others)
+        if better < SCENES:
+            crop = replace(crop, scene=scene(better == 0))
         record.doubts.clear()
         self._keep(record, crop)
         return False
@@ -230,12 +240,12 @@ class TrackBuffer:
         record.crops = [*kept[:SCENES], *(replace(other, scene=None) for other in kept[SCENES:])]
         del record.crops[self._config.crops :]
 
-    def _doubt(self, record: Record, crop: Crop, scene: Callable[[], Scene], cut: float) -> bool:
+    def _doubt(self, record: Record, crop: Crop, scene: MakeScene, cut: float) -> bool:
         """Holds a crop that is far from all others until the next ones say whose it is."""
         if crop.quality < COMPARABLE * record.crops[0].quality:
             record.quiet_until_s = crop.pts_s + SAMPLE_S
             return False
-        crop = replace(crop, scene=scene())
+        crop = replace(crop, scene=scene(True))
         same = alike(crop, record.doubts, cut)
         record.doubts = [*(same or record.doubts), crop]
         record.quiet_until_s = crop.pts_s + CROP_GAP_S

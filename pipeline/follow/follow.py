@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.follow.buffer import Record, TrackBuffer
 from pipeline.follow.change import OVERLAP
-from pipeline.follow.crops import MAX_COVERED, covered, cut, quality, view
+from pipeline.follow.crops import MAX_COVERED, covered, cut, quality, views
 from pipeline.follow.detect import OnError
 from pipeline.follow.geometry import Box, inside_any, shared
 from pipeline.follow.squared import widened
@@ -30,6 +30,7 @@ from pipeline.messages import (
 )
 from pipeline.plugged import PluggedTracker
 from pipeline.protocols import Codec, Embedder
+from pipeline.scenes import SCENE_QUALITY, SMALL_QUALITY, small_size
 from pipeline.secrets import redact
 
 logger = logging.getLogger("musewatch.follow")
@@ -272,22 +273,28 @@ class TrackStage:
         """Rows of the detections whose crop would improve their track; nobody whom others cover."""
         frame, detections = item.frame, item.detections
         stream = self._streams[frame.stream_id]
-        counts = self._in_zone(frame, detections)
+        rows = np.flatnonzero(ids >= 0)
+        if not len(rows):
+            return []
+        boxes = detections.xyxy
+        tall_enough = boxes[:, 3] - boxes[:, 1] >= self._min_height_px
+        hidden = covered(boxes)
+        counts = self._in_zone(frame, detections) & tall_enough & (hidden <= MAX_COVERED)
+        shown = views(frame.size, boxes, hidden)
         wanted = []
-        overlaps = _overlapping(detections.xyxy, ids)
-        for row in np.flatnonzero(ids >= 0):
+        overlaps = _overlapping(boxes, ids)
+        for row in rows.tolist():
             key = TrackKey(frame.stream_id, frame.epoch, stream.own_id(int(ids[row])))
-            box = _box(detections.xyxy[row])
-            record = self._buffer.see(key, box, frame.pts_s, frame.clock, overlaps=bool(overlaps[row]))
-            if not counts[row] or box[3] - box[1] < self._min_height_px:
+            record = self._buffer.see(
+                key, _box(boxes[row]), frame.pts_s, frame.clock, overlaps=bool(overlaps[row])
+            )
+            if not counts[row] or not self._buffer.wants(record, float(shown[row]), frame.pts_s):
                 continue
-            if covered(detections.xyxy, int(row)) > MAX_COVERED:
-                continue
-            if not self._buffer.wants(record, view(frame.size, detections.xyxy, int(row)), frame.pts_s):
-                continue
-            value = quality(frame.image, detections.xyxy, int(row))
+            value = quality(frame.image, boxes[row], float(shown[row]))
             if self._buffer.wants(record, value, frame.pts_s):
-                wanted.append((record, item, int(row), value))
+                wanted.append((record, item, row, value))
+            else:
+                self._buffer.pass_over(record, frame.pts_s)
         return wanted
 
     def _in_zone(self, frame: Frame, detections: Detections) -> NDArray[np.bool_]:
@@ -313,7 +320,7 @@ class TrackStage:
         new_rows = dict(
             zip(fresh, self._embed([(wanted[i][1].frame.stream_id, images[i]) for i in fresh]), strict=True)
         )
-        scenes: dict[str, Scene] = {}
+        scenes: dict[tuple[str, bool], Scene] = {}
         for i, (record, item, row, value) in enumerate(wanted):
             frame = item.frame
             embedding = new_rows[i] if i in new_rows else vectors[frame.stream_id][row]
@@ -334,11 +341,16 @@ class TrackStage:
     def _cut(self, frame: Frame, box: NDArray[np.float32]) -> NDArray[np.uint8]:
         return widened(cut(frame.image, box), frame.pixel_aspect, self._codec.resize)
 
-    def _scene(self, frame: Frame, scenes: dict[str, Scene]) -> Scene:
-        """The frame, encoded once for all its people."""
-        if frame.stream_id not in scenes:
-            scenes[frame.stream_id] = Scene(self._codec.encode(frame.image, 80), frame.size)
-        return scenes[frame.stream_id]
+    def _scene(self, frame: Frame, scenes: dict[tuple[str, bool], Scene], whole: bool) -> Scene:
+        """The frame, encoded once for all its people: whole for the best crop of a track, smaller for others."""
+        scene = scenes.get((frame.stream_id, True)) or scenes.get((frame.stream_id, whole))
+        if scene is None:
+            size = frame.size if whole else small_size(frame.size)
+            image = frame.image if size == frame.size else self._codec.resize(frame.image, size)
+            scene = scenes[frame.stream_id, whole] = Scene(
+                self._codec.encode(image, SCENE_QUALITY if whole else SMALL_QUALITY), frame.size
+            )
+        return scene
 
     def _embed(self, crops: list[tuple[str, NDArray[np.uint8]]]) -> list[NDArray[np.float32] | None]:
         """Vectors of (stream id, crop); one that fails alone is None and reported."""
@@ -379,5 +391,5 @@ def _overlapping(boxes: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[
 
 
 def _box(row: NDArray[np.float32]) -> Box:
-    x0, y0, x1, y1 = (float(v) for v in row)
+    x0, y0, x1, y1 = row.tolist()
     return x0, y0, x1, y1

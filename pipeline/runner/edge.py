@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from pipeline import build
 from pipeline.config import Config
+from pipeline.deliver.small_scenes import SmallScenes
 from pipeline.deliver.tracklets import Slimming, to_message
 from pipeline.messages import Tracklet
 from pipeline.protocols import Bus
@@ -37,13 +38,14 @@ class PublishThread(BusThread):
     ) -> None:
         super().__init__(bus, delivery, failures)
         self._site, self._codec, self._engine = site, looks.codec, looks.embedder.digest
+        self._scenes = SmallScenes(looks.codec)
 
     def work(self, tracklets: Sequence[Tracklet]) -> None:
         """Hands the messages on."""
         for tracklet in tracklets:
-            now = datetime.now(UTC)
+            now, sent = datetime.now(UTC), self._scenes.behind_the_best(tracklet)
             self._delivery.add(
-                [to_message(tracklet, site=self._site, engine=self._engine, asked_at=now, codec=self._codec)]
+                [to_message(sent, site=self._site, engine=self._engine, asked_at=now, codec=self._codec)]
             )
 
 

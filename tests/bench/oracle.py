@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.follow.crops import MAX_COVERED, covered, cut, quality
+from pipeline.follow.crops import MAX_COVERED, covered, cut, quality, views
 from pipeline.follow.geometry import iou
 from pipeline.messages import Detections, Frame
 from pipeline.protocols import Detector, Embedder
@@ -51,9 +51,11 @@ class Oracle:
             return False
         (found,) = self.detector.detect([frame])
         row = _row_of(person_id, there, found)
-        if row is None or covered(found.xyxy, row) > MAX_COVERED:
+        hidden = covered(found.xyxy)
+        if row is None or hidden[row] > MAX_COVERED:
             return False
-        if quality(frame.image, found.xyxy, row) < self.min_quality:
+        shown = float(views(frame.size, found.xyxy, hidden)[row])
+        if quality(frame.image, found.xyxy[row], shown) < self.min_quality:
             return False
         vector = self.embedder.embed([cut(frame.image, found.xyxy[row])])[0]
         away = np.linalg.norm(self.watchlist.vectors.astype(np.float32) - vector, axis=1)

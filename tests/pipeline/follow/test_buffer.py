@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import TracksConfig
-from pipeline.follow.buffer import CROP_GAP_S, Record, TrackBuffer, find_predecessor
+from pipeline.follow.buffer import CROP_GAP_S, PASSED_S, Record, TrackBuffer, find_predecessor
 from pipeline.follow.geometry import Box
 from pipeline.follow.questions import MOVED_SHARE, Ripeness
 from pipeline.messages import Clock, Crop, EndReason, Scene, TrackKey, Tracklet
@@ -34,7 +34,7 @@ def see(buffer: TrackBuffer, pts_s: float, track_id: int = 1, stream_id: str = "
 def feed(buffer: TrackBuffer, pts_s: float, quality: float = 0.5, track_id: int = 1) -> list[Tracklet]:
     record = see(buffer, pts_s, track_id)
     if buffer.wants(record, quality, pts_s):
-        buffer.add(record, crop(pts_s, quality), lambda: SCENE)
+        buffer.add(record, crop(pts_s, quality), lambda whole: SCENE)
     return buffer.due("door", pts_s)
 
 
@@ -116,7 +116,7 @@ def test_the_same_question_is_asked_anew_as_soon_as_its_evidence_has_moved() -> 
         numbers = []
         for i, angle in enumerate((0.0, 0.0, 0.0, 0.0, turned, turned)):
             record = see(buffer, i / 5)
-            buffer.add(record, crop(i / 5, 0.5, angle), lambda: SCENE)
+            buffer.add(record, crop(i / 5, 0.5, angle), lambda whole: SCENE)
             numbers += [len(buffer.due("door", i / 5))]
         return numbers
 
@@ -144,7 +144,7 @@ def test_it_keeps_the_best_crops_apart_in_time_and_the_mean_of_all(buffer: Track
         (0.6, 0.6, 0.6),
     ]:
         if buffer.wants(record, quality, pts_s):
-            buffer.add(record, crop(pts_s, quality, angle), lambda: SCENE)
+            buffer.add(record, crop(pts_s, quality, angle), lambda whole: SCENE)
     assert [(c.pts_s, c.quality) for c in record.crops] == [(0.2, 0.9), (0.6, 0.6), (0.4, 0.5)]
     taken = [(0.3, 0.0), (0.9, 0.2), (0.5, 0.4), (0.6, 0.6)]
     mean = sum(quality**2 * np.array([np.cos(angle), np.sin(angle)]) for quality, angle in taken)
@@ -153,45 +153,68 @@ def test_it_keeps_the_best_crops_apart_in_time_and_the_mean_of_all(buffer: Track
 
 def test_crops_as_far_apart_as_the_gap_are_two(buffer: TrackBuffer) -> None:
     record = see(buffer, 0.0)
-    buffer.add(record, crop(0.0, 0.5), lambda: SCENE)
+    buffer.add(record, crop(0.0, 0.5), lambda whole: SCENE)
     assert not buffer.wants(record, 0.5, 0.1)
     assert buffer.wants(record, 0.5, CROP_GAP_S)
-    buffer.add(record, crop(CROP_GAP_S, 0.5), lambda: SCENE)
+    buffer.add(record, crop(CROP_GAP_S, 0.5), lambda whole: SCENE)
     assert [c.pts_s for c in record.crops] == [0.0, CROP_GAP_S]
 
 
 def test_each_of_the_best_crops_keeps_its_frame_and_no_other() -> None:
     buffer = TrackBuffer(TracksConfig(crops=5))
-    record, made = see(buffer, 0.0), []
+    record, made, whole_ones = see(buffer, 0.0), [], []
 
-    def scene(of_s: float) -> Scene:
+    def scene(of_s: float, whole: bool) -> Scene:
         made.append(of_s)
+        whole_ones.extend([of_s] * whole)
         return Scene(b"%f" % of_s, (640, 480))
 
-    for pts_s, quality in [(0.0, 0.5), (0.3, 0.51), (0.6, 0.6), (0.9, 0.2), (1.2, 0.7), (1.5, 0.1)]:
+    for pts_s, quality in [
+        (0.0, 0.5),
+        (0.3, 0.51),
+        (0.6, 0.6),
+        (0.9, 0.2),
+        (1.2, 0.7),
+        (1.5, 0.65),
+        (1.8, 0.1),
+    ]:
         buffer.add(record, crop(pts_s, quality), partial(scene, pts_s))
-    assert made == [0.0, 0.3, 0.6, 1.2], "the frames of poorer crops are never encoded"
+    assert made == [0.0, 0.3, 0.6, 1.2, 1.5], "the frames of poorer crops are never encoded"
+    assert whole_ones == [0.0, 0.3, 0.6, 1.2], "the best at their time"
     kept = [(c.pts_s, c.scene and float(c.scene.jpeg)) for c in record.crops]
-    assert kept == [(1.2, 1.2), (0.6, 0.6), (0.3, 0.3), (0.0, None), (0.9, None)]
+    assert kept == [(1.2, 1.2), (1.5, 1.5), (0.6, 0.6), (0.3, None), (0.0, None)]
 
 
 def test_a_frame_that_cannot_be_kept_leaves_the_track_as_it_was(buffer: TrackBuffer) -> None:
-    def fail() -> Scene:
+    def fail(whole: bool) -> Scene:
+        del whole
         raise ValueError("too large for a JPEG")
 
     record = see(buffer, 0.0)
-    buffer.add(record, crop(0.0, 0.5), lambda: SCENE)
+    buffer.add(record, crop(0.0, 0.5), lambda whole: SCENE)
     before = (list(record.crops), record.weight, record.taken_pts_s)
     with pytest.raises(ValueError, match="too large"):
         buffer.add(record, crop(1.0, 0.9), fail)
     assert (record.crops, record.weight, record.taken_pts_s) == before
 
 
+def test_who_has_crops_enough_is_not_looked_at_again_at_once(buffer: TrackBuffer) -> None:
+    record = see(buffer, 0.0)
+    for i in range(3):
+        assert buffer.wants(record, 0.6, i / 5)
+        buffer.pass_over(record, i / 5)
+        assert buffer.wants(record, 0.6, i / 5), "more are wanted"
+        buffer.add(record, crop(i / 5, 0.5), lambda whole: SCENE)
+    buffer.pass_over(record, 1.0)
+    assert not buffer.wants(record, 0.9, 1.0 + PASSED_S / 2)
+    assert buffer.wants(record, 0.9, 1.0 + PASSED_S)
+
+
 def test_poor_crops_are_no_evidence(buffer: TrackBuffer) -> None:
     record = see(buffer, 0.0)
     assert not buffer.wants(record, 0.1, 0.0)
     assert buffer.wants(record, 0.15, 0.0)
-    buffer.add(record, crop(0.0, 0.9), lambda: SCENE)
+    buffer.add(record, crop(0.0, 0.9), lambda whole: SCENE)
     assert buffer.wants(record, 0.45, 1.0), "a later sample, at half the quality of the best"
     assert buffer.track_ids("nowhere") == set()
 
@@ -251,7 +274,7 @@ def test_a_lost_track_that_is_continued_goes_on_under_its_id(buffer: TrackBuffer
     for t in range(4):
         feed(buffer, t / 5)
     new, later = see(buffer, 2.0, track_id=2), Scene(b"later", (640, 480))
-    buffer.add(new, crop(2.0, 0.9), lambda: later)
+    buffer.add(new, crop(2.0, 0.9), lambda whole: later)
     assert buffer.relink(new, max_distance=0.1) is old
     assert buffer.track_ids("door") == {1}
     assert (old.last_pts_s, old.crops[0].pts_s, old.crops[0].scene) == (2.0, 2.0, later)
@@ -260,7 +283,7 @@ def test_a_lost_track_that_is_continued_goes_on_under_its_id(buffer: TrackBuffer
 def test_a_track_that_was_still_seen_is_not_continued(buffer: TrackBuffer) -> None:
     feed(buffer, 2.0)
     new = see(buffer, 2.0, track_id=2)
-    buffer.add(new, crop(2.0, 0.9), lambda: SCENE)
+    buffer.add(new, crop(2.0, 0.9), lambda whole: SCENE)
     assert buffer.relink(new, max_distance=2.0) is None
     assert buffer.track_ids("door") == {1, 2}
 
@@ -270,7 +293,7 @@ def lone(pts_s: float, box: Box, angle: float = 0.0, track_id: int = 1) -> Recor
     made = buffer.see(TrackKey("door", "e1", track_id), box, pts_s, Clock.FILE)
     vector = np.array([np.cos(angle), np.sin(angle)], np.float32)
     taken = Crop(np.zeros((4, 2, 3), np.uint8), box, pts_s, UNDATED, 0.5, vector)
-    buffer.add(made, taken, lambda: SCENE)
+    buffer.add(made, taken, lambda whole: SCENE)
     return made
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.follow.crops import NETWORK_SIZE, _brought_down, cut, quality, sharpness, view
+from pipeline.follow.crops import NETWORK_SIZE, _brought_down, covered, cut, quality, sharpness, views
 
 IMAGE = np.random.default_rng(5).integers(0, 255, (30, 20, 3), np.uint8)
 ROOM = (400, 600)
@@ -53,15 +53,17 @@ def test_a_cut_is_what_the_box_touches(box: tuple[float, ...], rows: slice, colu
 def test_a_view_is_height_less_what_is_covered_and_cut_off(
     others: list[tuple[float, float, float, float]], own: tuple[float, float, float, float], value: float
 ) -> None:
-    assert view(ROOM, boxes(*others, own), len(others)) == pytest.approx(value)
+    people = boxes(*others, own)
+    assert views(ROOM, people, covered(people))[-1] == pytest.approx(value)
 
 
 def test_quality_is_the_view_and_the_sharpness_of_that_person() -> None:
     image = np.full((600, 400, 3), 128, np.uint8)
     image[100:260, 100:180] = np.random.default_rng(1).integers(0, 255, (160, 80, 3), np.uint8)
     people = boxes((100, 100, 180, 260), (200, 100, 280, 260), (140, 100, 220, 180))
-    by_hand = [view(ROOM, people, row) * sharpness(cut(image, people[row])) ** 0.5 for row in range(3)]
-    assert [quality(image, people, row) for row in range(3)] == pytest.approx(by_hand)
+    shown = views(ROOM, people, covered(people)).tolist()
+    by_hand = [shown[row] * sharpness(cut(image, people[row])) ** 0.5 for row in range(3)]
+    assert [quality(image, people[row], shown[row]) for row in range(3)] == pytest.approx(by_hand)
     assert by_hand[0] > by_hand[2] > by_hand[1] == 0
 
 
@@ -83,13 +85,14 @@ def test_three_pixels_are_enough_for_sharpness() -> None:
         ((128, 640), (128, 640)),  # by the side that has less to spare
         ((1280, 64), (1280, 64)),
         ((512, 200), (170, 66)),
+        ((2200, 1100), (129, 64)),  # sums of more than 16 bits
         ((2, 1), (2, 1)),
     ],
 )
 def test_large_pictures_are_brought_down_by_averages_of_blocks(
     shape: tuple[int, int], smaller: tuple[int, int]
 ) -> None:
-    grey = np.random.default_rng(2).random(shape).astype(np.float32)
+    grey = np.random.default_rng(2).integers(200, 256, shape, np.uint8)
     block = shape[0] // smaller[0]
     by_hand = [
         [grey[y * block : (y + 1) * block, x * block : (x + 1) * block].mean() for x in range(smaller[1])]

@@ -145,6 +145,19 @@ def test_a_frame_is_kept_at_a_lower_quality_than_crops_are() -> None:
     assert len(one.scene.jpeg) < len(codec.encode(picture()))
 
 
+def test_the_frame_of_the_best_crop_alone_is_whole() -> None:
+    f, codec = Fixture(), FakeCodec()
+    wide = np.zeros((360, 1280, 3), np.uint8)
+    wide[:100, :100] = picture()
+    shots = [replace(each.frame, image=wide) for each in (seen(i, LEFT) for i in range(5))]
+    asked = f.feed(*(Detected(shot, FakeDetector(LEFT).detect([shot])[0]) for shot in shots))
+    best, *others = [crop.scene for crop in asked[-1].crops if crop.scene is not None]
+    assert codec.decode(best.jpeg).shape[:2] == (360, 1280)
+    assert [codec.decode(other.jpeg).shape[:2] for other in others] == [(180, 640)] * len(others)
+    assert others
+    assert {scene.size for scene in (best, *others)} == {(1280, 360)}
+
+
 def test_two_whose_boxes_change_places_are_split_from_each_other_and_taken_up_again() -> None:
     """The tracker keeps its ids on the boxes; the people behind them are swapped from the fourth frame on."""
     f = Fixture(relink=0.15, cut=0.2)
