@@ -6,7 +6,8 @@ Each FOLDER is what `tests.bench.crossings` or `musewatch world clips` leaves. E
 together and looked for in every clip, in one loop without threads; the networks and the tracker are the config's (the
 demo's), nobody is cooled down. Prints hits right, wrong and retracted by the rules of `evaluate alerts`, of the wrong
 ones those that show the other of a crossing, and what became of the tracks of all crossing pairs: `kept` their number
-from before to after, `swapped` has that of the other, `renewed` another. `--cache` keeps what the detector said.
+from before to after, `swapped` has that of the other, `renewed` another; and how often a hit went on with a track of
+its own person. `--cache` keeps what the detector said.
 """
 
 import argparse
@@ -174,6 +175,31 @@ def shown_person(hit: HitRevision, truth: StreamTruth) -> str | None:
     return best if best is not None and fits[best] >= MIN_IOU else None
 
 
+def continued(watched: Watched, truth: StreamTruth) -> list[bool]:
+    """Of each time that a hit went on with another track, whether that one followed the hit's person."""
+    rightly, track_of = [], dict[str, int]()
+    for data in (event["data"] for event in watched.events):
+        before = track_of.setdefault(data["hit_id"], data["track_id"])
+        if data["track_id"] != before:
+            track_of[data["hit_id"]] = data["track_id"]
+            who = _followed(data["track_id"], data["last_pts_s"], truth, watched)
+            rightly.append(who == data["identity"]["id"])
+    return rightly
+
+
+def _followed(track_id: int, pts_s: float, truth: StreamTruth, watched: Watched) -> str | None:
+    """Whom a track's last box by that time fits best."""
+    at_s, box = [
+        (at_s, tracks[track_id])
+        for at_s, tracks in watched.tracks
+        if track_id in tracks and at_s <= pts_s + LABELLED_S
+    ][-1]
+    there = who_is_labelled(truth.labels, at_s, LABELLED_S)
+    fits = {who: float(iou(label[None], box[None])[0, 0]) for who, label in there.items()}
+    best = max(fits, key=lambda who: fits[who], default=None)
+    return best if best is not None and fits[best] >= MIN_IOU else None
+
+
 def count(folder: Path, watched: dict[str, Watched]) -> Counter[str]:
     """The figures of one folder."""
     truth = {stream.stream_id: stream for stream in read_truth(folder)}
@@ -196,6 +222,9 @@ def count(folder: Path, watched: dict[str, Watched]) -> Counter[str]:
         counts["retracted, had shown others"] += bool(others) and any(
             e.retracted for e in own[judged.hit.hit_id]
         )
+    for stream_id, each in watched.items():
+        for rightly in continued(each, truth[stream_id]):
+            counts["continued by their own track" if rightly else "continued by another's"] += 1
     for row in rows:
         for who, other in (("front", "behind"), ("behind", "front")):
             stream_id = row["stream_id"]
