@@ -67,7 +67,13 @@ def as_onnx(source: Manifest, out: Path, **keys: Any) -> Manifest:
         ManifestError: It would say something that it may not.
     """
     name = keys.get("name", source.name)
-    keys = {"file": f"{name}.onnx", "sha256": UNSAVED, "network": None, "tensorrt": None} | keys
+    keys = {
+        "file": f"{name}.onnx",
+        "sha256": UNSAVED,
+        "network": None,
+        "tensorrt": None,
+        "openvino": None,
+    } | keys
     return source.derived(out.resolve(), **keys)
 
 

@@ -23,8 +23,24 @@ def read_network(manifest: Manifest) -> bytes:
         EngineFileError: A file is missing, has another digest, or is a pickle.
     """
     path = checked_network(manifest)
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != manifest.sha256:
+    return _read_once_more(manifest, path)
+
+
+def read_beside(manifest: Manifest, name: str) -> bytes:
+    """The bytes of a file under `files`, when its digest has been checked.
+
+    Raises:
+        EngineFileError: It is not the file any more that was checked.
+    """
+    return _read_once_more(manifest, manifest.path.parent / name)
+
+
+def _read_once_more(manifest: Manifest, path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != manifest.paths[path]:
         raise EngineFileError(f"engine {manifest.name}: {path} is being changed", "wait until it is whole")
     return data
 
@@ -45,7 +61,7 @@ def checked_network(manifest: Manifest) -> Path:
                 f"engine {manifest.name}: {path} cannot be read: {error.strerror or error}",
                 "put the network's files where the manifest's 'file' and 'files' say",
             ) from None
-        if path.suffix.lower() in PICKLES or start.startswith(PICKLE_STARTS):
+        if _is_pickle(path, start) and not _is_weights_of_openvino(path, manifest):
             raise EngineFileError(
                 f"engine {manifest.name}: {path} is a pickle, which can run code when it is opened",
                 "export the network to ONNX, or save it as safetensors",
@@ -57,6 +73,15 @@ def checked_network(manifest: Manifest) -> Path:
                 "get the right file again, or correct the manifest if you trust this one",
             )
     return manifest.path
+
+
+def _is_pickle(path: Path, start: bytes) -> bool:
+    return path.suffix.lower() in PICKLES or start.startswith(PICKLE_STARTS)
+
+
+def _is_weights_of_openvino(path: Path, manifest: Manifest) -> bool:
+    """Plain numbers, whatever they begin with, and read as such."""
+    return path.suffix == ".bin" and manifest.path.suffix == ".xml"
 
 
 def digest_of(path: Path) -> str:

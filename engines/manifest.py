@@ -197,6 +197,16 @@ class TensorRt(_Part):
         return profile
 
 
+class OpenVino(_Part):
+    """How OpenVINO runs the network, on the processor."""
+
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32",
+        description="What it computes in. bf16 is faster on processors that have it, answers differ a little, and "
+        "it is another engine: its cut is chosen with it.",
+    )
+
+
 class Manifest(_Part):
     """An engine: what it is for, which files, what it eats and how its answer is read."""
 
@@ -233,6 +243,11 @@ class Manifest(_Part):
     network: Network | None = Field(default=None, description="For .safetensors files: what they are for.")
     tensorrt: TensorRt | None = Field(
         default=None, description="For .onnx files: TensorRT runs it where it can; null = never."
+    )
+
+    openvino: OpenVino | None = Field(
+        default=None,
+        description="For .onnx files: OpenVINO runs it, on the processor; null = never. It always runs .xml files.",
     )
 
     prompt: Prompt | None = Field(default=None, description="What a verifier asks of two pictures.")
@@ -276,9 +291,18 @@ class Manifest(_Part):
             )
         if self.tensorrt is not None and (self.file.suffix != ".onnx" or self.files):
             raise ValueError("key tensorrt belongs to .onnx files in one piece")
+        self._openvino_can_run_it()
         if isinstance(self.fed, ByLibrary) and self.role != "embedder":
             raise ValueError("libraries open embedders only")
         return self
+
+    def _openvino_can_run_it(self) -> None:
+        if self.openvino is None:
+            return
+        if self.file.suffix != ".xml" and (self.file.suffix != ".onnx" or self.files):
+            raise ValueError("key openvino belongs to .xml files, and to .onnx files in one piece")
+        if self.tensorrt is not None:
+            raise ValueError("one of the keys openvino and tensorrt, not both")
 
     @model_validator(mode="after")
     def _files_lie_beside_the_first(self) -> "Manifest":
@@ -353,11 +377,13 @@ class Manifest(_Part):
         """The engine's identity: what it computes, as events, vectors, tracklets and calibrations carry it.
 
         `sha256:` over the file's digest, a line feed, and the canonical JSON (sorted keys, no spaces, UTF-8) of what
-        says how the network is fed and read: preprocess and decoder, and where they are set outputs, network and a
-        verifier's question (not its weight). What is
-        left to its default is left out, so that a key added to the schema changes nobody's identity.
+        says how the network is fed and read: preprocess and decoder, and where they are set outputs, network,
+        OpenVINO's precision and a verifier's question (not its weight). What is left to its default is left out,
+        so that a key added to the schema changes nobody's identity.
         """
-        keys = {"fed", "decoder", "outputs", "network", *_OF_VERIFIERS} - {"alpha"}
+        keys = {"fed", "decoder", "outputs", "network", "openvino", *_OF_VERIFIERS} - {"alpha"}
+        if self.openvino == OpenVino():
+            keys.remove("openvino")
         said = self.model_dump(mode="json", include=keys, exclude_defaults=True, by_alias=True)
         whole = f"{self.file_digest}\n{_canonical(said)}"
         return f"sha256:{hashlib.sha256(whole.encode()).hexdigest()}"

@@ -46,6 +46,7 @@ def test_the_core_has_no_torch() -> None:
 LOCK_OF = {
     "lab": "test",
     "train": "test",
+    "openvino": "test",
     "agpl": "test",
     "dev": "test",
     "mllm": "mllm",

@@ -15,7 +15,7 @@ from engines.compile.unsigned import to_unsigned
 from engines.errors import EngineError, EngineFileError, GateError
 from engines.export import as_onnx, exported
 from engines.files import pin, read_network, write_engine
-from engines.manifest import Manifest, Precision, TensorRt, load_manifest
+from engines.manifest import Manifest, OpenVino, Precision, TensorRt, load_manifest
 from engines.preprocess import Size
 from engines.sessions.base import Session
 from engines.sessions.open import open_session
@@ -27,8 +27,15 @@ from engines.sessions.trt.opening import open_tensorrt
 MOST_LOST_BY_SIZE = 0.01  # of a score in [0, 1]
 JUDGED = 128  # pictures that the gate looks at
 
-Format = Literal["onnx", "tensorrt", "torch"]
+Format = Literal["onnx", "openvino", "tensorrt", "torch"]
 Target = Literal["cpu", "tensorrt"]
+BUILT: dict[Format, tuple[Precision, ...]] = {
+    "onnx": ("fp32", "fp16", "int8", "fp8"),
+    "openvino": ("fp32", "bf16", "int8"),
+    "tensorrt": ("fp32", "fp16", "int8", "fp8"),
+    "torch": ("fp32", "fp16", "bf16"),
+}
+"""Precisions that are made for a format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,8 @@ class Order:
         source: Checkpoint folder, or manifest of an engine of float32.
         out: Folder of the new engine.
         precision: What it computes in.
-        format: `tensorrt` is an .onnx that TensorRT runs where it can; `torch` keeps the checkpoint's weights.
+        format: `openvino` is an .onnx that OpenVINO runs, `tensorrt` one that TensorRT runs where it can; `torch` keeps
+            the checkpoint's weights.
         images: Folders of pictures: calibrated on some, judged on others.
         labels: Labelled set for the gate; None = it is not scored.
         calibration: Made before; None = made from the pictures.
@@ -111,6 +119,10 @@ class _Made:
         """It, on the processor."""
         if isinstance(self.data, Path):
             return open_torch(self.manifest.derived(self.data.parent, file=self.data.name), device="cpu")
+        if self.manifest.openvino is not None:
+            from engines.sessions.openvino import open_bytes
+
+            return open_bytes(self.manifest, self.data)
         return OrtSession(self.data, self.manifest.name, device="cpu", precision=self.manifest.precision)
 
 
@@ -216,7 +228,11 @@ def _make_onnx(order: Order) -> _Made:
     if order.precision in ("int8", "fp8") and calibration is None:
         calibration = calibrate(source, exact, choose(order.images, PICTURES, share=0.5))
     tensorrt = order.tensorrt if order.format == "tensorrt" else None
-    keys = {"name": _name(order, source), "precision": order.precision, "tensorrt": tensorrt}
+    openvino = OpenVino(precision="bf16" if order.precision == "bf16" else "fp32")
+    keys = {
+        "name": _name(order, source), "precision": order.precision, "tensorrt": tensorrt,
+        "openvino": openvino if order.format == "openvino" else None,
+    }  # fmt: skip
     data = _in_precision(order, source, exact, calibration)
     manifest = pin(as_onnx(source, order.out, **keys), data)
     return _Made(manifest, data, reference, calibration.pictures if calibration else ())
@@ -225,9 +241,10 @@ def _make_onnx(order: Order) -> _Made:
 def _in_precision(order: Order, source: Manifest, exact: bytes, calibration: Calibration | None) -> bytes:
     if order.precision == "fp32":
         return exact
+    if order.precision == "bf16":  # OpenVINO rounds to it itself
+        return exact
     if order.precision == "fp16":
         return to_half(exact, source.name)
-    assert order.precision != "bf16", "it is refused before"
     assert calibration is not None, "eight bits have been calibrated for"
     if calibration.engine != source.digest:
         raise EngineFileError(
@@ -252,6 +269,11 @@ def _name(order: Order, source: Manifest) -> str:
 
 
 def _need_float32(source: Manifest) -> None:
+    if source.path.suffix == ".xml":
+        raise EngineError(
+            f"engine {source.name} is a network in OpenVINO's form, and engines are built from .onnx files",
+            "give the .onnx file that it was made from; those that `musewatch engines fetch` knows are converted by it",
+        )
     if source.path.suffix not in (".onnx", ".safetensors") or source.precision not in (None, "fp32"):
         raise EngineError(
             f"engine {source.name} is {source.path.suffix} in {source.precision}, and engines are built from float32",
@@ -261,16 +283,17 @@ def _need_float32(source: Manifest) -> None:
 
 def _refuse_nonsense(order: Order) -> None:
     """What need not be tried to be known not to work."""
-    if order.precision in ("int8", "fp8") and order.format == "torch":
+    for_cpu, for_gpu = order.target == "cpu", order.target == "tensorrt"
+    if (for_cpu and order.format == "tensorrt") or (for_gpu and order.format == "openvino"):
         raise EngineError(
-            f"torch does not run {order.precision} here", "build fp16 or bf16, or the format onnx"
+            f"the format {order.format} is for another machine than the target {order.target}",
+            "leave one of them out",
         )
-    if order.target == "cpu" and order.format == "tensorrt":
+    if order.precision not in BUILT[order.format]:
         raise EngineError(
-            "the format tensorrt is for GPUs, and the target is a processor", "leave one of them out"
+            f"{order.precision} is not built for the format {order.format}",
+            f"build {', '.join(BUILT[order.format])}, or another format",
         )
-    if order.precision == "bf16" and order.format != "torch":
-        raise EngineError("no .onnx is built in bf16 here", "build fp16, or the format torch")
     if order.precision != "fp32" and not order.images:
         raise EngineError(
             f"{order.precision} is built and judged with pictures, and there are none",

@@ -84,8 +84,8 @@ def build(
         Literal["fp32", "fp16", "bf16", "int8", "fp8"], typer.Option(help="What it computes in.")
     ] = "fp32",
     format_: Annotated[
-        Literal["onnx", "tensorrt", "torch"],
-        typer.Option("--format", help="tensorrt: an .onnx that TensorRT compiles where it is installed."),
+        Literal["onnx", "openvino", "tensorrt", "torch"],
+        typer.Option("--format", help="openvino, tensorrt: an .onnx that it runs where it is installed."),
     ] = "onnx",
     images: Images = None,
     labels: Labels = None,

@@ -18,6 +18,7 @@ from engines.files import checked_network, read_network
 from engines.manifest import Manifest
 from engines.preprocess import preprocess
 from engines.sessions.base import Session
+from engines.sessions.open import open_session
 from engines.sessions.ort import gpu_works, open_onnx
 from engines.sessions.torch import open_torch
 from engines.sessions.trt.opening import open_tensorrt
@@ -89,6 +90,11 @@ def _runtimes(manifest: Manifest, threads: int) -> Iterator[tuple[str, Callable[
     if manifest.file.suffix == ".safetensors":
         yield "torch, processor", lambda: open_torch(manifest, threads=threads, device="cpu")
         yield "torch, GPU", lambda: _on_gpu(lambda: open_torch(manifest, device="cuda"))
+        return
+
+    if manifest.openvino is not None or manifest.file.suffix == ".xml":
+        yield "OpenVINO, processor", lambda: open_session(manifest, threads=threads)
+    if manifest.file.suffix == ".xml":
         return
 
     def onnx(device: Any) -> Session:

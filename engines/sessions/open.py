@@ -24,9 +24,13 @@ def open_session(manifest: Manifest, *, threads: int = 1, device: Device = "auto
         device: `auto` takes a GPU when there is one that works.
 
     Raises:
-        EngineFileError: The file is missing, has another digest, is a pickle, or cannot be loaded; or `cuda`
-            is asked for and cannot be had.
+        EngineFileError: The file is missing, has another digest, is a pickle, or cannot be loaded; what runs it is not
+            installed; or `cuda` is asked for and cannot be had.
     """
+    if manifest.path.suffix == ".xml" or manifest.openvino is not None:
+        from engines.sessions.openvino import open_openvino
+
+        return open_openvino(manifest, threads=threads, device=device)
     if manifest.path.suffix == ".onnx":
         return _open_onnx(manifest, threads, device)
     if manifest.path.suffix == ".safetensors":
@@ -41,7 +45,7 @@ def open_session(manifest: Manifest, *, threads: int = 1, device: Device = "auto
         )
     raise EngineFileError(
         f"engine {manifest.name}: nothing here runs {manifest.path.suffix!r} files: {manifest.path}",
-        "give an .onnx or a .safetensors file",
+        "give an .onnx, an .xml (OpenVINO) or a .safetensors file",
     )
 
 

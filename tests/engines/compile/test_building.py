@@ -81,6 +81,8 @@ def embeddings(path, home):
         ("exported/tiny.yaml", "int8", "onnx", 0.95),
         ("exported/tiny.yaml", "fp8", "onnx", 0.9),
         ("exported/tiny.yaml", "int8", "tensorrt", 0.95),
+        ("exported/tiny.yaml", "bf16", "openvino", 0.99),
+        ("exported/tiny.yaml", "int8", "openvino", 0.95),
         ("net", "fp32", "torch", 1 - 1e-6),
         ("net", "bf16", "torch", 0.99),
     ],
@@ -225,8 +227,17 @@ def test_a_score_may_drop_by_half_a_point(scores, code, home, call, tmp_path, mo
 WRONG = {
     "no pictures": (("--precision", "int8"), 2, "--images DIR"),
     "an empty folder": (("--precision", "fp16", "--images", "empty"), 3, "there are no pictures in empty"),
-    "bf16 as onnx": (("--precision", "bf16", "--images", "PICTURES"), 2, "no .onnx is built in bf16"),
-    "int8 in torch": (("--precision", "int8", "--format", "torch"), 2, "torch does not run int8"),
+    "bf16 as onnx": (
+        ("--precision", "bf16", "--images", "PICTURES"),
+        2,
+        "bf16 is not built for the format onnx",
+    ),
+    "fp16 for OpenVINO": (("--precision", "fp16", "--format", "openvino"), 2, "build fp32, bf16, int8"),
+    "int8 in torch": (
+        ("--precision", "int8", "--format", "torch"),
+        2,
+        "int8 is not built for the format torch",
+    ),
 }
 
 
