@@ -220,23 +220,27 @@ class Verifier:
         config = self._config
         p_no = self._held_out.ask(self._answering)
         alpha = self._held_out.best_alpha(p_no)
-        cut = self._held_out.cut(self._answering, alpha)
         accuracy: dict[str, Any] = {"held_out": self._scored(self._held_out, alpha)}
         for name, choice in config.judged.items():
             accuracy[name] = self._scored(self._shortlists(choice), alpha)
         say("\n".join(f"{name}: {found}" for name, found in accuracy.items()))
-        point = OperatingPoint(
-            max_distance=round(cut, 3),
-            chosen_on=f"1% of strangers' pictures taken for one of 20 enrolled people ({config.held_out.folder.name})",
-            embedder=self._embedded_by,
-            alpha=alpha,
-            tau=config.tau,
-        )
         card = self._card(provenance).model_copy(
-            update={"alpha": alpha, "accuracy": accuracy, "operating_point": point}
+            update={"alpha": alpha, "accuracy": accuracy, "operating_point": self._point(alpha)}
         )
         self._tuned.save(self._run.out / CHECKPOINT, card)
         return self._run.out / CHECKPOINT
+
+    def _point(self, alpha: float) -> OperatingPoint:
+        """Where a hit begins; of the weight 0 where it does without a verifier."""
+        config, own = self._config, load_manifest(self._config.embedder).operating_point
+        worked_with: dict[str, Any] = {"embedder": self._embedded_by, "alpha": alpha, "tau": config.tau}
+        if own is not None and not alpha:
+            return own.model_copy(update=worked_with)
+        return OperatingPoint(
+            max_distance=round(self._held_out.cut(self._answering, alpha), 3),
+            chosen_on=f"1% of strangers' pictures taken for one of 20 enrolled people ({config.held_out.folder.name})",
+            **worked_with,
+        )
 
     def _scored(self, lists: Shortlists, alpha: float) -> dict[str, Any]:
         p_no = lists.ask(self._answering)
@@ -284,6 +288,7 @@ class Verifier:
         embedder, digest = _embedder(told.engine)
         vectors = Encoding(embedder, digest, self._cache).vectors(self._people.samples)
         self.data.append(digest)
+        self.learned += f", taught by {digest}"
         width = self._tuned.network.get_input_embeddings().embedding_dim
         return Teacher(told, torch.from_numpy(vectors), width).to(self._run.device)
 

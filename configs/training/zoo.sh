@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes the engines of engines/zoo again, from nothing: pictures, training, export behind the gate: zoo.sh [embedders|detector]...
+# Makes the engines of engines/zoo again, from nothing: pictures, training, export behind the gate: zoo.sh [embedders|detector|verifier]...
 # Hours on two cores. Whatever is finished in build/ is left alone, and what was cut off goes on: repeat it until it is done.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH=$PWD/.venv/bin:$PATH
-configs=configs/training encoder=build/encoder detector=build/detector
-parts=${*:-embedders detector}
+configs=configs/training encoder=build/encoder detector=build/detector verifier=build/verifier
+parts=${*:-embedders detector verifier}
 
 once() {  # FOLDER COMMAND...   what has ended well is not done again
   [[ -e $1/.made ]] && return
@@ -47,6 +47,13 @@ detector() {
   done
   trained detector detector_nano "$detector/run"
   built "$detector/run" "$detector/unseen"
+}
+
+# Hard pairs are those of the bundled embedder, which teaches the first steps.
+verifier() {
+  "$configs/verifier_data.sh" "$verifier"
+  trained verifier verifier_small "$verifier/small"
+  musewatch engines export "$verifier/small/checkpoint" --out engines/zoo
 }
 
 for part in $parts; do "$part"; done

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 from engines.compile.build import Order
 from engines.manifest import Manifest, load_manifest
 from pipeline.cli.main import main
-from trainers import detector, encoder
+from trainers import detector, encoder, verifier
 from trainers.world.crops import CropsPlan
 from trainers.world.frames import FramesPlan
 
@@ -74,8 +74,12 @@ def test_every_command_parses_and_finds_what_an_earlier_one_made(
         assert [folder for folder in _folders(config) if not any(folder.parent.glob(folder.name))] == []
         assert (seed, device, resume) == (0, "cpu", False)
         (out / "checkpoint").mkdir(parents=True)
-        (out / "checkpoint/network.yaml").write_text(yaml.safe_dump({"name": config.name}))
-        if isinstance(config, encoder.Config):
+        made = ZOO / f"{config.name}.yaml"
+        card = (
+            made.read_text() if isinstance(config, verifier.Config) else yaml.safe_dump({"name": config.name})
+        )
+        (out / "checkpoint/network.yaml").write_text(card)
+        if not isinstance(config, detector.Config):
             named = [part.folder.resolve() for part in config.train]
             folders = {found for folder in named for found in folder.parent.glob(folder.name)}
             count = sum(people[folder] for folder in folders)
@@ -93,10 +97,19 @@ def test_every_command_parses_and_finds_what_an_earlier_one_made(
         assert [words for words in said[manifest.name] if words not in manifest.provenance] == []
         return manifest
 
+    def export(checkpoint: Path, out: Path) -> Manifest:
+        assert out == Path("engines/zoo")
+        built.append(yaml.safe_load((checkpoint / "network.yaml").read_text())["name"])
+        manifest = load_manifest(ZOO / f"{built[-1]}.yaml")
+        assert [words for words in said[manifest.name] if words not in manifest.provenance] == []
+        return manifest
+
     monkeypatch.setattr("trainers.world.crops.make_crops", draw_crops)
     monkeypatch.setattr("trainers.world.frames.make_frames", draw_frames)
     monkeypatch.setattr(encoder, "train_encoder", train)
     monkeypatch.setattr(detector, "train_detector", train)
+    monkeypatch.setattr(verifier, "train_verifier", train)
+    monkeypatch.setattr("engines.lmm.export.export_verifier", export)
     monkeypatch.setattr("engines.compile.build.build", build)
     shutil.rmtree(checkout / "build")
     monkeypatch.chdir(checkout)

@@ -60,6 +60,7 @@ class Shortlists:
     ) -> None:
         wanted = min(settings.queries or len(search.query), len(search.query))
         chosen = np.unique(np.linspace(0, len(search.query) - 1, wanted).round().astype(int))
+        self._whole, self._vectors = search, vectors
         self._search = PictureSearch(tuple(search.query[row] for row in chosen), search.gallery, search.rule)
         self._alphas = settings.alphas
         self._data = FeatureSet.of(self._search.arrays(vectors))
@@ -113,26 +114,20 @@ class Shortlists:
     def cut(self, ask: Ask, alpha: float, seed: int = 0) -> float:
         """The fused distance at which a stranger's picture is taken for one of 20 enrolled people once in a hundred.
 
+        All queries of the set are strangers once, however few are asked about to judge.
+
         A watchlist is one picture each of `GALLERY` other people by another camera; one is drawn for each query.
         """
         rng = np.random.default_rng(seed)
-        watchlists = [self._others(query, rng) for query in range(len(self._search.query))]
+        data = FeatureSet.of(self._whole.arrays(self._vectors))
+        watchlists = [_others(data, query, rng) for query in range(len(data.query_ids))]
         length = min(map(len, watchlists))
         drawn = np.stack([rows[:length] for rows in watchlists])
-        p_no = ask(self._search.query, self._search.gallery, drawn)
-        rows = np.repeat(np.arange(len(drawn)), length)
-        raw = self._d.pairs(rows, drawn.ravel() + self._d.n_queries).reshape(drawn.shape)
-        fused = MuEntries(drawn, p_no, alpha).mix(raw)
-        return float(np.quantile(fused.min(axis=1), ACCEPTED))
-
-    def _others(self, query: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        data = self._data
-        elsewhere = (data.gallery_cameras != data.query_cameras[query]) | (data.gallery_cameras == NOT_GIVEN)
-        strange = (data.gallery_ids != data.query_ids[query]) & (data.gallery_ids != JUNK)
-        rows = rng.permutation(np.flatnonzero(strange & elsewhere))
-        _, first = np.unique(data.gallery_ids[rows], return_index=True)
-        one_each: NDArray[np.int64] = rows[rng.permutation(first)[:GALLERY]]
-        return one_each
+        rows, d = np.repeat(np.arange(len(drawn)), length), data.distances()
+        raw = d.pairs(rows, drawn.ravel() + d.n_queries).reshape(drawn.shape)
+        if alpha:
+            raw = MuEntries(drawn, ask(self._whole.query, self._whole.gallery, drawn), alpha).mix(raw)
+        return float(np.quantile(raw.min(axis=1), ACCEPTED))
 
     def _kinds(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Of each pair of the lists: whether it is of one person by two cameras, and whether it is of two people."""
@@ -155,3 +150,13 @@ class Shortlists:
         cameras = self._data.query_cameras, self._data.gallery_cameras
         table = np.concatenate([block for _, block in chosen.blocks(self._d, *cameras, mu)])
         return dict(RULES[self._search.rule](table, self._data))
+
+
+def _others(data: FeatureSet, query: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of one picture each of `GALLERY` other people, by another camera than the query's."""
+    elsewhere = (data.gallery_cameras != data.query_cameras[query]) | (data.gallery_cameras == NOT_GIVEN)
+    strange = (data.gallery_ids != data.query_ids[query]) & (data.gallery_ids != JUNK)
+    rows = rng.permutation(np.flatnonzero(strange & elsewhere))
+    _, first = np.unique(data.gallery_ids[rows], return_index=True)
+    one_each: NDArray[np.int64] = rows[rng.permutation(first)[:GALLERY]]
+    return one_each
