@@ -27,6 +27,7 @@ from pipeline.settings import (
 
 STREAM_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
 MAX_PORT = 65_535
+MAX_PROCESSES = 64
 
 
 Pause = Annotated[float, Field(ge=0, le=LONG_S)]
@@ -253,6 +254,11 @@ class Config(Settings):
     site: str = Field(default="site", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
     data_dir: ConfigPath = Field(default=DATA_DIR, validate_default=True)
     streams: tuple[StreamConfig, ...] = ()
+    processes: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | Literal["auto"] = Field(
+        default=1,
+        description="Of `run`: groups of streams in processes of their own where more than 1, at most one per stream; "
+        "auto = one per core less one.",
+    )
     detector: PluginChoice = Field(default_factory=lambda: choose("hog"))
     tracker: PluginChoice = Field(default_factory=lambda: choose("appearance"))
     embedder: PluginChoice = Field(default_factory=lambda: choose("colour"))

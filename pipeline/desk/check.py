@@ -31,6 +31,7 @@ from pipeline.plugged import (
     PluggedVerifier,
 )
 from pipeline.remote_bus import Table
+from pipeline.runner.groups import group_note
 from pipeline.secrets import redact
 from pipeline.settings import PluginChoice
 from pipeline.watchlist.changes import Roll
@@ -126,7 +127,10 @@ def check(config: Config, patience_s: float = 20.0) -> Report:
         sights = _look_at_streams(config, find, patience_s, trial.problems)
     wanted_px = build.min_height_px(config, embedder)
     too_small = [problem for sight in sights if (problem := _too_small(sight, wanted_px))]
-    return Report(trial.problems + too_small, sights, build.notes_of(detector, embedder))
+    notes = build.notes_of(detector, embedder)
+    if (groups := group_note(config)) is not None:
+        notes.append(groups)
+    return Report(trial.problems + too_small, sights, notes)
 
 
 def _calibrated(

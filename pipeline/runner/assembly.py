@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pipeline import build
 from pipeline.build import Looks
 from pipeline.config import Config
-from pipeline.protocols import Bus
 from pipeline.runner.back import BusThread
 from pipeline.runner.delivery import Delivery
-from pipeline.runner.front import Front
+from pipeline.runner.front import Front, FrontPart, Outlet
 from pipeline.runner.gate import FrameGate
 from pipeline.runner.process import Failures
 from pipeline.runner.telemetry import Telemetry
@@ -23,7 +22,7 @@ class Cameras:
     telemetry: Telemetry
     failures: Failures
     looks: Looks
-    front: Front
+    front: FrontPart
     notes: tuple[str, ...]
     """What the first run here says of its parts."""
 
@@ -37,12 +36,12 @@ class Assembly:
     delivery: Delivery
 
 
-def open_cameras(config: Config, bus: Bus, opened: ExitStack) -> Cameras:
+def open_cameras(config: Config, bus: Outlet, opened: ExitStack) -> Cameras:
     """Puts together what takes streams to tracklets.
 
     Args:
         config: What to run.
-        bus: Inside this process; takes the tracklets.
+        bus: Takes the tracklets.
         opened: Closes what is opened.
 
     Raises:

@@ -11,10 +11,11 @@ from pipeline.deliver.tracklets import Slimming, to_message
 from pipeline.messages import Tracklet
 from pipeline.protocols import Bus
 from pipeline.remote_bus import RemoteBus
-from pipeline.runner.assembly import Assembly, open_cameras
+from pipeline.runner.assembly import Assembly
 from pipeline.runner.back import BusThread
 from pipeline.runner.delivery import Delivery
 from pipeline.runner.process import Failures
+from pipeline.runner.supervisor import open_front
 
 MOST_AT_ONCE = 16  # tracklets handed to the remote bus: each may be near 1 MB
 
@@ -62,7 +63,7 @@ def edge(config: Config, remote: RemoteBus, opened: ExitStack) -> Assembly:
         OutsideError: A file of the data folder cannot be opened.
     """
     bus, sinks = build.open_inner_bus(config, opened), {"bus": remote}
-    cameras = open_cameras(config, bus, opened)
+    cameras = open_front(config, bus, opened)
     looks, telemetry = cameras.looks, cameras.telemetry
     outbox = build.open_outbox(config, opened, sinks, config.outbox.max_mb)
     few = config.outbox.model_copy(update={"batch": min(MOST_AT_ONCE, config.outbox.batch)})

@@ -4,17 +4,17 @@ import logging
 import queue
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline import build
 from pipeline.config import Config, StreamConfig
 from pipeline.follow.detect import DetectStage
 from pipeline.follow.follow import TrackStage
-from pipeline.messages import Detected, EndReason, StreamEnd
-from pipeline.protocols import Bus
-from pipeline.runner.gate import Arrived, FrameGate
+from pipeline.messages import Detected, EndReason, StreamEnd, Tracklet
+from pipeline.runner.gate import Arrived, FrameGate, StreamCounts
 from pipeline.runner.process import Failures, Part
 from pipeline.runner.reader import ReaderSettings, StreamReader
 from pipeline.runner.telemetry import Telemetry
@@ -148,7 +148,31 @@ class Streams:
         reader.start()
 
 
-class Front(Part):
+class FrontPart(Part):
+    """What takes streams to tracklets, in this process or in others."""
+
+    @abstractmethod
+    def counts(self) -> Mapping[str, StreamCounts]:
+        """What became of the frames so far, by stream."""
+
+    @abstractmethod
+    def summary(self) -> tuple[StreamSummary, ...]:
+        """The same, with why none ever came."""
+
+    @abstractmethod
+    def reload(self, config: Config) -> None:
+        """Takes the streams of another config, with their zones; goes on as it was where that cannot be."""
+
+
+class Outlet(Protocol):
+    """Where tracklets go."""
+
+    def publish(self, tracklets: Sequence[Tracklet]) -> None:
+        """Hands them on; may block."""
+        ...
+
+
+class Front(FrontPart):
     """Takes the frames of all streams through detect and follow, and puts tracklets on the bus.
 
     Args:
@@ -156,7 +180,7 @@ class Front(Part):
         gate: Where frames wait.
         detect: Finds people.
         track: Follows them.
-        bus: Inside this process.
+        bus: Takes the tracklets.
         telemetry: Measures.
         failures: Told of frames that were lost.
 
@@ -174,7 +198,7 @@ class Front(Part):
         gate: FrameGate,
         detect: DetectStage,
         track: TrackStage,
-        bus: Bus,
+        bus: Outlet,
         telemetry: Telemetry,
         failures: Failures,
     ) -> None:
@@ -215,6 +239,14 @@ class Front(Part):
     def failures(self) -> list[Exception]:
         """Why streams have ended for good before their time."""
         return self.streams.failures()
+
+    def counts(self) -> Mapping[str, StreamCounts]:
+        """What became of the frames so far, by stream."""
+        return self.gate.counts()
+
+    def summary(self) -> tuple[StreamSummary, ...]:
+        """The same, with why none ever came."""
+        return self.streams.summary()
 
     def reload(self, config: Config) -> None:
         """Takes the streams of another config, with their zones; goes on as it was where that cannot be."""

@@ -37,6 +37,18 @@ class StreamCounts:
     last_frame_s: float | None = None
     age_s: float = 0.0
 
+    def plus(self, later: "StreamCounts") -> "StreamCounts":
+        """Both counted together; how the stream stands is how it stood later."""
+        return StreamCounts(
+            self.frames_in + later.frames_in,
+            self.frames_inferred + later.frames_inferred,
+            self.dropped + later.dropped,
+            self.reconnects + later.reconnects,
+            later.up,
+            later.last_frame_s,
+            later.age_s,
+        )
+
 
 @dataclass(slots=True)
 class _Inbox:

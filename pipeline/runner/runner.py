@@ -1,7 +1,7 @@
 """A run from its first frame to its last event."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -51,7 +51,7 @@ class Status:
         outbox: Events that wait for a sink.
     """
 
-    streams: dict[str, StreamCounts]
+    streams: Mapping[str, StreamCounts]
     hits: int
     outbox: int
 
@@ -112,14 +112,14 @@ class Runner:
                 changed, self._reload = self._reload, None
                 self._front.reload(changed)
             if on_status is not None:
-                on_status(Status(self._front.gate.counts(), self._back.hits_opened, self._delivery.waiting))
+                on_status(Status(self._front.counts(), self._back.hits_opened, self._delivery.waiting))
 
         for note in self._notes:
             logger.info("%s", note)
         with self._resources:
             self._process.run(duration_s, on_tick)
         return RunSummary(
-            self._front.streams.summary(),
+            self._front.summary(),
             self._back.hits_opened,
             self._delivery.waiting,
             self._process.failure,

@@ -22,6 +22,7 @@ from pipeline.config import TelemetryConfig
 from pipeline.deliver.outbox import Outbox
 from pipeline.errors import OutsideError
 from pipeline.runner.gate import StreamCounts
+from pipeline.runner.summed import summed
 
 logger = logging.getLogger(__name__)
 
@@ -70,18 +71,33 @@ class _Plugins(Collector):
         return [calls, failures, timeouts]
 
 
+class _Summed(Collector):
+    """Metrics of this and of other processes, read when somebody asks."""
+
+    def __init__(self, own: CollectorRegistry, others: Callable[[], Iterable[Iterable[Metric]]]) -> None:
+        self._own, self._others = own, others
+
+    def collect(self) -> Iterable[Metric]:
+        return summed([self._own.collect(), *self._others()])
+
+
 class Telemetry:
     """The metrics of one run; names and labels are the contract's.
 
     Args:
         counts: Frame counts by stream.
+
+    Attributes:
+        registry: The metrics of this process.
+        shown: Those to be shown: of others too, once there are any.
     """
 
     def __init__(self, counts: Callable[[], Mapping[str, StreamCounts]]) -> None:
         self._notes: tuple[str, ...] = ()
         self._noted: dict[str, tuple[str, ...]] = {}
-        self.registry = CollectorRegistry()
-        self.registry.register(_Frames(counts))
+        self.registry = self.shown = CollectorRegistry()
+        self._frames = _Frames(counts)
+        self.registry.register(self._frames)
         self.frame_age = Histogram(
             "musewatch_frame_age_seconds", "Age of a frame when it is inferred.", ["stream"],
             buckets=AGE_BUCKETS_S, registry=self.registry,
@@ -131,6 +147,20 @@ class Telemetry:
     def watch(self, guests: Guests) -> None:
         """Shows from now on how the plugins of the process do."""
         self.registry.register(_Plugins(guests))
+
+    def join(self, others: Callable[[], Iterable[Iterable[Metric]]]) -> None:
+        """Shows the metrics of other processes added to its own from now on.
+
+        Args:
+            others: Those of each.
+        """
+        self.shown = CollectorRegistry()
+        self.shown.register(_Summed(self.registry, others))
+
+    def apart_from_frames(self) -> Iterable[Metric]:
+        """The metrics of this process but for its frame counts, for another one to join."""
+        frames = {family.name for family in self._frames.collect()}
+        return [family for family in self.registry.collect() if family.name not in frames]
 
     def measure(self, outbox: Outbox, lightened: int = 0) -> int:
         """Takes the outbox's figures over; how many events wait.
@@ -272,7 +302,7 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def _app(telemetry: Telemetry, problems: Callable[[], list[str]]) -> WSGIApplication:
-    metrics: WSGIApplication = make_wsgi_app(telemetry.registry)
+    metrics: WSGIApplication = make_wsgi_app(telemetry.shown)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]

@@ -11,10 +11,11 @@ from pipeline.deliver.outbox import Outbox
 from pipeline.errors import words_of
 from pipeline.messages import Tracklet
 from pipeline.protocols import Bus
-from pipeline.runner.assembly import Assembly, open_cameras
+from pipeline.runner.assembly import Assembly
 from pipeline.runner.back import BusThread, Identifier
 from pipeline.runner.delivery import Delivery, EvidenceRoom
 from pipeline.runner.process import Failures
+from pipeline.runner.supervisor import open_front
 from pipeline.secrets import redact
 
 logger = logging.getLogger("musewatch.runner")
@@ -98,7 +99,7 @@ def whole(config: Config, bus: Bus, opened: ExitStack) -> Assembly:
         ConfigError: A part cannot start.
         OutsideError: A file of the data folder cannot be opened.
     """
-    cameras = open_cameras(config, bus, opened)
+    cameras = open_front(config, bus, opened)
     looks, telemetry = cameras.looks, cameras.telemetry
     judges, sinks = build.open_judges(config, opened, looks.guests), build.sinks(config)
     outbox = build.open_outbox(config, opened, sinks)
