@@ -16,7 +16,7 @@ demo:  ## find six enrolled people in three streams; leaves build/demo/report.ht
 	@requirements/install core
 	@$(BIN)/musewatch demo
 
-extra:  ## install extras beside the core: make extra NAMES=lab,train (lab train mllm openvino agpl gpu dev)
+extra:  ## install extras beside the core: make extra NAMES=lab,train (lab train mllm mqtt openvino agpl gpu dev)
 	@requirements/install core
 	@requirements/install extra "$(NAMES)"
 
@@ -62,9 +62,9 @@ lock:  ## resolve requirements/*.txt again (ARGS=--upgrade for newer versions)
 	@requirements/install test-core
 	@$(COMPILE) $(ARGS) --override requirements/slim.txt pyproject.toml requirements/core.in -o requirements/core.txt
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in requirements/test.in -c requirements/core.txt \
-		--extra lab --extra train --extra openvino --extra agpl --extra dev -o requirements/test.txt
+		--extra lab --extra mqtt --extra train --extra openvino --extra agpl --extra dev -o requirements/test.txt
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in -c requirements/test.txt \
-		--extra lab --extra openvino --extra dev -o requirements/test-core.txt
+		--extra lab --extra mqtt --extra openvino --extra dev -o requirements/test-core.txt
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/core.in -c requirements/test.txt --extra mllm -o requirements/mllm.txt
 	@$(COMPILE) $(ARGS) pyproject.toml requirements/gpu.in -c requirements/core.txt \
 		--override requirements/slim.txt --override requirements/gpu-override.txt -o requirements/gpu.txt

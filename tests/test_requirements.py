@@ -45,6 +45,7 @@ def test_the_core_has_no_torch() -> None:
 
 LOCK_OF = {
     "lab": "test",
+    "mqtt": "test",
     "train": "test",
     "openvino": "test",
     "agpl": "test",

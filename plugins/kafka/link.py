@@ -2,11 +2,9 @@
 
 import logging
 import re
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from kafka import KafkaConsumer, TopicPartition
@@ -21,8 +19,9 @@ from kafka.record import default_records
 from pydantic import Field, SecretStr, model_validator
 
 from pipeline.errors import BackpressureError, OutsideError, RefusedError
-from pipeline.settings import ConfigPath, Settings
+from pipeline.settings import Settings
 from plugins.kafka.damage import poll_undamaged
+from plugins.tls import Tls
 
 logger = logging.getLogger(__name__)
 
@@ -45,49 +44,6 @@ class Sasl(Settings):
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     username: str
     password: SecretStr = Field(description="Put it in by ${NAME} or ${file:PATH}.")
-
-
-class Tls(Settings):
-    """Certificates; the broker's is always checked, by the system's authorities unless `ca` names others."""
-
-    ca: ConfigPath | None = None
-    cert: ConfigPath | None = Field(default=None, description="Our own certificate, with `key`.")
-    key: ConfigPath | None = None
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("cert and key belong together")
-        return self
-
-    def need_usable(self) -> None:
-        """Tries the files: the library meets one that it cannot use at every connection, and says so nowhere.
-
-        Raises:
-            ValueError: Which one, and why.
-        """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        for path in filter(None, (self.ca, self.cert, self.key)):
-            _need_readable(path)
-        if self.ca is not None:
-            try:
-                context.load_verify_locations(self.ca)
-            except OSError as error:
-                raise ValueError(f"{self.ca} has no certificates that can be used: {error}") from None
-        if self.cert is not None and self.key is not None:
-            try:
-                context.load_cert_chain(self.cert, self.key, password=str)  # nobody is asked for a passphrase
-            except OSError as error:
-                raise ValueError(
-                    f"{self.cert} and {self.key} are no certificate and its unencrypted key: {error}"
-                ) from None
-
-
-def _need_readable(path: Path) -> None:
-    try:
-        path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
 
 
 class KafkaLink(Settings):

@@ -30,6 +30,11 @@ def faketime() -> Path | None:
     return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
+def mosquitto() -> str | None:
+    """The MQTT broker, which Debian puts where only root's path leads."""
+    return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
 def _gstreamer_rtsp() -> bool:
     python = system_python()
     if python is None:
@@ -54,6 +59,9 @@ OUTSIDE = {
     ),
     "kcat": Outside(
         lambda: shutil.which("kcat") is not None, "apt-get install -y --no-install-recommends kcat"
+    ),
+    "mosquitto": Outside(
+        lambda: mosquitto() is not None, "apt-get install -y --no-install-recommends mosquitto"
     ),
     "iptables": Outside(
         lambda: shutil.which("iptables") is not None,

@@ -1,0 +1,1 @@
+"""MQTT: the sink, and how to reach a broker."""
