@@ -22,6 +22,9 @@ from pipeline.messages import (
 )
 
 NEARER = 0.01  # a distance must fall by this much to be worth an update of its own
+UNLIKE_SHARE = (
+    1.2  # of a track's distance to somebody; its nearest sight farther than this shows somebody else
+)
 MISTAKEN = 0.05  # nearer to somebody else by so much, what a hit shows is them
 
 Sight = tuple[str, float]
@@ -176,7 +179,7 @@ class HitBook:
         accepted, identity = answer.accepted, answer.identity
         assert accepted is not None
         assert identity is not None
-        if _is_surer_of_another(hits, accepted.excess):
+        if _is_surer_of_another(hits, accepted.excess) or _shows_nobody(answer):
             return None
         lost = self._lost(answer.tracklet, identity.id)
         return self._opened(answer) if lost is None else self._continued(lost, answer)
@@ -273,6 +276,13 @@ class HitBook:
 def _is_surer_of_another(hits: Mapping[str, Hit], excess: float) -> bool:
     """Whether a track already stands as near or nearer to one of its hits."""
     return any(excess_of(hit.decision) <= excess for hit in hits.values() if hit.state.is_open)
+
+
+def _shows_nobody(answer: Answer) -> bool:
+    """Whether a track is near to somebody only by what cannot be shown: its clear sights are of other people."""
+    assert answer.accepted is not None
+    sight, track = answer.sight_distance, answer.accepted.verdict.candidate.distance
+    return sight is not None and sight > UNLIKE_SHARE * track + NEARER
 
 
 def _handed_over(hit: Hit) -> Hit:

@@ -15,7 +15,7 @@ from pipeline.deliver.events import (
     to_hit,
 )
 from pipeline.identify.decide import Accepted, CoolDown
-from pipeline.identify.hits import NEARER, Answer, HitBook, hit_id, nobody
+from pipeline.identify.hits import NEARER, UNLIKE_SHARE, Answer, HitBook, hit_id, nobody
 from pipeline.messages import (
     Candidate,
     EndReason,
@@ -49,12 +49,14 @@ def book(cooldown_s: float = 30.0) -> Book:
     return Book(cooldown_s)
 
 
-def answer(of: Tracklet, verdict: Verdict, cut: float = 0.85, sight: float = 0.6) -> Answer:
+def answer(of: Tracklet, verdict: Verdict, cut: float = 0.85, sight: float | None = None) -> Answer:
+    if sight is None:
+        sight = min(0.6, UNLIKE_SHARE * verdict.candidate.distance)
     identity = HitIdentity(verdict.candidate.identity_id, None, 1)
     return Answer(of, Accepted(verdict, None, cut), identity, "test", {of.best.pts_s: sight})
 
 
-def found(of: Tracklet, identity: str = "anna", distance: float = 0.5, sight: float = 0.6) -> Answer:
+def found(of: Tracklet, identity: str = "anna", distance: float = 0.5, sight: float | None = None) -> Answer:
     return answer(of, Verdict(Candidate(identity, 1, distance, 1), fused=distance), sight=sight)
 
 
@@ -116,11 +118,10 @@ def test_what_the_verifier_says_opens_and_updates_not_the_plain_distance() -> No
     assert told(b.record(judged(tracklet(number=1), "anna", 0.30, 0.60, 0.45))) == [("opened", 1, None)]
     (luca,) = b.record(judged(tracklet(number=2), "luca", 0.50, 0.20, 0.02))
     assert (luca.identity.id, luca.state, luca.decision.fused) == ("luca", HitState.OPENED, 0.20)
-    (anna,) = b.record(judged(tracklet(number=3), "anna", 0.30, 0.10, 0.01))
+    (anna,) = b.record(judged(tracklet(number=3, best_pts_s=1.5), "anna", 0.30, 0.10, 0.01))
     assert (anna.identity.id, anna.state, anna.decision.fused) == ("anna", HitState.UPDATED, 0.10)
-    assert b.record(judged(tracklet(number=4), "anna", 0.05, 0.10, 0.01)) == [], (
-        "nearer by the plain distance"
-    )
+    nearer = replace(judged(tracklet(number=4), "anna", 0.05, 0.10, 0.01), distances={})
+    assert b.record(nearer) == [], "nearer by the plain distance"
     assert b.record(judged(tracklet(number=5), "nina", 0.05, 0.30, 0.02)) == [], "farther than luca and anna"
 
 
@@ -267,7 +268,7 @@ def later(track_id: int, number: int = 1, *lost: int, **parts: float) -> Trackle
 def test_the_hit_of_a_lost_track_goes_on_with_the_one_on_which_its_person_is_found() -> None:
     b = book()
     (opened,) = b.record(found(tracklet(number=3)))
-    (taken,) = b.record(found(later(5, 1, 1, best_pts_s=3.0, decided_pts_s=4.0), sight=0.7))
+    (taken,) = b.record(found(later(5, 1, 1, best_pts_s=3.0, decided_pts_s=4.0), distance=0.6, sight=0.7))
     assert (taken.hit_id, taken.track_id, taken.continued_from) == (opened.hit_id, 5, 1)
     assert told([taken]) == [("updated", CONTINUED_REVISIONS + 1, None)]
     assert (taken.best, taken.last_pts_s) == (opened.best, 4.0), "what it shows is still the nearest"
@@ -326,7 +327,7 @@ def test_a_hit_goes_on_in_spite_of_its_own_cool_down_but_not_on_a_track_that_is_
     b = book(cooldown_s=30.0)
     b.record(found(tracklet(number=1), "anna", 0.5))
     b.record(found(later(5, 1), "luca", 0.3))
-    again = later(5, 2, 1)
+    again = later(5, 2, 1, best_pts_s=1.5)
     assert not b.book.may_report(again, "anna", 0.4 - 0.85)
     assert b.record(found(again, "anna", 0.4)) == []
     assert b.book.may_report(again, "anna", 0.2 - 0.85)
@@ -361,12 +362,20 @@ def test_a_hit_that_went_on_elsewhere_goes_on_here() -> None:
     assert told([updated]) == [("updated", CONTINUED_REVISIONS + 2, None)]
 
 
+def test_a_track_that_can_show_only_somebody_else_opens_no_hit_yet() -> None:
+    """Its mean is near by crops whose frames are gone, its clear sights are of those who stood in the way."""
+    b = book()
+    farthest = UNLIKE_SHARE * 0.5 + NEARER
+    assert b.record(found(tracklet(number=1), sight=farthest + 0.01)) == []
+    assert told(b.record(found(tracklet(number=2), sight=farthest - 0.01))) == [("opened", 1, None)]
+
+
 def test_one_hit_at_most_per_track_and_identity_and_a_second_identity_must_be_nearer() -> None:
     b = book()
     b.record(found(tracklet(number=1), "anna", 0.5))
     assert b.record(found(tracklet(number=2), "luca", 0.6)) == []
     assert b.record(found(tracklet(number=2), "luca", 0.5)) == [], "as near is not nearer"
-    (other,) = b.record(found(tracklet(number=3), "luca", 0.4))
+    (other,) = b.record(found(tracklet(number=3, best_pts_s=1.5), "luca", 0.4))
     assert (other.identity.id, other.state) == ("luca", HitState.OPENED)
     closed = b.record(nobody(tracklet(number=4, end=EndReason.TRACK_ENDED)))
     assert sorted(hit.identity.id for hit in closed) == ["anna", "luca"]
