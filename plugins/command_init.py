@@ -22,7 +22,7 @@ from pipeline.settings import DATA_DIR
 Engines = Literal["real", "bundled"]
 
 BUNDLED = (
-    "detector: {use: onnx, engine: person-nano, min_score: 0.3}",
+    "detector: {use: onnx, engine: person-nano-int8, min_score: 0.3}",
     "embedder: {use: onnx, engine: person-small}",
 )
 DEMO_CLIP = Path(__file__).parents[1] / "configs" / "demo_clips" / "hall-1.mp4"

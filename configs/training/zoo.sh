@@ -47,6 +47,8 @@ detector() {
   done
   trained detector detector_nano "$detector/run"
   built "$detector/run" "$detector/unseen"
+  musewatch engines build engines/zoo/person-nano.yaml --precision int8 \
+    --images "$detector/unseen" --labels "$detector/unseen" --out engines/zoo
 }
 
 # Hard pairs are those of the bundled embedder, which teaches the first steps.

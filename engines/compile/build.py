@@ -95,7 +95,9 @@ def build(order: Order) -> Manifest:
     if order.format == "tensorrt":
         figures["tensorrt"] = _compiled(made, trial)
     if figures:
-        manifest = manifest.derived(order.out.resolve(), accuracy=manifest.accuracy | {"gate": figures})
+        known = {key: value for key, value in manifest.accuracy.items() if key != "gate"}
+        said = known if manifest.name == picture_engine(order.source).name else {"reference": known}
+        manifest = manifest.derived(order.out.resolve(), accuracy=said | {"gate": figures})
     return write_engine(manifest, made.data)
 
 

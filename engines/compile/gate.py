@@ -1,7 +1,8 @@
 """The gate: an engine that strays too far from its reference is refused.
 
 An embedder must point where the reference points, what all crops share left out; a detector must find the same boxes;
-anything else must give the same numbers. On labelled pictures, no score may drop by more than half a point.
+anything else must give the same numbers. On labelled pictures, no score may drop by more than half a point (in eight
+bits, one).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,8 @@ LEAST_AGREEMENT: dict[Precision, float] = {
     "int8": 0.95,
     "fp8": 0.95,
 }
-MOST_LOST = 0.005  # of a score in [0, 1]: half a point
+MOST_LOST: dict[Precision, float] = {"fp32": 0.005, "fp16": 0.005, "bf16": 0.005, "int8": 0.01, "fp8": 0.01}
+"""Of a score in [0, 1]."""
 SCORED = 0.02  # of the boxes that go to a scorer, which cuts them itself
 
 Scorer = Callable[[Any, Path], Mapping[str, float]]
@@ -75,10 +77,11 @@ def judge(manifest: Manifest, candidate: Session, reference: Session, trial: Tri
     if trial.labels is not None:
         scores = [score(manifest, session, trial.labels) for session in (candidate, reference)]
         figures["scores"], figures["reference_scores"] = scores
+        most = MOST_LOST[manifest.precision or "fp32"]
         faults += [
-            f"{name} fell from {wanted:.4f} to {scores[0][name]:.4f}, by more than {MOST_LOST}"
+            f"{name} fell from {wanted:.4f} to {scores[0][name]:.4f}, by more than {most}"
             for name, wanted in scores[1].items()
-            if not scores[0][name] >= wanted - MOST_LOST
+            if not scores[0][name] >= wanted - most
         ]
     if faults:
         raise GateError(
