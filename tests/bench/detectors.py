@@ -55,7 +55,7 @@ def main() -> None:
 
 def _row(pictures: Set, name: str, detector: Any) -> str:
     start = time.process_time()
-    answers = [detector.detect([_frame(image)])[0] for image in pictures.images]
+    answers = [detector.detect([frame_of(image)])[0] for image in pictures.images]
     pace = len(answers) / (time.process_time() - start)
     found = [Found(answer.xyxy, answer.score) for answer in answers]
     usual = [
@@ -86,7 +86,7 @@ def _clips(folder: Path) -> Iterator[Set]:
     for clip in sorted(folder.glob("*.mp4")):
         labels = clip.with_suffix(".gt_ids.txt")
         labels = labels if labels.exists() else clip.with_suffix(".gt.txt")
-        truths = _labelled(labels) if labels.exists() else None
+        truths = labelled(labels) if labels.exists() else None
         images, kept = [], []
         video, number = cv2.VideoCapture(str(clip)), 0
         while (got := video.read())[0]:
@@ -100,7 +100,7 @@ def _clips(folder: Path) -> Iterator[Set]:
         yield Set(clip.stem, images, kept)
 
 
-def _labelled(path: Path) -> dict[int, Truth]:
+def labelled(path: Path) -> dict[int, Truth]:
     """By frame, from 1; only listed frames are labelled, and confidence 0 counts for nothing."""
     rows: dict[int, list[tuple[list[float], bool]]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -121,7 +121,8 @@ def _detector(name: str) -> Any:
     return registry.build("detector", choice, Path(), "detector")
 
 
-def _frame(image: Any) -> Frame:
+def frame_of(image: Any) -> Frame:
+    """A picture as a stream would give it."""
     return Frame("bench", 0, image, 0.0, datetime(2026, 1, 1, tzinfo=UTC), Clock.FILE)
 
 

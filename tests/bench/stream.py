@@ -1,4 +1,4 @@
-"""What a stream costs: frames a second, CPU and time per stage for 1 to 8 streams, and beside two peers.
+"""What a stream costs: frames a second, CPU and time per stage for 1 to 8 streams; two trackers.
 
 Every figure of one table is taken in one run, on the same frames, with one thread for the detector; the machine's
 noise is in all of them, so read the ratios. `python -m tests.bench.stream`; the first call trains a detector.
@@ -10,19 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from pipeline import build, registry
 from pipeline.config import Config, parse_config
 from pipeline.messages import Frame
 from pipeline.runner.runner import Runner
 from pipeline.settings import choose
-from tests.bench.small_yolo import SIZE, small_yolo
+from tests.bench.small_yolo import small_yolo
 from tests.servers.hall import CLIPS, frames
 
 CLIP = "hall-3"
 SECONDS = 20.0
-ROUNDS = 3
 
 
 def config(folder: Path, streams: int) -> Config:
@@ -88,39 +85,10 @@ def table_of_streams() -> None:
         )
 
 
-def ultralytics_track(clip: Path) -> float:
-    """Frames a second of `yolo track` with the same ONNX file, ByteTrack and no drawing."""
-    from ultralytics import YOLO
-
-    model = YOLO(str(small_yolo().with_suffix(".onnx")), task="detect")
-    options = {"tracker": "bytetrack.yaml", "imgsz": SIZE, "conf": 0.3, "stream": True, "verbose": False}
-    next(iter(model.track(str(clip), **options)))
-    model = YOLO(str(small_yolo().with_suffix(".onnx")), task="detect")
-    seen, wall_s, _ = timed(lambda: sum(1 for _ in model.track(str(clip), **options)))
-    return seen / wall_s
-
-
-def table_of_peers() -> None:
-    """The whole job against `yolo track`, turn by turn, one thread each; then two trackers on our boxes."""
-    import torch
-
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        clip = folder / "clip.mp4"
-        _write(clip, list(frames(CLIP, range(int(SECONDS * 15)))))
-        for turn in range(ROUNDS):
-            made = config(folder / str(turn), 1)
-            ours, _, _ = whole_job(made)
-            theirs = ultralytics_track(clip)
-            print(
-                f"turn {turn}: ours {ours:.1f} frames/s, yolo track {theirs:.1f}, ratio {ours / theirs:.2f}",
-                flush=True,
-            )
-        _trackers(config(folder / "trackers", 1))
-
-
-def _trackers(made: Config) -> None:
+def table_of_trackers() -> None:
+    """Two trackers on the same boxes."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = config(Path(folder), 1)
     shots = list(frames(CLIP, range(int(SECONDS * 15))))
     detector = build.plugin(made, "detector", made.detector)
     found = [detector.detect([shot])[0] for shot in shots]
@@ -134,13 +102,6 @@ def _trackers(made: Config) -> None:
         )
 
 
-def _write(path: Path, shots: list[Frame]) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 15, shots[0].size)
-    for shot in shots:
-        writer.write(shot.image)
-    writer.release()
-
-
 if __name__ == "__main__":
     table_of_streams()
-    table_of_peers()
+    table_of_trackers()
