@@ -202,8 +202,8 @@ class OpenVino(_Part):
 
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32",
-        description="What it computes in. bf16 is faster on processors that have it, answers differ a little, and "
-        "it is another engine: its cut is chosen with it.",
+        description="What it computes in. With bf16 answers differ a little, and it is another engine: its cut is "
+        "chosen with it. It is faster on some processors, slower on others.",
     )
 
 

@@ -1,7 +1,7 @@
 """Networks run by OpenVINO on the processor: its own form (.xml with .bin) as it is, and ONNX where that is asked for.
 
 What is read are the bytes whose digests were checked. OpenVINO computes in bfloat16 of its own accord where the
-processor can, which moves answers by up to two hundredths of their range: the precision is always said here.
+processor can, which moves answers, faster on some processors and slower on others: the precision is always said here.
 
 Source: https://docs.openvino.ai/2026/openvino-workflow/running-inference/optimize-inference/precision-control.html.
 """

@@ -8,7 +8,7 @@ start from the processor's memory and end there, as in a stream.
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,25 +34,30 @@ def main() -> None:
     chosen = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("not measured: torch finds no GPU here")
+    about, *rows = measure(tuple(batch for batch in BATCHES if batch <= chosen.most))
+    if chosen.json:
+        print(json.dumps({**about, "rows": rows}))
+        return
+    for row in (about, *rows):
+        print(", ".join(f"{key} {value}" for key, value in row.items()))
+
+
+def measure(batches: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yields what was measured on, then a row for each batch size."""
     peak = _peak()
     tower = ClipImageTower(SIZE, neck=False).cuda().eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         tower(torch.zeros(1, 3, *SIZE, device="cuda"))
     operations = counter.get_total_flops()
     round_weights(tower, torch.bfloat16)
-    rows = [_row(tower, batch, operations / peak) for batch in BATCHES if batch <= chosen.most]
-    about = {
+    yield {
         "gpu": torch.cuda.get_device_name(),
         "torch": torch.__version__,
         "peak_tflops": round(peak / 1e12, 1),
         "gflop_per_crop": round(operations / 1e9, 2),
     }
-    if chosen.json:
-        print(json.dumps({**about, "rows": rows}))
-        return
-    print(", ".join(f"{key} {value}" for key, value in about.items()))
-    for row in rows:
-        print(", ".join(f"{key} {value}" for key, value in row.items()))
+    for batch in batches:
+        yield _row(tower, batch, operations / peak)
 
 
 def _row(tower: torch.nn.Module, batch: int, seconds_at_peak: float) -> dict[str, Any]:
