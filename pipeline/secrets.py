@@ -36,6 +36,11 @@ def remember(value: str) -> None:
         _secrets.add(value.strip())
 
 
+def remembered() -> frozenset[str]:
+    """All of them, for a process that prints too."""
+    return frozenset(_secrets)
+
+
 def remember_those_in(document: Any, *, secret: bool = False) -> None:
     """Remembers what a config gives as a secret: by the name of its key, in a query, before the @ of an address.
 

@@ -24,6 +24,7 @@ from pipeline.messages import Tracklet
 from pipeline.runner.assembly import Cameras, open_cameras
 from pipeline.runner.gate import StreamCounts
 from pipeline.runner.process import Process
+from pipeline.secrets import remember
 
 BEAT_S = 1.0
 LEFT_ALONE = 1  # exit status: whoever started it is gone
@@ -93,23 +94,28 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Order: the streams are those of this config from now on."""
+    """Order: the streams are those of this config from now on; `secrets` are not to be printed."""
 
     config: Config
+    secrets: frozenset[str]
 
 
-def work(config: Config, talk: Connection, tracklets: Connection, level: int) -> None:
+def work(
+    config: Config, talk: Connection, tracklets: Connection, secrets: frozenset[str], level: int
+) -> None:
     """The whole life of the process.
 
     Args:
         config: Of its streams alone.
         talk: Both ways: orders come, all but tracklets goes.
         tracklets: They go.
+        secrets: Not to be printed.
         level: From which on lines go to the log.
     """
     for number in SIGNALS:
         signal.signal(number, _leave_to_parent)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    _remember(secrets)
     line = _Line(talk)
     _send_log(line, level)
     try:
@@ -181,6 +187,7 @@ class _Camera:
             while True:
                 order = self._line.hear()
                 if isinstance(order, Change):
+                    _remember(order.secrets)
                     self._change = order.config
                     continue
                 if isinstance(order, Finish):
@@ -231,6 +238,11 @@ def _send_log(line: _Line, level: int) -> None:
 
 def _leave_to_parent(signum: int, _: object) -> None:
     """Nothing; unlike an ignored signal this is not handed down to programs that a plugin starts."""
+
+
+def _remember(secrets: frozenset[str]) -> None:
+    for secret in secrets:
+        remember(secret)
 
 
 def _portable(error: Exception) -> Exception:

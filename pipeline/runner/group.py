@@ -21,7 +21,7 @@ from pipeline.runner.child import BEAT_S, SIGNALS, Beat, Change, Ended, Finish, 
 from pipeline.runner.front import Outlet, StreamSummary
 from pipeline.runner.gate import StreamCounts
 from pipeline.runner.summed import lasting, summed
-from pipeline.secrets import redact
+from pipeline.secrets import redact, remembered
 
 logger = logging.getLogger("musewatch.runner")
 
@@ -101,7 +101,9 @@ class Child:
         self._talk, talk = spawning.Pipe()
         self._tracklets, tracklets = spawning.Pipe(duplex=False)
         level = logging.getLogger("musewatch").getEffectiveLevel()
-        self._process = spawning.Process(target=work, args=(config, talk, tracklets, level), name=name)
+        self._process = spawning.Process(
+            target=work, args=(config, talk, tracklets, remembered(), level), name=name
+        )
         with _signals_held():
             self._process.start()
         talk.close()
@@ -251,7 +253,7 @@ class Group:
         for gone in self._counts.keys() - {stream.id for stream in config.streams}:
             del self._counts[gone]
         if self._child is not None:
-            self._child.order(Change(self._unfinished))
+            self._child.order(Change(self._unfinished, remembered()))
         elif self._again_s is None and self._unfinished.streams:
             self._child = self._new_child()
             self.start()
@@ -260,7 +262,9 @@ class Group:
         """Asks its process to end."""
         self._finishing = True
         self._again_s = None
-        if self._child is not None:
+        if self._child is not None and self._child.ready is None:
+            self._child.kill()  # it has nothing to hand over yet
+        elif self._child is not None:
             self._child.order(Finish())
 
     def join(self, deadline_s: float) -> bool:

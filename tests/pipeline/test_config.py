@@ -159,3 +159,10 @@ def test_a_plugins_own_keys_are_left_to_the_plugin(tmp_path: Path) -> None:
 def test_a_port_that_no_machine_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"telemetry\.listen: .*a port is at most 65535"):
         parse_config({"version": 1, "telemetry": {"listen": "127.0.0.1:99999"}}, tmp_path)
+
+
+@pytest.mark.parametrize("processes", [0, 65, "many"])
+def test_processes_are_a_small_number_or_auto(processes: Any) -> None:
+    assert parse_config({"version": 1, "processes": "auto"}, Path()).processes == "auto"
+    with pytest.raises(ConfigError, match="processes"):
+        parse_config({"version": 1, "processes": processes}, Path())

@@ -248,3 +248,12 @@ def test_where_the_bus_leads_out_only_what_this_process_uses_is_opened(
     assert [problem["where"] for problem in answer["problems"]] == (
         ["bus"] if streams else ["bus", "sinks.0"]
     )
+
+
+def test_streams_that_would_share_a_process_are_shown_together(site: Site) -> None:
+    for name in ("yard", "hall"):
+        play(name, clip(30, RED))
+    site.configure("door", "yard", "hall", processes=2)
+    assert "processes: 2 groups of streams: door, hall | yard" in site.check()[1]["notes"]
+    site.configure("door", "yard", "hall")
+    assert not any("processes" in note for note in site.check()[1]["notes"])
