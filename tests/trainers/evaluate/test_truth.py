@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from fractions import Fraction
 
 import av
@@ -7,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.common import REFUSED_INPUT
+from pipeline.deliver.events import trial_event
 from pipeline.errors import InputError
 from trainers.evaluate.cli import app
 from trainers.evaluate.frames import play
@@ -125,7 +127,7 @@ def test_what_is_not_truth(tmp_path):
 
 def test_command_counts_and_prints_one_document(folder):
     hits = folder / "hits.jsonl"
-    lines = [event(), {"type": "musewatch.test", "id": "t"}, event(hit_id="g", stream_id="roof")]
+    lines = [event(), trial_event("hall", datetime.now(UTC)), event(hit_id="g", stream_id="roof")]
     hits.write_text("\n".join(map(json.dumps, lines)) + "\n")
     result = CliRunner().invoke(app, ["alerts", str(hits), "--truth", str(folder), "--json"])
     assert result.exit_code == 0, result.output
