@@ -2,13 +2,13 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline import registry
+from pipeline import build, registry
 from pipeline.config import Config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.runner.runner import Runner, RunSummary, Status
@@ -169,3 +169,29 @@ def metric(runner: Runner, name: str, **labels: str) -> float:
     found = runner.telemetry.shown.get_sample_value(name, labels)
     assert found is not None
     return found
+
+
+class ListRemote:
+    """A bus that leads out of the process; keeps what it is given."""
+
+    in_process = False
+
+    def __init__(self) -> None:
+        self.events: dict[str, Mapping[str, Any]] = {}
+
+    def publish(self, events: Sequence[Mapping[str, Any]]) -> None:
+        self.events |= {event["id"]: event["data"] for event in events}
+
+
+def test_a_bus_that_leads_out_gets_the_tracklets_of_all_groups(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    for processes in (1, 2):
+        bus = ListRemote()
+        monkeypatch.setattr(build, "open_bus", lambda *_, bus=bus: bus)
+        summary = Runner(config(rig, RECORDINGS, processes=processes)).run()
+        assert (summary.failure, summary.outbox) == (None, 0)
+        told.append(bus.events)
+    assert told[0]
+    assert told[0] == told[1]
