@@ -6,6 +6,7 @@ the contexts of all batch sizes hold together. Vit: ViT-B/16 by batch.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ from plugins.rerank_torch import TorchReranker
 
 CLIPS = Path("configs/demo_clips")
 BATCHES = (1, 8, 32)
+THREADS = os.cpu_count() or 1  # so that processors take little of the time there is
 MARKET = (3368, 19281, 2048)
 NETWORKS = {"person-nano": "nano_detector", "person-small": "small"}
 """Bundled engines and their architectures."""
@@ -48,6 +50,7 @@ def engines(
 ) -> Rows:
     """Bundled engines, built, judged and compared on every runtime; a verifier too where one is bundled."""
     frames, crops = pictures(folder)
+    yield "threads of a run on the processor", str(THREADS)
     for source in open_shelf(None).manifests():
         manifest = load_manifest(source)
         name = manifest.name
@@ -64,14 +67,14 @@ def engines(
                 continue
             yield f"{name} {precision}, gate", json.dumps(made[-1].accuracy["gate"])
         if manifest.prompt is None:
-            task = Task(pictures=list(choose((images,), 16).values()), batches=batches)
+            task = Task(list(choose((images,), 16).values()), batches=batches, threads=THREADS)
             yield from _compared(made, task)
 
 
 def torch_graphs(folder: Path, batches: tuple[int, ...] = BATCHES) -> Rows:
     """The architectures of the bundled engines with random weights, as torch runs them."""
     made = [random_checkpoint(folder, name, precision) for name in NETWORKS for precision in ("fp32", "fp16")]
-    yield from _compared(made, Task(batches=batches))
+    yield from _compared(made, Task(batches=batches, threads=THREADS))
 
 
 def rerank(_: Path, size: tuple[int, int, int] = MARKET, device: str = "cuda") -> Rows:
