@@ -5,12 +5,12 @@ is in `trainers/training/run.py`.
 """
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from engines.checkpoint import save_checkpoint
 from engines.manifest import Preprocess
@@ -19,6 +19,14 @@ from pipeline.output import say
 from pipeline.settings import Settings
 from trainers.augment import Augment, AugmentSettings
 from trainers.datasets.search import PictureSearch
+from trainers.distillation import (
+    Distillation,
+    DistillationSettings,
+    joined_vectors,
+    unlabelled,
+    with_teachers,
+)
+from trainers.evaluate.feature_cache import FeatureCache
 from trainers.judging import at_cut, embed, judge, need_judgement, operating_point, scores
 from trainers.losses.captions import CaptionSettings, caption_loss
 from trainers.losses.heads import LEVELS, Levels, levels_of
@@ -38,7 +46,7 @@ from trainers.training.run import (
 )
 from trainers.training.state import Restorable
 
-FEATURES, READER = "features", "reader.safetensors"
+FEATURES, READER, VECTORS = "features", "reader.safetensors", "vectors"
 
 
 class Batch(Settings):
@@ -76,6 +84,10 @@ class Config(PeopleSettings):
     texts: TextSettings | None = Field(default=None, description="CLIP-ReID's two stages; for clip_vit.")
     captions: CaptionSettings | None = Field(
         default=None, description="Pictures are held against what is said of them, as CLIP learns."
+    )
+    teacher: Annotated[DistillationSettings, BeforeValidator(with_teachers)] | None = Field(
+        default=None,
+        description="Other embedders whose vectors are learned: a manifest, several, or more keys.",
     )
 
 
@@ -129,10 +141,13 @@ class LearnedPeople:
     def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Normalised pictures (B, 3, H, W), who they show (B,), and their numbers among all (B,)."""
         rows = self.sampler.draw()
-        batch = self._normalise(self._augment(self.pictures.take(rows).to(self._device)))
         identities = torch.from_numpy(self.people.identities[rows]).to(self._device)
-        in_order = batch.contiguous(memory_format=torch.channels_last)
-        return in_order, identities, torch.from_numpy(rows).to(self._device)
+        return self.prepared(self.pictures.take(rows)), identities, torch.from_numpy(rows).to(self._device)
+
+    def prepared(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Pictures (B, 3, H, W) in [0, 1] as the network is fed them: changed, normalised, on its device."""
+        batch: torch.Tensor = self._normalise(self._augment(pictures.to(self._device)))
+        return batch.contiguous(memory_format=torch.channels_last)
 
 
 class Encoder:
@@ -165,10 +180,14 @@ class Encoder:
             config.losses, domains, dimension, widths, config.texts, captions
         ).to(run.device)  # fmt: skip
         self._reader = captions.reader if captions else None
+        self._taught = Taught(config, config.teacher, run, self._set, dimension) if config.teacher else None
         self.kept: torch.nn.Module = torch.nn.ModuleDict(
             {"network": network} | ({"reader": self._reader} if self._reader else {})
         )
         self.apart = [each for each in self._losses.parameters() if each.requires_grad]
+        if self._taught is not None:
+            self.data, self.learned = [*self.data, *self._taught.digests], self._taught.learned
+            self.apart += self._taught.distillation.parameters()
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             [
                 {
@@ -184,6 +203,8 @@ class Encoder:
             "losses": self._losses,
             "sampler": self._set.sampler,
         }
+        if self._taught is not None:
+            self.parts["distillation"] = self._taught.distillation
         self._seen: tuple[torch.Tensor, torch.Tensor]
 
     def begin(self) -> None:
@@ -212,6 +233,9 @@ class Encoder:
     def losses(self, step: int) -> dict[str, torch.Tensor]:
         """Of a batch drawn at random."""
         batch, identities, numbers = self._set.draw()
+        labelled, seen = len(batch), numbers
+        if self._taught is not None:
+            batch, seen = self._taught.with_more(batch, numbers)
         levels: Levels = ()
         with arithmetic(self._config, self._run.device):
             if self._levelled:
@@ -219,9 +243,15 @@ class Encoder:
                 rows = cast(Any, self._network).row(levels)
             else:
                 rows = self._module(batch)
-        self._seen = rows.detach().float(), identities
-        found: dict[str, torch.Tensor] = self._losses(rows.float(), identities, numbers, levels)
-        return found
+        rows = rows.float()
+        own = rows[:labelled]
+        self._seen = own.detach(), identities
+        levels = tuple(level[:labelled] for level in levels)
+        found: dict[str, torch.Tensor] = self._losses(own, identities, numbers, levels)
+        if self._taught is None:
+            return found
+        taught: dict[str, torch.Tensor] = self._taught.distillation(rows, seen)
+        return found | taught | {"loss": found["loss"] + taught["taught"]}
 
     def descended(self, step: int) -> None:
         """The memory follows the rows of all processes."""
@@ -259,6 +289,56 @@ class Encoder:
         )
         save_checkpoint(out / CHECKPOINT, network, card)
         return out / CHECKPOINT
+
+
+class Taught:
+    """What teachers know of the learned pictures, and of more without labels.
+
+    Args:
+        config: Of the run.
+        teacher: What of it is said of teachers.
+        run: Where it goes; teachers' vectors are kept there.
+        learned: The labelled people.
+        dimension: Of our rows.
+
+    Raises:
+        EngineError: A teacher cannot be opened.
+        InputError: A picture cannot be read, or one without labels is of the held-out set.
+    """
+
+    def __init__(
+        self,
+        config: PeopleSettings,
+        teacher: DistillationSettings,
+        run: Run,
+        learned: LearnedPeople,
+        dimension: int,
+    ) -> None:
+        self._learned, self._first = learned, len(learned.people.samples)
+        samples, said = learned.people.samples, learned.learned
+        self._pictures, digests = None, []
+        if teacher.folders:
+            more = unlabelled(teacher.folders)
+            need_strangers(more, config.held_out, config.held_out.searched())
+            self._pictures = Pictures(
+                more.samples, config.preprocess.size, config.keep_pictures, config.threads
+            )
+            samples, digests = (*samples, *more.samples), [more.digest()]
+            said += f", {len(more.samples)} pictures without labels, sha256:{digests[0]}"
+        self._count, self._all = teacher.count, len(samples) - self._first
+        with FeatureCache(run.place / VECTORS) as cache:
+            vectors, teachers = joined_vectors(teacher.engines, samples, cache)
+        self.digests = [*digests, *teachers]
+        self.learned = f"{said}, taught by {', '.join(teachers)}"
+        self.distillation = Distillation(teacher, vectors, dimension).to(run.device)
+
+    def with_more(self, batch: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A batch (B, 3, H, W) and its pictures' numbers (B,), with pictures without labels behind."""
+        if self._pictures is None:
+            return batch, numbers
+        rows = torch.randint(self._all, (self._count,))
+        more = self._learned.prepared(self._pictures.take(rows.numpy()))
+        return torch.cat([batch, more]), torch.cat([numbers, (rows + self._first).to(numbers)])
 
 
 def need_stretched_rgb(settings: Preprocess) -> None:

@@ -16,13 +16,15 @@ from safetensors.torch import load_file  # noqa: E402
 
 from engines.checkpoint import load_checkpoint  # noqa: E402
 from engines.errors import EngineFileError  # noqa: E402
+from engines.manifest import load_manifest  # noqa: E402
+from engines.testing import stripe_embedder, write_engine  # noqa: E402
 from pipeline.errors import ConfigError, InputError  # noqa: E402
 from tests.trainers.pictured import draw_people  # noqa: E402
 from tests.tree import ROOT  # noqa: E402
 from trainers.encoder import Config, Encoder, train_encoder  # noqa: E402
 from trainers.evaluate.feature_set import read_features  # noqa: E402
 from trainers.losses.together import EmbedderLoss  # noqa: E402
-from trainers.training.run import DivergedError  # noqa: E402
+from trainers.training.run import DivergedError, Run  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -36,6 +38,8 @@ PREPROCESS = {
     "size": [32, 16],
 }
 
+SEEN = {"colour": "rgb", "scale": 1 / 255, "resize": "stretch", "size": [32, 16]}
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,7 +47,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_people(root / "d1", 12, seed=1)
     draw_people(root / "d2", 12, seed=2)
     draw_people(root / "other", 16, seed=3)
+    draw_people(root / "more", 6, seed=4)
     return root
+
+
+def stripes(world: Path, count: int = 8) -> Path:
+    """An embedder that knows the colours of so many stripes."""
+    return write_engine(world / f"stripes{count}", stripe_embedder((32, 16), count), preprocess=SEEN)
 
 
 def described(world: Path, **changes: Any) -> dict[str, Any]:
@@ -119,7 +129,8 @@ train_encoder(Config.model_validate(json.loads(sys.argv[1])), Path(sys.argv[2]),
 @pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_goes_on_exactly(world: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    told = {"captions": {"context": 8, "width": 16, "layers": 1}}
+    taught = {"engines": [str(stripes(world))], "folders": [str(world / "more")], "count": 5}
+    told = {"captions": {"context": 8, "width": 16, "layers": 1}, "teacher": taught}
     expected = train_encoder(config(world, **told), whole, seed=5)
     arguments = [sys.executable, "-c", KILLED, json.dumps(described(world, **told)), str(killed)]
     ended = subprocess.run(arguments, check=False, capture_output=True, text=True)
@@ -130,6 +141,37 @@ def test_a_killed_run_goes_on_exactly(world: Path, tmp_path: Path) -> None:
     assert log(killed) == log(whole)
     weights, other = (load_checkpoint(folder)[0].state_dict() for folder in (expected, resumed))
     assert all(torch.equal(weights[name], other[name]) for name in weights)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_teacher_is_learned_beside_the_labels(world: Path, tmp_path: Path, several: bool) -> None:
+    teachers = [str(stripes(world)), str(stripes(world, 4))][: 1 + several]
+    told = teachers if several else teachers[0]
+    told_much = config(world, steps=120, evaluate_every=120, loss_rate=10, teacher=told)
+    folder = train_encoder(told_much, tmp_path, seed=1)
+    rows = [row for row in log(tmp_path) if "loss" in row]
+    for name in ("vectors", "relations"):
+        taught = [row[name] for row in rows]
+        assert np.mean(taught[-10:]) < 0.7 * np.mean(taught[:10])
+    _, card = load_checkpoint(folder)
+    assert card.dimension == 16
+    for each in teachers:
+        assert load_manifest(Path(each)).digest in card.provenance
+
+
+def test_pictures_without_labels_are_the_teachers_and_said(world: Path, tmp_path: Path) -> None:
+    taught = {"engines": [str(stripes(world))], "folders": [str(world / "more")], "count": 7}
+    job = Encoder(config(world, teacher=taught), Run.open(tmp_path / "a", 0, "cpu", resume=False))
+    assert "24 pictures without labels, sha256:" in job.learned
+    seen: list[int] = []
+    job.parts["network"].register_forward_hook(lambda *call: seen.append(len(call[1][0])))
+    job.losses(1)
+    assert seen == [2 * 3 * 2 + 7]
+
+    for folders, told in ([str(world / "other")], "which judges"), ([str(world / "none")], "no pictures"):
+        (world / "none").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match=told):
+            train_encoder(config(world, teacher=taught | {"folders": folders}), tmp_path / "b")
 
 
 def test_what_cannot_be_trained_is_refused_by_name(world: Path, tmp_path: Path) -> None:
