@@ -21,8 +21,8 @@ trained() {  # JOB CONFIG RUN
   once "$3" musewatch train "$1" "$configs/$2.yaml" --out "$3" --seed 0 "${again[@]}"
 }
 
-built() {  # RUN LABELLED
-  musewatch engines build "$1/checkpoint" --images "$2" --labels "$2" --out engines/zoo
+built() {  # RUN LABELLED OPTIONS...
+  musewatch engines build "$1/checkpoint" --images "$2" --labels "$2" --out engines/zoo "${@:3}"
 }
 
 embedders() {
@@ -47,8 +47,7 @@ detector() {
   done
   trained detector detector_nano "$detector/run"
   built "$detector/run" "$detector/unseen"
-  musewatch engines build engines/zoo/person-nano.yaml --precision int8 \
-    --images "$detector/unseen" --labels "$detector/unseen" --out engines/zoo
+  built "$detector/run" "$detector/unseen" --precision int8
 }
 
 # Hard pairs are those of the bundled embedder, which teaches the first steps.

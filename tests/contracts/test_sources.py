@@ -58,7 +58,7 @@ def fetched_rig(folder: Path) -> Iterator[Rig]:
     clip = write_clip(folder / "clip.mp4", COUNT, fps=FPS)
     with RtspServer({"cam": clip}, once=True) as server:
         missing = {"url": server.url("nowhere")}
-        yield Rig(lambda: build("rtsp", folder, url=server.url("cam")), missing, finite=False)
+        yield Rig(lambda: build("rtsp", folder, url=server.url("cam"), read_s=10), missing, finite=False)
 
 
 def pushed_rig(folder: Path) -> Iterator[Rig]:

@@ -44,7 +44,7 @@ def server(clips) -> Iterator[RtspServer]:
 
 
 def source(url: str, **settings) -> RtspSource:
-    return RtspSource(RtspSource.Config(url=url, **settings))
+    return RtspSource(RtspSource.Config(url=url, **{"read_s": 10, **settings}))  # a busy machine sends late
 
 
 def numbers(frames: list[Frame]) -> list[int]:
