@@ -10,9 +10,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from engines.manifest import load_manifest
-from engines.network import VectorNetwork
-from engines.sessions.open import open_session
 from engines.shelf import EnginePath
 from pipeline.errors import InputError
 from pipeline.settings import ConfigPath, Settings
@@ -98,12 +95,11 @@ def joined_vectors(
     """
     parts, digests = [], []
     for engine in engines:
-        manifest = load_manifest(engine)
-        encoding = Encoding(VectorNetwork(manifest, open_session(manifest)), manifest.digest, cache)
+        encoding = Encoding.by_engine(engine, cache)
         rows = torch.from_numpy(encoding.vectors(samples))
         apart = nn.functional.normalize(rows, dim=1)
         parts.append(nn.functional.normalize(apart - apart.mean(0), dim=1) / math.sqrt(len(engines)))
-        digests.append(manifest.digest)
+        digests.append(encoding.digest)
     return torch.cat(parts, 1), digests
 
 

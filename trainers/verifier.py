@@ -22,9 +22,7 @@ from engines.manifest import (
     Preprocess,
     load_manifest,
 )
-from engines.network import VectorNetwork
 from engines.prompts import Layout, Prompt
-from engines.sessions.open import open_session
 from engines.shelf import EnginePath
 from pipeline.output import say
 from pipeline.settings import ConfigPath, Settings, checked, read_yaml
@@ -149,9 +147,9 @@ class Verifier:
         say(str(self._people))
         digest = self._people.digest()
         strangers = need_strangers(self._people, config.held_out, held_out)
-        embedder, self._embedded_by = _embedder(config.embedder)
         self._cache = FeatureCache(run.place / VECTORS)
-        self._encoding = Encoding(embedder, self._embedded_by, self._cache)
+        self._encoding = Encoding.by_engine(config.embedder, self._cache)
+        self._embedded_by = self._encoding.digest
         self.data = [digest, strangers, self._embedded_by, *self._tuned.digests]
         self.learned = f"{self._people}, sha256:{digest}, hard for {self._embedded_by}"
         self._held_out = self._shortlists(config.held_out)
@@ -285,10 +283,10 @@ class Verifier:
         told = self._config.teacher
         if told is None:
             return None
-        embedder, digest = _embedder(told.engine)
-        vectors = Encoding(embedder, digest, self._cache).vectors(self._people.samples)
-        self.data.append(digest)
-        self.learned += f", taught by {digest}"
+        encoding = Encoding.by_engine(told.engine, self._cache)
+        vectors = encoding.vectors(self._people.samples)
+        self.data.append(encoding.digest)
+        self.learned += f", taught by {encoding.digest}"
         width = self._tuned.network.get_input_embeddings().embedding_dim
         return Teacher(told, torch.from_numpy(vectors), width).to(self._run.device)
 
@@ -306,9 +304,3 @@ def _beginning(config: Config, prompt: Prompt, run: Run) -> TunedModel:
 def _said(prompt: Prompt) -> list[str]:
     """All that a question says, with the words of its turns."""
     return [f"system\n{prompt.system}", "user\n", "assistant\n", *prompt.model_dump().values()]
-
-
-def _embedder(engine: Path) -> tuple[VectorNetwork, str]:
-    """The embedder, and its identity."""
-    manifest = load_manifest(engine)
-    return VectorNetwork(manifest, open_session(manifest)), manifest.digest

@@ -96,7 +96,8 @@ def build(order: Order) -> Manifest:
         figures["tensorrt"] = _compiled(made, trial)
     if figures:
         known = {key: value for key, value in manifest.accuracy.items() if key != "gate"}
-        said = known if manifest.name == picture_engine(order.source).name else {"reference": known}
+        same = order.precision == "fp32" and order.size is None
+        said = known if same else {"reference": known}
         manifest = manifest.derived(order.out.resolve(), accuracy=said | {"gate": figures})
     return write_engine(manifest, made.data)
 
@@ -222,7 +223,7 @@ def _make_onnx(order: Order) -> _Made:
         source = pin(as_onnx(source, order.out), exact)
     else:
         exact = read_network(source)
-        if source.preprocess.size != picture_engine(order.source).preprocess.size:
+        if order.size is not None:
             exact = resized(exact, source)
             source = pin(as_onnx(source, order.out), exact)
         reference = OrtSession(exact, source.name, device="cpu")

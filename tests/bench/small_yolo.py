@@ -1,12 +1,12 @@
 """A yolo11n that knows the demo's hall: trained for minutes, exported once, kept in build/bench."""
 
-import hashlib
 import os
 from pathlib import Path
 
 import cv2
 import yaml
 
+from engines.files import digest_of
 from tests.servers.hall import frames, people
 
 FOLDER = Path(__file__).parents[2] / "build" / "bench"
@@ -20,8 +20,8 @@ def small_yolo() -> Path:
     manifest = FOLDER / "yolo11n.yaml"
     if not manifest.is_file():
         network = _export(_write_data())
-        digest = hashlib.sha256(network.read_bytes()).hexdigest()
-        manifest.write_text(yaml.safe_dump(_manifest(network.name, digest)))
+        learned = f"tests/bench/small_yolo.py: {EPOCHS} epochs on every {EVERY}th frame of hall-1 and hall-2"
+        manifest.write_text(yaml.safe_dump(manifest_of(network, "yolo11n-hall", learned, SIZE)))
     return manifest
 
 
@@ -64,21 +64,22 @@ def _export(data: Path) -> Path:
     return made.replace(FOLDER / "yolo11n.onnx")
 
 
-def _manifest(file: str, digest: str) -> dict[str, object]:
+def manifest_of(network: Path, name: str, provenance: str, size: int) -> dict[str, object]:
+    """The manifest of a file that ultralytics exported."""
     return {
         "schema": "musewatch.engine/1",
-        "name": "yolo11n-hall",
+        "name": name,
         "role": "detector",
-        "file": file,
-        "sha256": digest,
+        "file": network.name,
+        "sha256": digest_of(network),
         "licence": "AGPL-3.0",
-        "provenance": f"tests/bench/small_yolo.py: {EPOCHS} epochs on every {EVERY}th frame of hall-1 and hall-2",
+        "provenance": provenance,
         "preprocess": {
             "colour": "rgb",
             "scale": 1 / 255,
             "resize": "letterbox_centre",
             "pad": 114,
-            "size": [SIZE, SIZE],
+            "size": [size, size],
         },
         "decoder": {"kind": "ultralytics", "person_class": 0},
     }

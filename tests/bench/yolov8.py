@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from engines.files import digest_of
+from tests.bench.small_yolo import manifest_of
 
 SIZE = 416
 QUANTIZED = "_quantized"
@@ -51,7 +51,9 @@ def _export(manifest: Path, weights: Path | None) -> None:
         model.export(format="onnx", imgsz=SIZE, simplify=False, dynamic=manifest.stem == "free", device="cpu")
     )
     network = made.replace(manifest.with_suffix(".onnx"))
-    manifest.write_text(yaml.safe_dump(_manifest(network)), encoding="utf-8")
+    made_by = "ultralytics' yolov8n, exported by tests/bench/yolov8.py"
+    document = manifest_of(network, f"yolov8n-{network.stem}", made_by, SIZE)
+    manifest.write_text(yaml.safe_dump(document), encoding="utf-8")
 
 
 def _floats(weights: Path) -> dict[str, Any]:
@@ -68,23 +70,3 @@ def _floats(weights: Path) -> dict[str, Any]:
             steps = (tensors[f"{name}_zero_point"], tensors[f"{name}_scale"]) if name != stored else (0, 1)
             found[name] = torch.tensor((tensor.astype("float32") - steps[0]) * steps[1])
     return found
-
-
-def _manifest(network: Path) -> dict[str, object]:
-    return {
-        "schema": "musewatch.engine/1",
-        "name": f"yolov8n-{network.stem}",
-        "role": "detector",
-        "file": network.name,
-        "sha256": digest_of(network),
-        "licence": "AGPL-3.0",
-        "provenance": "ultralytics' yolov8n, exported by tests/bench/yolov8.py",
-        "preprocess": {
-            "colour": "rgb",
-            "scale": 1 / 255,
-            "resize": "letterbox_centre",
-            "pad": 114,
-            "size": [SIZE, SIZE],
-        },
-        "decoder": {"kind": "ultralytics", "person_class": 0},
-    }

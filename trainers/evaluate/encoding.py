@@ -2,10 +2,15 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.manifest import load_manifest
+from engines.network import VectorNetwork
+from engines.sessions.open import open_session
 from pipeline.protocols import Embedder
 from trainers.datasets.pictures import BATCH, embedded, read_bytes
 from trainers.datasets.sample import Sample
@@ -24,14 +29,28 @@ class Encoding:
         digest: Names the embedder in the cache.
         cache: Vectors of pictures made before.
         embed_text: Makes the vectors of texts; None where the embedder reads none.
+
+    Attributes:
+        digest: The embedder's identity.
+        made: Vectors that the cache did not have.
     """
 
     def __init__(
         self, embedder: Embedder, digest: str, cache: FeatureCache, embed_text: EmbedText | None = None
     ) -> None:
         self._embed_text = embed_text
-        self._embedder, self._digest, self._cache = embedder, digest, cache
+        self._embedder, self.digest, self._cache = embedder, digest, cache
         self.made = 0
+
+    @classmethod
+    def by_engine(cls, engine: Path, cache: FeatureCache) -> Self:
+        """By the embedder of a manifest.
+
+        Raises:
+            EngineError: It cannot be opened, or is no embedder.
+        """
+        manifest = load_manifest(engine)
+        return cls(VectorNetwork(manifest, open_session(manifest)), manifest.digest, cache)
 
     def features(self, search: PictureSearch) -> FeatureSet:
         """The set's features and labels.
@@ -53,12 +72,12 @@ class Encoding:
             InputError: A picture is missing or damaged.
         """
         names = [_name(sample) for sample in samples]
-        known = self._cache.find(self._digest, names)
+        known = self._cache.find(self.digest, names)
         new = {name: sample for name, sample in zip(names, samples, strict=True) if name not in known}
         waiting = iter(new)
         for part, vectors in embedded(list(new.values()), self._embedder.embed):
             made = [next(waiting) for _ in part]
-            self._cache.keep(self._digest, made, vectors)
+            self._cache.keep(self.digest, made, vectors)
             known |= dict(zip(made, vectors, strict=True))
             self.made += len(part)
         return np.stack([known[name] for name in names])
